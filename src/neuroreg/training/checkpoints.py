@@ -1,0 +1,64 @@
+"""Trained models on disk: safetensors with the architecture in the metadata."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from neuroreg.errors import InputError
+from neuroreg.networks import ResNet
+from neuroreg.storage import atomic_path
+
+SIMILARITY_PREFIX = "similarity."
+
+
+def save_model(
+    path: str | Path, model: ResNet, state: Mapping[str, Tensor], similarity: Mapping[str, Tensor]
+) -> None:
+    """Write a classifier and its similarity readout, atomically.
+
+    Parameters
+    ----------
+    path
+        A ``.safetensors`` file.
+    model
+        Gives architecture, width and number of classes.
+    state
+        The classifier's weights and batch-norm statistics.
+    similarity
+        The similarity readout's gamma logits and running means; stored with the prefix ``similarity.``.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors |= {SIMILARITY_PREFIX + name: t.detach().cpu().contiguous() for name, t in similarity.items()}
+    metadata = {
+        "architecture": model.architecture,
+        "width": str(model.width),
+        "classes": str(model.classes),
+    }
+    with atomic_path(path) as partial:
+        save_file(tensors, partial, metadata=metadata)
+
+
+def load_model(path: str | Path) -> ResNet:
+    """Return the classifier stored by `save_model`, on the CPU, float32, in eval mode.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is not safetensors or does not hold a classifier of this project.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; expected a trained model (.safetensors).")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {
+                name: file.get_tensor(name) for name in file.keys() if not name.startswith(SIMILARITY_PREFIX)
+            }
+        model = ResNet(metadata["architecture"], int(metadata["width"]), int(metadata["classes"]))
+        model.load_state_dict(tensors)
+    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: not a trained model of this project ({error}).") from error
+    return model.eval()
