@@ -55,7 +55,9 @@ def load_model(path: str | Path) -> ResNet:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {
-                name: file.get_tensor(name) for name in file.keys() if not name.startswith(SIMILARITY_PREFIX)
+                name: file.get_tensor(name)
+                for name in file.keys()  # noqa: SIM118 (not a mapping)
+                if not name.startswith(SIMILARITY_PREFIX)
             }
         model = ResNet(metadata["architecture"], int(metadata["width"]), int(metadata["classes"]))
         model.load_state_dict(tensors)
