@@ -6,21 +6,13 @@ from neuroreg.errors import InputError
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device named by the config.
-
-    Parameters
-    ----------
-    name
-        ``"cpu"``, ``"cuda"``, or ``"auto"``: CUDA where there is one, the CPU elsewhere.
+    """Return the device named by the config, ``"cpu"`` or ``"cuda"``.
 
     Raises
     ------
     InputError
         If ``"cuda"`` is asked for and there is none.
     """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise InputError(
-            "device: 'cuda', but torch finds no CUDA device; expected 'cpu' or 'auto'."
-        )
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("config key 'device': found 'cuda', but torch sees no CUDA device; expected 'cpu'.")
+    return torch.device(name)

@@ -347,7 +347,7 @@ def _progress_line(row: dict[str, float], epochs: int, seconds_left: float) -> s
     gamma = " ".join(f"{value:.2f}" for name, value in row.items() if name.startswith("gamma_"))
     return (
         f"epoch {row['epoch']}/{epochs}: task loss {row['task_loss']:.3f}, "
-        f"similarity loss {row['similarity_loss']:.3f} (r {row['similarity_correlation']:.2f}), gamma {gamma}, "
-        f"validation loss {row['validation_loss']:.3f}, accuracy {row['validation_accuracy']:.3f}, "
+        f"similarity loss {row['similarity_loss']:.3f} (r {row['similarity_correlation']:.2f}), "
+        f"gamma {gamma}, validation loss {row['validation_loss']:.3f}, accuracy {row['validation_accuracy']:.3f}, "
         f"{seconds_left:.0f} s left"
     )

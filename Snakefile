@@ -1,0 +1,39 @@
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+BASE = Path(workflow.basedir)
+
+
+configfile: BASE / "config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/scans.smk"
+include: "rules/similarity.smk"
+include: "rules/training.smk"
+include: "rules/noise.smk"
+include: "rules/attacks.smk"
+include: "rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/fig1.pdf",
+        "results/table1.csv",
+        "results/table1.tex",
+        "results/fig2.pdf",
+        "results/table2.csv",
+        "results/table2.tex",
+        "results/noise.pdf",
+        "results/similarity.pdf",
+        "results/training.pdf",

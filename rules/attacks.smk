@@ -1,0 +1,53 @@
+rule search_adversarials:
+    input:
+        model="results/models/{model}/seed{seed}/model.safetensors",
+        data="results/classification.h5",
+    output:
+        "results/attacks/{model}/seed{seed}/{attack}.h5",
+    log:
+        "results/logs/search_adversarials/{model}/seed{seed}/{attack}.log",
+    benchmark:
+        "results/benchmarks/search_adversarials/{model}/seed{seed}/{attack}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=1440,
+        gpu=GPU,
+    conda:
+        ENVIRONMENT
+    params:
+        attack=lambda wildcards: by_name(config["adversarial"]["attacks"], wildcards.attack),
+        samples=config["adversarial"]["samples"],
+        repetitions=config["adversarial"]["repetitions"],
+        batch_size=config["adversarial"]["batch_size"],
+        device=config["device"],
+        seed=config["seed"],
+        code=code("search_adversarials"),
+    script:
+        "../workflow_scripts/search_adversarials.py"
+
+
+rule collect_distances:
+    input:
+        [
+            path
+            for attack in ATTACKS
+            for path in paths(f"results/attacks/{{model}}/seed{{seed}}/{attack}.h5", CONDITIONS)
+        ],
+    output:
+        "results/distances.csv",
+    log:
+        "results/logs/collect_distances.log",
+    benchmark:
+        "results/benchmarks/collect_distances.tsv"
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=60,
+    conda:
+        ENVIRONMENT
+    params:
+        entries=[(run.model, run.seed, attack) for attack in ATTACKS for run in CONDITIONS],
+        code=code("collect_distances"),
+    script:
+        "../workflow_scripts/collect_distances.py"

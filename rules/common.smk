@@ -1,0 +1,45 @@
+from neuroreg.errors import InputError
+from neuroreg.workflow.config import validate_config
+from neuroreg.workflow.digests import code_digest
+from neuroreg.workflow.grid import by_name, names, runs, simulation_note
+
+try:
+    validate_config(config, yaml.safe_load((BASE / "schemas/config.schema.yaml").read_text()))
+except InputError as error:
+    sys.exit(f"Error: {error}")
+
+ENVIRONMENT = "../envs/neuroreg.yaml"
+GPU = int(config["device"] == "cuda")
+SWEEP = runs(config["sweep"])
+CONDITIONS = runs(config["conditions"])
+SCANS = names(config["scans"])
+TARGETS = names(config["targets"])
+ATTACKS = names(config["adversarial"]["attacks"])
+SIMULATED = [scan["name"] for scan in config["scans"] if scan["source"] == "simulated"]
+NOTE = simulation_note(config["scans"])
+
+
+wildcard_constraints:
+    scan="|".join(SCANS),
+    target="|".join(TARGETS),
+    model="|".join(names(config["models"])),
+    attack="|".join(ATTACKS),
+    seed=r"\d+",
+
+
+def code(rule_name):
+    """Digest of the statements that a rule's script reaches."""
+    return code_digest(BASE / "workflow_scripts" / f"{rule_name}.py")
+
+
+def paths(pattern, grid):
+    """One path for each run of a grid."""
+    return [pattern.format(model=run.model, seed=run.seed) for run in grid]
+
+
+def described(grid):
+    """What a figure needs to know of each run, in the order of `paths`."""
+    return [
+        {"model": run.model, "seed": run.seed, "alpha": by_name(config["models"], run.model)["alpha"]}
+        for run in grid
+    ]

@@ -1,0 +1,206 @@
+rule plot_fig1:
+    input:
+        paths("results/noise/{model}/seed{seed}.csv", SWEEP),
+    output:
+        figure=report(
+            "results/fig1.pdf",
+            caption="../report/fig1.rst",
+            category="Figures",
+            labels={"figure": "Fig. 1", "shows": "accuracy under noise, per alpha"},
+        ),
+        numbers="results/fig1.csv",
+    log:
+        "results/logs/plot_fig1.log",
+    benchmark:
+        "results/benchmarks/plot_fig1.tsv"
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=30,
+    conda:
+        ENVIRONMENT
+    params:
+        runs=described(SWEEP),
+        note=NOTE,
+        code=code("plot_fig1"),
+    script:
+        "../workflow_scripts/plot_fig1.py"
+
+
+rule tabulate_table1:
+    input:
+        paths("results/models/{model}/seed{seed}/history.csv", SWEEP),
+    output:
+        numbers=report(
+            "results/table1.csv",
+            caption="../report/table1.rst",
+            category="Tables",
+            labels={"figure": "Table 1", "shows": "final gamma, per alpha"},
+        ),
+        latex="results/table1.tex",
+    log:
+        "results/logs/tabulate_table1.log",
+    benchmark:
+        "results/benchmarks/tabulate_table1.tsv"
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=30,
+    conda:
+        ENVIRONMENT
+    params:
+        runs=described(SWEEP),
+        note=NOTE,
+        code=code("tabulate_table1"),
+    script:
+        "../workflow_scripts/tabulate_table1.py"
+
+
+rule plot_noise:
+    input:
+        paths("results/noise/{model}/seed{seed}.csv", CONDITIONS),
+    output:
+        figure=report(
+            "results/noise.pdf",
+            caption="../report/noise.rst",
+            category="Figures",
+            labels={"figure": "Noise", "shows": "accuracy under noise, per condition"},
+        ),
+        numbers="results/noise.csv",
+    log:
+        "results/logs/plot_noise.log",
+    benchmark:
+        "results/benchmarks/plot_noise.tsv"
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=30,
+    conda:
+        ENVIRONMENT
+    params:
+        runs=described(CONDITIONS),
+        note=NOTE,
+        code=code("plot_noise"),
+    script:
+        "../workflow_scripts/plot_noise.py"
+
+
+rule plot_fig2:
+    input:
+        "results/distances.csv",
+    output:
+        figure=report(
+            "results/fig2.pdf",
+            caption="../report/fig2.rst",
+            category="Figures",
+            labels={"figure": "Fig. 2", "shows": "minimal adversarial distance"},
+        ),
+        numbers="results/fig2.csv",
+    log:
+        "results/logs/plot_fig2.log",
+    benchmark:
+        "results/benchmarks/plot_fig2.tsv"
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=30,
+    conda:
+        ENVIRONMENT
+    params:
+        models=config["conditions"]["models"],
+        seed=config["seed"],
+        note=NOTE,
+        code=code("plot_fig2"),
+    script:
+        "../workflow_scripts/plot_fig2.py"
+
+
+rule tabulate_table2:
+    input:
+        "results/distances.csv",
+    output:
+        numbers=report(
+            "results/table2.csv",
+            caption="../report/table2.rst",
+            category="Tables",
+            labels={"figure": "Table 2", "shows": "minimal adversarial distance, wins per attack"},
+        ),
+        latex="results/table2.tex",
+    log:
+        "results/logs/tabulate_table2.log",
+    benchmark:
+        "results/benchmarks/tabulate_table2.tsv"
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=30,
+    conda:
+        ENVIRONMENT
+    params:
+        note=NOTE,
+        code=code("tabulate_table2"),
+    script:
+        "../workflow_scripts/tabulate_table2.py"
+
+
+rule plot_similarity:
+    input:
+        scans=expand("results/scans/{scan}.h5", scan=SCANS),
+        responses=expand("results/responses/{scan}.h5", scan=SCANS),
+        targets=expand("results/similarity/{target}.h5", target=DENOISED),
+    output:
+        figure=report(
+            "results/similarity.pdf",
+            caption="../report/similarity.rst",
+            category="Figures",
+            labels={"figure": "Similarity", "shows": "measured and modelled similarity"},
+        ),
+        numbers="results/similarity.csv",
+    log:
+        "results/logs/plot_similarity.log",
+    benchmark:
+        "results/benchmarks/plot_similarity.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    conda:
+        ENVIRONMENT
+    params:
+        scans=SCANS,
+        weight_exponent=config["reliability"]["weight_exponent"],
+        bias_correction=config["reliability"]["bias_correction"],
+        seed=config["seed"],
+        note=NOTE,
+        code=code("plot_similarity"),
+    script:
+        "../workflow_scripts/plot_similarity.py"
+
+
+rule plot_training:
+    input:
+        paths("results/models/{model}/seed{seed}/history.csv", dict.fromkeys([*SWEEP, *CONDITIONS])),
+    output:
+        figure=report(
+            "results/training.pdf",
+            caption="../report/training.rst",
+            category="Figures",
+            labels={"figure": "Training", "shows": "gamma and losses against epoch"},
+        ),
+        numbers="results/training.csv",
+    log:
+        "results/logs/plot_training.log",
+    benchmark:
+        "results/benchmarks/plot_training.tsv"
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=30,
+    conda:
+        ENVIRONMENT
+    params:
+        runs=described(dict.fromkeys([*SWEEP, *CONDITIONS])),
+        note=NOTE,
+        code=code("plot_training"),
+    script:
+        "../workflow_scripts/plot_training.py"

@@ -1,0 +1,24 @@
+rule evaluate_noise:
+    input:
+        model="results/models/{model}/seed{seed}/model.safetensors",
+        data="results/classification.h5",
+    output:
+        "results/noise/{model}/seed{seed}.csv",
+    log:
+        "results/logs/evaluate_noise/{model}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/evaluate_noise/{model}/seed{seed}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+        gpu=GPU,
+    conda:
+        ENVIRONMENT
+    params:
+        settings=config["noise"],
+        device=config["device"],
+        seed=config["seed"],
+        code=code("evaluate_noise"),
+    script:
+        "../workflow_scripts/evaluate_noise.py"

@@ -1,0 +1,112 @@
+def raw_scan(wildcards):
+    """The file that a scan is read from."""
+    scan = by_name(config["scans"], wildcards.scan)
+    return f"results/simulated_scans/{wildcards.scan}.h5" if scan["source"] == "simulated" else scan["path"]
+
+
+def scan_format(wildcards):
+    """The format of that file: simulated scans are written as a lab would write them."""
+    source = by_name(config["scans"], wildcards.scan)["source"]
+    return "static_hdf5" if source == "simulated" else source
+
+
+if SIMULATED:
+
+    rule simulate_scan:
+        input:
+            stimuli="results/stimuli.h5",
+        output:
+            "results/simulated_scans/{scan}.h5",
+        log:
+            "results/logs/simulate_scan/{scan}.log",
+        benchmark:
+            "results/benchmarks/simulate_scan/{scan}.tsv"
+        threads: 1
+        resources:
+            mem_mb=600,
+            runtime=60,
+        wildcard_constraints:
+            scan="|".join(SIMULATED),
+        conda:
+            ENVIRONMENT
+        params:
+            n_neurons=lambda wildcards: by_name(config["scans"], wildcards.scan)["n_neurons"],
+            settings=config["simulator"],
+            seed=config["seed"],
+            code=code("simulate_scan"),
+        script:
+            "../workflow_scripts/simulate_scan.py"
+
+
+rule ingest_scan:
+    input:
+        raw_scan,
+    output:
+        "results/scans/{scan}.h5",
+    log:
+        "results/logs/ingest_scan/{scan}.log",
+    benchmark:
+        "results/benchmarks/ingest_scan/{scan}.tsv"
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=60,
+    conda:
+        ENVIRONMENT
+    params:
+        format=scan_format,
+        code=code("ingest_scan"),
+    script:
+        "../workflow_scripts/ingest_scan.py"
+
+
+rule fit_response_model:
+    input:
+        scan="results/scans/{scan}.h5",
+    output:
+        weights="results/response_models/{scan}.safetensors",
+        scores="results/response_models/{scan}.json",
+    log:
+        "results/logs/fit_response_model/{scan}.log",
+    benchmark:
+        "results/benchmarks/fit_response_model/{scan}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=240,
+        gpu=GPU,
+    conda:
+        ENVIRONMENT
+    params:
+        settings=config["response_model"],
+        bias_correction=config["reliability"]["bias_correction"],
+        device=config["device"],
+        seed=config["seed"],
+        code=code("fit_response_model"),
+    script:
+        "../workflow_scripts/fit_response_model.py"
+
+
+rule predict_responses:
+    input:
+        stimuli="results/stimuli.h5",
+        weights="results/response_models/{scan}.safetensors",
+        scores="results/response_models/{scan}.json",
+    output:
+        "results/responses/{scan}.h5",
+    log:
+        "results/logs/predict_responses/{scan}.log",
+    benchmark:
+        "results/benchmarks/predict_responses/{scan}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+        gpu=GPU,
+    conda:
+        ENVIRONMENT
+    params:
+        device=config["device"],
+        code=code("predict_responses"),
+    script:
+        "../workflow_scripts/predict_responses.py"

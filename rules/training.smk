@@ -1,0 +1,31 @@
+def model_target(wildcards):
+    """The similarity that a model shares; nothing for the unregularised one."""
+    target = by_name(config["models"], wildcards.model)["target"]
+    return [] if target is None else [f"results/similarity/{target}.h5", "results/stimuli.h5"]
+
+
+rule train_model:
+    input:
+        target=model_target,
+        data="results/classification.h5",
+    output:
+        model="results/models/{model}/seed{seed}/model.safetensors",
+        history="results/models/{model}/seed{seed}/history.csv",
+    log:
+        "results/logs/train_model/{model}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/train_model/{model}/seed{seed}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=1440,
+        gpu=GPU,
+    conda:
+        ENVIRONMENT
+    params:
+        settings=config["network"] | config["training"],
+        alpha=lambda wildcards: by_name(config["models"], wildcards.model)["alpha"],
+        device=config["device"],
+        code=code("train_model"),
+    script:
+        "../workflow_scripts/train_model.py"

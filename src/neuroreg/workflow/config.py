@@ -1,0 +1,171 @@
+"""Checks of the config, each failure as one sentence that names the key."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from neuroreg.errors import InputError
+
+SCHEMA_PATH = Path("schemas") / "config.schema.yaml"
+
+
+def validate_config(config: Mapping, schema: Mapping) -> None:
+    """Check a merged config against its schema, and the names in it against each other.
+
+    Raises
+    ------
+    InputError
+        With one sentence for the first problem: the key, what was found, what was expected.
+    """
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=_severity)
+    if errors:
+        raise InputError(_sentence(errors[0]))
+    for problem in _inconsistencies(config):
+        raise InputError(problem)
+
+
+def _severity(error: ValidationError) -> tuple:
+    # A misspelt key explains the missing one that it was meant to be.
+    return (error.validator != "additionalProperties", list(map(str, error.absolute_path)))
+
+
+def _key(path: Iterable) -> str:
+    """Return a path as it is written in prose: models[2].alpha."""
+    key = ""
+    for part in path:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else str(part)
+    return key
+
+
+def _sentence(error: ValidationError) -> str:
+    key = _key(error.absolute_path) or "the top level"
+    found, expected = error.instance, error.validator_value
+    match error.validator:
+        case "additionalProperties":
+            known = sorted(error.schema["properties"])
+            unknown = sorted(set(found) - set(known))[0]
+            close = get_close_matches(str(unknown), known, 1)
+            hint = f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(known)}."
+            name = _key([*error.absolute_path, unknown])
+            return f"config key '{name}': unknown; {hint}"
+        case "required":
+            missing = next(name for name in expected if name not in found)
+            return f"config key '{_key([*error.absolute_path, missing])}': missing; expected a value."
+        case "type":
+            types = expected if isinstance(expected, list) else [expected]
+            hint = ""
+            if isinstance(found, str) and {"number", "integer"} & set(types) and _is_number(found):
+                hint = f" (YAML reads {found} as text: write it with a decimal point, as in 1.0e-5)"
+            return f"config key '{key}': found {_show(found)}; expected {' or '.join(types)}{hint}."
+        case "enum":
+            options = ", ".join(_show(option) for option in expected)
+            return f"config key '{key}': found {_show(found)}; expected one of {options}."
+        case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
+            relation = {
+                "minimum": "at least",
+                "exclusiveMinimum": "more than",
+                "maximum": "at most",
+                "exclusiveMaximum": "less than",
+            }[error.validator]
+            return f"config key '{key}': found {_show(found)}; expected {relation} {expected}."
+        case "pattern":
+            return (
+                f"config key '{key}': found {_show(found)}; expected letters, digits, '_' and '-', "
+                "starting with a letter or digit."
+            )
+        case "minItems":
+            return f"config key '{key}': found {len(found)} entries; expected at least {expected}."
+        case "uniqueItems":
+            return f"config key '{key}': found repeated entries; expected each once."
+        case _:
+            return f"config key '{key}': found {_show(found)}; {error.message}."
+
+
+def _show(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _inconsistencies(config: Mapping) -> Iterator[str]:
+    """Yield what a schema cannot say: names that refer to nothing, sizes that do not fit."""
+    lists = {
+        "scans": config["scans"],
+        "targets": config["targets"],
+        "models": config["models"],
+        "adversarial.attacks": config["adversarial"]["attacks"],
+    }
+    for key, entries in lists.items():
+        for name, count in Counter(entry["name"] for entry in entries).items():
+            if count > 1:
+                yield f"config key '{key}': {count} entries are named '{name}'; expected different names."
+    scans = {scan["name"]: scan for scan in config["scans"]}
+    targets = {target["name"]: target for target in config["targets"]}
+    models = {model["name"]: model for model in config["models"]}
+
+    for index, scan in enumerate(config["scans"]):
+        yield from _source_needs(f"scans[{index}]", scan, {"simulated": "n_neurons", "static_hdf5": "path"})
+    yield from _source_needs("stimuli", config["stimuli"], {"image_folder": "path", "scan": "scan"})
+    needs_path = dict.fromkeys(("cifar10", "cifar100", "image_folder"), "path")
+    yield from _source_needs("classification", config["classification"], needs_path)
+    yield from _unknown("stimuli.scan", [config["stimuli"]["scan"]], [None, *scans], "scans")
+    if config["stimuli"]["source"] == "scan":
+        for index, scan in enumerate(config["scans"]):
+            if scan["source"] == "simulated":
+                yield (
+                    f"config key 'scans[{index}].source': a scan can't be simulated where "
+                    "stimuli.source is 'scan'; expected a recorded scan."
+                )
+    for index, target in enumerate(config["targets"]):
+        key = f"targets[{index}]"
+        needs = {"denoised": "scans", "shuffled": "of"}
+        yield from _source_needs(key, target, needs, selector="kind")
+        yield from _unknown(f"{key}.scans", target.get("scans", []), scans, "scans")
+        if "of" in target:
+            others = [name for name, other in targets.items() if other["kind"] != "shuffled"]
+            yield from _unknown(f"{key}.of", [target["of"]], others, "targets that are not shuffled themselves")
+    for index, model in enumerate(config["models"]):
+        key = f"models[{index}]"
+        yield from _unknown(f"{key}.target", [model["target"]], [None, *targets], "targets")
+        if (model["target"] is None) != (model["alpha"] == 0):
+            yield (
+                f"config key '{key}': target {_show(model['target'])} with alpha {model['alpha']:g}; "
+                "expected a target exactly where alpha is above 0."
+            )
+    for section in ("sweep", "conditions"):
+        yield from _unknown(f"{section}.models", config[section]["models"], models, "models")
+    needed = 2 * config["training"]["pairs_per_step"]
+    pool = config["stimuli"]["pool_size"]
+    if pool is not None and pool < needed:
+        yield (
+            f"config key 'stimuli.pool_size': found {pool}; expected at least {needed}, "
+            f"two for each of training.pairs_per_step {needed // 2}."
+        )
+
+
+def _source_needs(
+    key: str, entry: Mapping, needs: Mapping[str, str], selector: str = "source"
+) -> Iterator[str]:
+    needed = needs.get(entry[selector])
+    if needed and not entry.get(needed):
+        yield f"config key '{key}.{needed}': missing; {selector} '{entry[selector]}' needs it."
+
+
+def _unknown(key: str, names: Iterable, known: Iterable, what: str) -> Iterator[str]:
+    known = list(known)
+    for name in names:
+        if name not in known:
+            listed = ", ".join(str(option) for option in known if option is not None)
+            yield f"config key '{key}': '{name}' is not among the {what}; expected one of: {listed}."

@@ -1,0 +1,36 @@
+"""Which models, seeds and attacks the figures ask for."""
+
+from collections.abc import Mapping
+from itertools import product
+from typing import NamedTuple
+
+
+class Run(NamedTuple):
+    """One trained model: its name in the config and its seed."""
+
+    model: str
+    seed: int
+
+
+def runs(section: Mapping) -> list[Run]:
+    """Return the runs of a section of the config with the keys ``models`` and ``seeds``."""
+    return [Run(model, seed) for model, seed in product(section["models"], section["seeds"])]
+
+
+def by_name(entries: list[Mapping], name: str) -> Mapping:
+    """Return the entry of a list of the config that has the given name."""
+    return next(entry for entry in entries if entry["name"] == name)
+
+
+def names(entries: list[Mapping]) -> list[str]:
+    """Return the names of the entries of a list of the config."""
+    return [entry["name"] for entry in entries]
+
+
+def simulation_note(scans: list[Mapping]) -> str:
+    """Return what figures must say of simulated scans, an empty text if all scans are recorded."""
+    simulated = sum(scan["source"] == "simulated" for scan in scans)
+    if not simulated:
+        return ""
+    share = "" if simulated == len(scans) else f" ({simulated} of {len(scans)})"
+    return f"Simulated scans{share}: no neural recording was used."
