@@ -1,3 +1,13 @@
+def attack(wildcards):
+    """The attack's entry in the config."""
+    return by_name(config["adversarial"]["attacks"], wildcards.attack)
+
+
+def attack_module(wildcards):
+    """The module that the attack is loaded from."""
+    return f"neuroreg.robustness.attacks.{find_method(attack(wildcards)['method']).module}"
+
+
 rule search_adversarials:
     input:
         model="results/models/{model}/seed{seed}/model.safetensors",
@@ -8,21 +18,21 @@ rule search_adversarials:
         "results/logs/search_adversarials/{model}/seed{seed}/{attack}.log",
     benchmark:
         "results/benchmarks/search_adversarials/{model}/seed{seed}/{attack}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,
         runtime=1440,
         gpu=GPU,
-    conda:
-        ENVIRONMENT
     params:
-        attack=lambda wildcards: by_name(config["adversarial"]["attacks"], wildcards.attack),
+        attack=attack,
         samples=config["adversarial"]["samples"],
         repetitions=config["adversarial"]["repetitions"],
         batch_size=config["adversarial"]["batch_size"],
         device=config["device"],
         seed=config["seed"],
-        code=code("search_adversarials"),
+        code=lambda wildcards: code("search_adversarials", attack_module(wildcards)),
     script:
         "../workflow_scripts/search_adversarials.py"
 
@@ -40,12 +50,12 @@ rule collect_distances:
         "results/logs/collect_distances.log",
     benchmark:
         "results/benchmarks/collect_distances.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=600,
         runtime=60,
-    conda:
-        ENVIRONMENT
     params:
         entries=[(run.model, run.seed, attack) for attack in ATTACKS for run in CONDITIONS],
         code=code("collect_distances"),

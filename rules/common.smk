@@ -1,10 +1,12 @@
 from neuroreg.errors import InputError
-from neuroreg.workflow.config import validate_config
+from neuroreg.robustness.attacks.registry import find_method
+from neuroreg.workflow.config import check_recorded_scans, validate_config
 from neuroreg.workflow.digests import code_digest
 from neuroreg.workflow.grid import by_name, names, runs, simulation_note
 
 try:
     validate_config(config, yaml.safe_load((BASE / "schemas/config.schema.yaml").read_text()))
+    check_recorded_scans(config)
 except InputError as error:
     sys.exit(f"Error: {error}")
 
@@ -27,9 +29,9 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def code(rule_name):
+def code(rule_name, *loaded):
     """Digest of the statements that a rule's script reaches."""
-    return code_digest(BASE / "workflow_scripts" / f"{rule_name}.py")
+    return code_digest(BASE / "workflow_scripts" / f"{rule_name}.py", *loaded)
 
 
 def paths(pattern, grid):

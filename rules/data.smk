@@ -9,12 +9,12 @@ rule prepare_stimuli:
         "results/logs/prepare_stimuli.log",
     benchmark:
         "results/benchmarks/prepare_stimuli.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=600,
         runtime=60,
-    conda:
-        ENVIRONMENT
     params:
         settings=config["stimuli"],
         seed=config["seed"],
@@ -30,12 +30,12 @@ rule prepare_classification:
         "results/logs/prepare_classification.log",
     benchmark:
         "results/benchmarks/prepare_classification.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,
         runtime=60,
-    conda:
-        ENVIRONMENT
     params:
         settings=config["classification"],
         seed=config["seed"],

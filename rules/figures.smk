@@ -1,3 +1,11 @@
+LABELS = {name: by_name(config["models"], name).get("label", name) for name in config["conditions"]["models"]}
+# The figure shows the target that is averaged over the most scans.
+SHOWN_TARGET = max(
+    (target for target in config["targets"] if target["kind"] == "denoised"),
+    key=lambda target: len(target["scans"]),
+)["name"]
+
+
 rule plot_fig1:
     input:
         paths("results/noise/{model}/seed{seed}.csv", SWEEP),
@@ -13,12 +21,12 @@ rule plot_fig1:
         "results/logs/plot_fig1.log",
     benchmark:
         "results/benchmarks/plot_fig1.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=600,
         runtime=30,
-    conda:
-        ENVIRONMENT
     params:
         runs=described(SWEEP),
         note=NOTE,
@@ -42,12 +50,12 @@ rule tabulate_table1:
         "results/logs/tabulate_table1.log",
     benchmark:
         "results/benchmarks/tabulate_table1.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=600,
         runtime=30,
-    conda:
-        ENVIRONMENT
     params:
         runs=described(SWEEP),
         note=NOTE,
@@ -71,14 +79,15 @@ rule plot_noise:
         "results/logs/plot_noise.log",
     benchmark:
         "results/benchmarks/plot_noise.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=600,
         runtime=30,
-    conda:
-        ENVIRONMENT
     params:
         runs=described(CONDITIONS),
+        models=LABELS,
         note=NOTE,
         code=code("plot_noise"),
     script:
@@ -100,14 +109,14 @@ rule plot_fig2:
         "results/logs/plot_fig2.log",
     benchmark:
         "results/benchmarks/plot_fig2.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=600,
         runtime=30,
-    conda:
-        ENVIRONMENT
     params:
-        models=config["conditions"]["models"],
+        models=LABELS,
         seed=config["seed"],
         note=NOTE,
         code=code("plot_fig2"),
@@ -130,13 +139,14 @@ rule tabulate_table2:
         "results/logs/tabulate_table2.log",
     benchmark:
         "results/benchmarks/tabulate_table2.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=600,
         runtime=30,
-    conda:
-        ENVIRONMENT
     params:
+        models=LABELS,
         note=NOTE,
         code=code("tabulate_table2"),
     script:
@@ -147,7 +157,7 @@ rule plot_similarity:
     input:
         scans=expand("results/scans/{scan}.h5", scan=SCANS),
         responses=expand("results/responses/{scan}.h5", scan=SCANS),
-        targets=expand("results/similarity/{target}.h5", target=DENOISED),
+        target=f"results/similarity/{SHOWN_TARGET}.h5",
     output:
         figure=report(
             "results/similarity.pdf",
@@ -160,16 +170,15 @@ rule plot_similarity:
         "results/logs/plot_similarity.log",
     benchmark:
         "results/benchmarks/plot_similarity.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
-    conda:
-        ENVIRONMENT
     params:
         scans=SCANS,
         weight_exponent=config["reliability"]["weight_exponent"],
-        bias_correction=config["reliability"]["bias_correction"],
         seed=config["seed"],
         note=NOTE,
         code=code("plot_similarity"),
@@ -192,12 +201,12 @@ rule plot_training:
         "results/logs/plot_training.log",
     benchmark:
         "results/benchmarks/plot_training.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=600,
         runtime=30,
-    conda:
-        ENVIRONMENT
     params:
         runs=described(dict.fromkeys([*SWEEP, *CONDITIONS])),
         note=NOTE,

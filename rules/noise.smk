@@ -8,13 +8,13 @@ rule evaluate_noise:
         "results/logs/evaluate_noise/{model}/seed{seed}.log",
     benchmark:
         "results/benchmarks/evaluate_noise/{model}/seed{seed}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,
         runtime=60,
         gpu=GPU,
-    conda:
-        ENVIRONMENT
     params:
         settings=config["noise"],
         device=config["device"],

@@ -21,14 +21,14 @@ if SIMULATED:
             "results/logs/simulate_scan/{scan}.log",
         benchmark:
             "results/benchmarks/simulate_scan/{scan}.tsv"
-        threads: 1
-        resources:
-            mem_mb=600,
-            runtime=60,
         wildcard_constraints:
             scan="|".join(SIMULATED),
         conda:
             ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=600,
+            runtime=60,
         params:
             n_neurons=lambda wildcards: by_name(config["scans"], wildcards.scan)["n_neurons"],
             settings=config["simulator"],
@@ -47,12 +47,12 @@ rule ingest_scan:
         "results/logs/ingest_scan/{scan}.log",
     benchmark:
         "results/benchmarks/ingest_scan/{scan}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=600,
         runtime=60,
-    conda:
-        ENVIRONMENT
     params:
         format=scan_format,
         code=code("ingest_scan"),
@@ -70,13 +70,13 @@ rule fit_response_model:
         "results/logs/fit_response_model/{scan}.log",
     benchmark:
         "results/benchmarks/fit_response_model/{scan}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,
         runtime=240,
         gpu=GPU,
-    conda:
-        ENVIRONMENT
     params:
         settings=config["response_model"],
         bias_correction=config["reliability"]["bias_correction"],
@@ -90,6 +90,7 @@ rule fit_response_model:
 rule predict_responses:
     input:
         stimuli="results/stimuli.h5",
+        scan="results/scans/{scan}.h5",
         weights="results/response_models/{scan}.safetensors",
         scores="results/response_models/{scan}.json",
     output:
@@ -98,13 +99,13 @@ rule predict_responses:
         "results/logs/predict_responses/{scan}.log",
     benchmark:
         "results/benchmarks/predict_responses/{scan}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,
         runtime=60,
         gpu=GPU,
-    conda:
-        ENVIRONMENT
     params:
         device=config["device"],
         code=code("predict_responses"),

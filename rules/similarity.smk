@@ -16,14 +16,14 @@ if DENOISED:
             "results/logs/average_similarity/{target}.log",
         benchmark:
             "results/benchmarks/average_similarity/{target}.tsv"
-        threads: 1
-        resources:
-            mem_mb=600,
-            runtime=60,
         wildcard_constraints:
             target="|".join(DENOISED),
         conda:
             ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=600,
+            runtime=60,
         params:
             scans=lambda wildcards: by_name(config["targets"], wildcards.target)["scans"],
             weight_exponent=config["reliability"]["weight_exponent"],
@@ -36,23 +36,21 @@ if SHUFFLED:
 
     rule shuffle_similarity:
         input:
-            lambda wildcards: (
-                f"results/similarity/{by_name(config['targets'], wildcards.target)['of']}.h5"
-            ),
+            lambda wildcards: (f"results/similarity/{by_name(config['targets'], wildcards.target)['of']}.h5"),
         output:
             "results/similarity/{target}.h5",
         log:
             "results/logs/shuffle_similarity/{target}.log",
         benchmark:
             "results/benchmarks/shuffle_similarity/{target}.tsv"
-        threads: 1
-        resources:
-            mem_mb=600,
-            runtime=60,
         wildcard_constraints:
             target="|".join(SHUFFLED),
         conda:
             ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=600,
+            runtime=60,
         params:
             seed=config["seed"],
             code=code("shuffle_similarity"),

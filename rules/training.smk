@@ -15,13 +15,13 @@ rule train_model:
         "results/logs/train_model/{model}/seed{seed}.log",
     benchmark:
         "results/benchmarks/train_model/{model}/seed{seed}.tsv"
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,
         runtime=1440,
         gpu=GPU,
-    conda:
-        ENVIRONMENT
     params:
         settings=config["network"] | config["training"],
         alpha=lambda wildcards: by_name(config["models"], wildcards.model)["alpha"],

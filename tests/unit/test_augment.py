@@ -1,5 +1,6 @@
 import numpy as np
 import torch
+
 from neuroreg.training.augment import augment
 
 

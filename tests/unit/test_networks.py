@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torchvision
+
 from neuroreg.networks import ResNet
 
 

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from neuroreg.training.objective import EPSILON, SimilarityReadout, fisher_z, similarity_loss
 
 

@@ -1,4 +1,5 @@
 import pytest
+
 from neuroreg.training.schedule import learning_rate
 
 

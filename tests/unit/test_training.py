@@ -3,15 +3,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
+
 from neuroreg.errors import InputError
 from neuroreg.training.checkpoints import load_model, save_model
 from neuroreg.training.loop import SimilarityTarget, train
 from neuroreg.training.settings import TrainingSettings
-from sklearn.datasets import load_digits
 
 SETTINGS = TrainingSettings(
     width=4,
@@ -115,7 +117,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
     whole = run()
     resume = tmp_path / "resume.safetensors"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    here = os.path.dirname(__file__)
+    here = str(Path(__file__).parent)
     process = subprocess.Popen([sys.executable, "-c", KILLED, here, str(resume)], env=environment)
     while not resume.exists() and process.poll() is None:
         time.sleep(0.01)
@@ -141,7 +143,7 @@ def test_the_state_of_another_run_is_not_resumed(tmp_path, trained):
 
 def test_a_saved_model_answers_as_before(tmp_path, trained):
     path = tmp_path / "model.safetensors"
-    save_model(path, trained.model, trained.model.state_dict(), trained.similarity)
+    save_model(path, trained.model, trained.similarity)
     images = torch.rand(3, 1, 32, 32)
     with torch.no_grad():
         assert torch.equal(load_model(path)(images), trained.model(images))

@@ -15,7 +15,7 @@ SIMILARITY_PREFIX = "similarity."
 
 
 def save_model(
-    path: str | Path, model: ResNet, state: Mapping[str, Tensor], similarity: Mapping[str, Tensor]
+    path: str | Path, model: ResNet, similarity: Mapping[str, Tensor]
 ) -> None:
     """Write a classifier and its similarity readout, atomically.
 
@@ -24,13 +24,11 @@ def save_model(
     path
         A ``.safetensors`` file.
     model
-        Gives architecture, width and number of classes.
-    state
-        The classifier's weights and batch-norm statistics.
+        The classifier.
     similarity
         The similarity readout's gamma logits and running means; stored with the prefix ``similarity.``.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     tensors |= {SIMILARITY_PREFIX + name: t.detach().cpu().contiguous() for name, t in similarity.items()}
     metadata = {
         "architecture": model.architecture,

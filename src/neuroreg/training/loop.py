@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from neuroreg.data.stimuli import Stimuli
 from neuroreg.errors import InputError
 from neuroreg.networks import ResNet
 from neuroreg.seeds import derive_seed
+from neuroreg.similarity import SimilarityMatrix
 from neuroreg.training.augment import augment
 from neuroreg.training.objective import SimilarityReadout, similarity_loss
 from neuroreg.training.resume import Progress, load_progress, save_progress
@@ -40,6 +42,25 @@ class SimilarityTarget:
 
     images: np.ndarray
     matrix: np.ndarray
+
+
+def make_target(similarity: SimilarityMatrix, stimuli: Stimuli) -> SimilarityTarget:
+    """Return the images of a similarity matrix beside it, matched by key.
+
+    Raises
+    ------
+    InputError
+        If a key of the matrix is not among the stimuli.
+    """
+    position = {key: index for index, key in enumerate(stimuli.key.tolist())}
+    missing = [key for key in similarity.key.tolist() if key not in position]
+    if missing:
+        raise InputError(
+            f"similarity: {len(missing)} of {len(similarity.key)} keys are not among the stimuli, the first is "
+            f"'{missing[0]}'; expected the similarity of these stimuli."
+        )
+    order = [position[key] for key in similarity.key.tolist()]
+    return SimilarityTarget(stimuli.images[order], similarity.matrix)
 
 
 @dataclass(frozen=True)

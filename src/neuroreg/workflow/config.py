@@ -10,8 +10,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from neuroreg.errors import InputError
-
-SCHEMA_PATH = Path("schemas") / "config.schema.yaml"
+from neuroreg.robustness.attacks.registry import complete_setting
 
 
 def validate_config(config: Mapping, schema: Mapping) -> None:
@@ -120,6 +119,11 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
     yield from _source_needs("stimuli", config["stimuli"], {"image_folder": "path", "scan": "scan"})
     needs_path = dict.fromkeys(("cifar10", "cifar100", "image_folder"), "path")
     yield from _source_needs("classification", config["classification"], needs_path)
+    if config["stimuli"]["pool_size"] is None and config["stimuli"]["source"] != "scan":
+        yield (
+            "config key 'stimuli.pool_size': found null; expected a number "
+            f"where stimuli.source is '{config['stimuli']['source']}'."
+        )
     yield from _unknown("stimuli.scan", [config["stimuli"]["scan"]], [None, *scans], "scans")
     if config["stimuli"]["source"] == "scan":
         for index, scan in enumerate(config["scans"]):
@@ -135,7 +139,7 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
         yield from _unknown(f"{key}.scans", target.get("scans", []), scans, "scans")
         if "of" in target:
             others = [name for name, other in targets.items() if other["kind"] != "shuffled"]
-            yield from _unknown(f"{key}.of", [target["of"]], others, "targets that are not shuffled themselves")
+            yield from _unknown(f"{key}.of", [target["of"]], others, "unshuffled targets")
     for index, model in enumerate(config["models"]):
         key = f"models[{index}]"
         yield from _unknown(f"{key}.target", [model["target"]], [None, *targets], "targets")
@@ -144,6 +148,12 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
                 f"config key '{key}': target {_show(model['target'])} with alpha {model['alpha']:g}; "
                 "expected a target exactly where alpha is above 0."
             )
+    for index, attack in enumerate(config["adversarial"]["attacks"]):
+        for position, setting in enumerate(attack["settings"]):
+            try:
+                complete_setting(attack["method"], setting)
+            except InputError as error:
+                yield f"config key 'adversarial.attacks[{index}].settings[{position}]': {error}"
     for section in ("sweep", "conditions"):
         yield from _unknown(f"{section}.models", config[section]["models"], models, "models")
     needed = 2 * config["training"]["pairs_per_step"]
@@ -153,6 +163,21 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
             f"config key 'stimuli.pool_size': found {pool}; expected at least {needed}, "
             f"two for each of training.pairs_per_step {needed // 2}."
         )
+
+
+def check_recorded_scans(config: Mapping) -> None:
+    """Check that the files of recorded scans are there.
+
+    Raises
+    ------
+    InputError
+        With one sentence for the first that is not.
+    """
+    for index, scan in enumerate(config["scans"]):
+        if scan["source"] != "simulated" and not Path(scan["path"]).is_file():
+            raise InputError(
+                f"config key 'scans[{index}].path': no file '{scan['path']}'; expected a recorded scan."
+            )
 
 
 def _source_needs(

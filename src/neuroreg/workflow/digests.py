@@ -1,7 +1,7 @@
 """A digest of the code that a job runs, blind to comments, docstrings and layout.
 
-Snakemake neither sees edits of imported modules nor knows a comment from a statement. A rule that carries this
-digest among its params is rerun exactly when a statement that it can reach has changed.
+Snakemake neither sees edits of imported modules nor knows a comment from a statement. A rule that carries
+this digest among its params is rerun exactly when a statement that it can reach has changed.
 """
 
 import ast
@@ -13,13 +13,15 @@ PACKAGE = "neuroreg"
 SOURCE = Path(__file__).resolve().parents[1]
 
 
-def code_digest(script: str | Path) -> str:
+def code_digest(script: str | Path, *loaded: str) -> str:
     """Return a digest of a script and of every module of this package that it imports, however deep.
 
     Parameters
     ----------
     script
         A Python file.
+    *loaded
+        Modules of this package that the script loads by name, which no import statement shows.
 
     Returns
     -------
@@ -27,7 +29,7 @@ def code_digest(script: str | Path) -> str:
         16 hexadecimal digits.
     """
     reached: dict[str, str] = {}
-    pending = list(_imports(Path(script)))
+    pending = [*_imports(Path(script)), *loaded]
     while pending:
         module = pending.pop()
         if module not in reached:

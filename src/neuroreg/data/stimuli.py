@@ -1,0 +1,157 @@
+"""The common set of stimuli: the pool whose similarities are the target, and the oracle images beside it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neuroreg.data.photographs import STIMULUS_SHAPE, folder_stimuli, photograph_stimuli
+from neuroreg.errors import InputError
+from neuroreg.scans.scan import Scan
+from neuroreg.seeds import derive_seed
+from neuroreg.storage import open_h5, read_strings, write_h5
+
+SOURCES = ("photographs", "image_folder", "scan")
+
+
+@dataclass(frozen=True, eq=False)
+class Stimuli:
+    """Images with their names.
+
+    Parameters
+    ----------
+    images
+        uint8 (P, 36, 64), gray levels 0..255.
+    key
+        str (P,), ``class/id``, all different.
+    oracle
+        bool (P,): True for the images shown repeatedly, which measure reliability; the others are the
+        similarity pool.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit this description.
+    """
+
+    images: np.ndarray
+    key: np.ndarray
+    oracle: np.ndarray
+
+    def __post_init__(self):
+        found = f"images {self.images.dtype} {self.images.shape}"
+        if self.images.dtype != np.uint8 or self.images.shape[1:] != STIMULUS_SHAPE:
+            raise InputError(f"stimuli: {found}; expected uint8 (P, 36, 64).")
+        count = len(self.images)
+        if self.key.shape != (count,) or self.key.dtype.kind != "U":
+            raise InputError(f"stimuli: key {self.key.dtype} {self.key.shape}; expected str ({count},).")
+        if self.oracle.shape != (count,) or self.oracle.dtype != np.bool_:
+            raise InputError(
+                f"stimuli: oracle {self.oracle.dtype} {self.oracle.shape}; expected bool ({count},)."
+            )
+        names, times = np.unique(self.key, return_counts=True)
+        if (times > 1).any():
+            raise InputError(f"stimuli: key '{names[times > 1][0]}' found twice; expected different keys.")
+
+
+def make_stimuli(
+    source: str, pool_size: int, oracle_size: int, path: str | Path | None = None, seed: int = 0
+) -> Stimuli:
+    """Return stimuli from a source of images; which of them are the oracle images is drawn by `seed`.
+
+    Parameters
+    ----------
+    source
+        ``"photographs"`` (inside the installed packages) or ``"image_folder"``. For ``"scan"`` see
+        `stimuli_from_scan`.
+    pool_size, oracle_size
+        How many images of each kind; the paper has 5,000 and 100.
+    path
+        The folder, for ``"image_folder"`` only.
+    seed
+        Decides everything drawn.
+
+    Raises
+    ------
+    InputError
+        If the source is unknown or does not hold enough images.
+    """
+    count = pool_size + oracle_size
+    if source == "photographs":
+        images, key = photograph_stimuli(count, seed)
+    elif source == "image_folder":
+        if path is None:
+            raise InputError("stimuli: source 'image_folder' without a path; expected the folder of images.")
+        images, key = folder_stimuli(path, count, seed)
+    else:
+        raise InputError(f"stimuli: source '{source}'; expected 'photographs' or 'image_folder'.")
+    oracle = np.zeros(count, dtype=np.bool_)
+    rng = np.random.default_rng(derive_seed(seed, "oracle images"))
+    oracle[rng.choice(count, oracle_size, replace=False)] = True
+    return Stimuli(images, key, oracle)
+
+
+def stimuli_from_scan(scan: Scan, pool_size: int | None, seed: int) -> Stimuli:
+    """Return the images of a scan as stimuli.
+
+    Oracle images are those shown more than once in the test tier, whether or not its responses are withheld.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+    pool_size
+        How many of the other images, drawn by `seed` and kept in the scan's order; None takes all.
+    seed
+        Decides the sample.
+
+    Raises
+    ------
+    InputError
+        If the scan has fewer such images than asked for.
+    """
+    oracle = np.zeros(len(scan.images), dtype=np.bool_)
+    oracle[scan.repeated_images()] = True
+    pool = np.flatnonzero(~oracle)
+    if pool_size is not None:
+        if pool_size > len(pool):
+            raise InputError(
+                f"stimuli: the scan has {len(pool)} images outside the repeated ones; "
+                f"pool_size asks for {pool_size}."
+            )
+        rng = np.random.default_rng(derive_seed(seed, "pool"))
+        pool = rng.choice(pool, pool_size, replace=False)
+    chosen = np.sort(np.concatenate([np.flatnonzero(oracle), pool]))
+    return Stimuli(scan.images[chosen], scan.key[chosen], oracle[chosen])
+
+
+def save_stimuli(
+    path: str | Path,
+    stimuli: Stimuli,
+    *,
+    config: Mapping | None = None,
+    inputs: Iterable[str | Path] = (),
+) -> None:
+    """Write stimuli to an HDF5 file of kind ``stimuli``; `config` and `inputs` as in `storage.write_h5`."""
+    datasets = {"images": stimuli.images, "key": stimuli.key, "oracle": stimuli.oracle}
+    write_h5(path, "stimuli", datasets, config=config, inputs=inputs)
+
+
+def load_stimuli(path: str | Path) -> Stimuli:
+    """Return the stimuli of a file written by `save_stimuli`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of another kind, or its content does not fit.
+    """
+    with open_h5(path, "stimuli") as file:
+        missing = [name for name in ("images", "key", "oracle") if name not in file]
+        if missing:
+            raise InputError(f"{path}: no dataset '{missing[0]}'; expected images, key and oracle.")
+        arrays = file["images"][()], read_strings(file["key"]), file["oracle"][()]
+    try:
+        return Stimuli(*arrays)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

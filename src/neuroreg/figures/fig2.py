@@ -1,0 +1,147 @@
+"""The supplement's Fig. 2: minimal adversarial distance of each condition under four norms."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
+from neuroreg.figures.tables import (
+    NORMS,
+    ONE_SEED,
+    OVER_SEEDS,
+    check_distances,
+    distance_matrix,
+    distance_statistics,
+)
+from neuroreg.seeds import derive_seed
+
+RESAMPLES = 2000
+
+
+def bootstrap_interval(
+    distance: np.ndarray, chosen: np.ndarray, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the mean distance, over seeds and samples.
+
+    Each of `RESAMPLES` resamples draws seeds and, independently, samples with replacement; a drawn sample
+    counts in all drawn seeds, because all models are attacked on the same samples.
+
+    Parameters
+    ----------
+    distance
+        Shape (seeds, samples); inf entries are left out.
+    chosen
+        bool, same shape: which entries count.
+    rng
+        The random generator.
+
+    Returns
+    -------
+    tuple of float
+        The 2.5 and 97.5 % points; NaN, NaN if nothing counts.
+    """
+    counted = chosen & np.isfinite(distance)
+    if not counted.any():
+        return np.nan, np.nan
+    seeds, samples = distance.shape
+    seed_draws = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES).astype(np.float64)
+    sample_draws = rng.multinomial(samples, np.full(samples, 1 / samples), size=RESAMPLES).astype(np.float64)
+    sums = sample_draws @ np.where(counted, distance, 0.0).T  # (resamples, seeds)
+    counts = sample_draws @ counted.T
+    seed_draws[counts == 0] = 0  # a seed without any entry in this resample has no mean
+    means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+    weights = seed_draws.sum(axis=1)
+    resampled = (seed_draws * means).sum(axis=1)[weights > 0] / weights[weights > 0]
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def fig2(
+    distances: pd.DataFrame, models: Mapping[str, str], note: str = "", seed: int = 0
+) -> tuple[Figure, pd.DataFrame]:
+    """Draw the mean minimal adversarial distance per condition in four panels: L0, L1, L2, Linf.
+
+    Bars are means over all samples (misclassified ones count 0) and seeds, whiskers 95 % bootstrap intervals
+    over seeds and samples, dots the means of single seeds. Where an adversarial was not found for some
+    samples, the panel says for how many: those are left out of the mean.
+
+    Parameters
+    ----------
+    distances
+        Columns model, seed, sample, correct, norm, distance, attack; see `check_distances`.
+    models
+        Model name to display label, in the order of the bars.
+    note
+        Stamped on the figure if not empty, see `stamp_simulated`.
+    seed
+        Decides the bootstrap.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+    numbers : pandas.DataFrame
+        As `distance_statistics` (both conventions, ``all`` being the one drawn), with the columns low and
+        high of the interval after mean, NaN for single seeds.
+
+    Raises
+    ------
+    InputError
+        As `check_distances`.
+    """
+    distances = check_distances(distances, models)
+    numbers = distance_statistics(distances, models)
+    bounds = np.full((len(numbers), 2), np.nan)
+    for row in numbers[numbers["level"] == OVER_SEEDS].itertuples():
+        distance, correct, _ = distance_matrix(distances, row.model, row.norm)
+        chosen = np.ones_like(correct) if row.samples == "all" else correct
+        rng = np.random.default_rng(derive_seed(seed, "fig2", row.norm, row.model, row.samples))
+        bounds[row.Index] = bootstrap_interval(distance, chosen, rng)
+    position = numbers.columns.get_loc("mean") + 1
+    numbers.insert(position, "low", bounds[:, 0])
+    numbers.insert(position + 1, "high", bounds[:, 1])
+    with style():
+        fig = _draw(numbers, models)
+        stamp_simulated(fig, note)
+    return fig, numbers
+
+
+def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
+    longest = max(map(len, models.values()))
+    slanted = longest * len(models) > 24
+    fig = new_figure(2, 1.9)
+    below = 0  # lines under a panel
+    colors = condition_colors(list(models.values()))
+    drawn = numbers[numbers["samples"] == "all"]
+    for ax, (norm, title) in zip(fig.subplots(1, len(NORMS)), NORMS.items(), strict=True):
+        lines = []
+        for x, (model, label) in enumerate(models.items()):
+            rows = drawn[(drawn["norm"] == norm) & (drawn["model"] == model)]
+            whole = rows[rows["level"] == OVER_SEEDS].iloc[0]
+            if whole["not_found"]:
+                percent = 100 * whole["not_found"] / whole["n_correct"]
+                lines.append(f"{label} {percent:.{1 if percent < 10 else 0}f} %")
+            if np.isnan(whole["mean"]):
+                continue
+            ax.bar(x, whole["mean"], width=0.7, color=colors[x], alpha=0.55)
+            ax.vlines(x, whole["low"], whole["high"], color="black", linewidth=1)
+            means = rows.loc[rows["level"] == ONE_SEED, "mean"].to_numpy()
+            # Side by side in the order of the seeds, left of the whisker: neither hides the other.
+            at = x + (np.linspace(-0.28, -0.1, len(means)) if len(means) > 1 else np.array([-0.19]))
+            ax.plot(at, means, "o", color=colors[x], markersize=3, mec="white", mew=0.4)
+        ax.set_title(title)
+        ax.set_xticks(range(len(models)), models.values())
+        if slanted:
+            ax.tick_params(axis="x", rotation=45)
+            for text in ax.get_xticklabels():
+                text.set(ha="right", rotation_mode="anchor")
+        ax.set_xlim(-0.6, len(models) - 0.4)
+        ax.set_ylim(bottom=0)
+        if lines:
+            below = max(below, len(lines) + 1)
+            ax.set_xlabel("No adversarial found:\n" + "\n".join(lines), fontsize=6.5, color="#a02020")
+    fig.axes[0].set_ylabel("Mean minimal distance")
+    # Text under the panels makes the figure higher, not the panels lower.
+    fig.set_figheight(1.9 + 0.12 * below + (0.045 * longest if slanted else 0))
+    return fig

@@ -1,0 +1,168 @@
+"""How well similarity can be measured, and how well the response model predicts it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.cluster.hierarchy import leaves_list, linkage
+
+from neuroreg.errors import InputError
+from neuroreg.figures.style import new_figure, stamp_simulated, style
+from neuroreg.figures.tables import check_frame
+
+SINGLE_TRIAL = "single trial vs averaged"
+MODEL = "model vs averaged"
+PAPER_R = {SINGLE_TRIAL: 0.39, MODEL: 0.73}  # main text, on 100 oracle images
+
+_TITLES = {"single_trial": "Single trial", "averaged": "Repeats averaged", "model": "Response model"}
+_COLOR = "#0173b2"
+
+
+def pairs_above_diagonal(matrix: np.ndarray) -> np.ndarray:
+    """Return the n * (n - 1) / 2 entries above the diagonal of a square matrix, row by row."""
+    return np.concatenate([row[index + 1 :] for index, row in enumerate(matrix)])
+
+
+def _check_square(name: str, matrix: np.ndarray, size: int | None = None) -> np.ndarray:
+    matrix = np.asarray(matrix)
+    wanted = "(n, n) with n > 2" if size is None else f"({size}, {size})"
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and matrix.shape[0] > 2
+    if not square or size not in (None, len(matrix)):
+        raise InputError(f"similarity {name}: has the shape {matrix.shape}; expected {wanted}.")
+    if not np.isfinite(matrix).all():
+        raise InputError(
+            f"similarity {name}: has {(~np.isfinite(matrix)).sum()} values not finite; expected none."
+        )
+    return matrix
+
+
+def cluster_order(similarity: np.ndarray) -> np.ndarray:
+    """Return an order of the images, int (n,), that puts similar ones side by side.
+
+    Average-linkage clustering of 1 - similarity, leaves in optimal order.
+    """
+    return leaves_list(linkage(1 - pairs_above_diagonal(similarity), "average", optimal_ordering=True))
+
+
+def similarity_figure(
+    matrices: Mapping[str, np.ndarray],
+    pool: np.ndarray,
+    between_scans: pd.DataFrame,
+    note: str = "",
+    scan: str = "shown",
+) -> tuple[Figure, pd.DataFrame]:
+    """Draw one scan's similarity on the oracle images, the target over the pool, each scan's correlations.
+
+    Parameters
+    ----------
+    matrices
+        ``single_trial``, ``averaged`` (over repeats) and ``model``: similarity of one scan's oracle images,
+        each (n, n). Only entries above the diagonal enter the correlations.
+    pool
+        (Q, Q), the target similarity over the pool.
+    between_scans
+        Columns scan, comparison, r. The comparisons `SINGLE_TRIAL` and `MODEL` have the paper's value beside
+        them; any other, such as the correlation of two scans' predicted similarity, is drawn by its name.
+    note
+        Stamped on the figure if not empty, see `stamp_simulated`.
+    scan
+        Name of the scan that the matrices are from.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+    numbers : pandas.DataFrame
+        Columns panel (``scatter``: computed from the matrices shown; ``scans``: as given), scan, comparison,
+        r, paper.
+
+    Raises
+    ------
+    InputError
+        If a matrix is missing, not square, not of the others' size or not finite; or the frame lacks a
+        column, has no row, or an r outside [-1, 1].
+    """
+    missing = [name for name in _TITLES if name not in matrices]
+    if missing:
+        raise InputError(
+            f"similarity: has the matrices {', '.join(matrices) or '(none)'}; "
+            f"expected also {', '.join(missing)}."
+        )
+    averaged = _check_square("averaged", matrices["averaged"])
+    shown = {name: _check_square(name, matrices[name], len(averaged)) for name in _TITLES}
+    pool = _check_square("pool", pool)
+    check_frame(between_scans, "correlations between scans", ["scan", "comparison"], ["r"])
+    if not between_scans["r"].between(-1, 1).all():
+        raise InputError(
+            f"correlations between scans: r ranges from {between_scans['r'].min()} "
+            f"to {between_scans['r'].max()}; expected values in [-1, 1]."
+        )
+    pairs = {name: pairs_above_diagonal(matrix) for name, matrix in shown.items()}
+    compared = {SINGLE_TRIAL: pairs["single_trial"], MODEL: pairs["model"]}
+    own = [
+        {
+            "panel": "scatter",
+            "scan": scan,
+            "comparison": name,
+            "r": np.corrcoef(pairs["averaged"], values)[0, 1],
+        }
+        for name, values in compared.items()
+    ]
+    given = between_scans[["scan", "comparison", "r"]].assign(panel="scans")
+    numbers = pd.concat([pd.DataFrame(own), given], ignore_index=True)
+    numbers["paper"] = numbers["comparison"].map(PAPER_R).astype("float64")
+    with style():
+        fig = new_figure(2, 4.6)
+        top, bottom = fig.add_gridspec(2, 1, height_ratios=(1, 0.95))
+        _draw_matrices(fig, top.subgridspec(1, 3), shown)
+        axes = [fig.add_subplot(cell) for cell in bottom.subgridspec(1, 4)]
+        size = float(np.clip(100 / np.sqrt(len(pairs["averaged"])), 1.5, 5))  # dots of few pairs must show
+        for ax, row in zip(axes, own, strict=False):
+            ax.plot(
+                pairs["averaged"], compared[row["comparison"]], ".", markersize=size, markeredgewidth=0,
+                color=_COLOR, alpha=0.4, rasterized=True,
+            )  # fmt: skip
+            ax.set_title(f"r = {row['r']:.2f} (paper {PAPER_R[row['comparison']]:.2f})")
+            ax.set(xlabel="Averaged", ylabel="Single trial" if row["comparison"] == SINGLE_TRIAL else "Model")
+        _draw_pool(axes[2], pool)
+        _draw_scans(axes[3], numbers[numbers["panel"] == "scans"])
+        stamp_simulated(fig, note)
+    return fig, numbers
+
+
+def _draw_matrices(fig: Figure, cells, shown: Mapping[str, np.ndarray]) -> None:
+    order = cluster_order(shown["averaged"])
+    # The diagonal is 1 by construction: it must not set the scale.
+    limit = max(float(np.quantile(np.abs(pairs_above_diagonal(matrix)), 0.99)) for matrix in shown.values())
+    axes = []
+    for index, (name, title) in enumerate(_TITLES.items()):
+        ax = fig.add_subplot(cells[index])
+        image = ax.imshow(
+            shown[name][np.ix_(order, order)], cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest"
+        )
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        axes.append(ax)
+    axes[0].set_ylabel(f"{len(order)} oracle images")
+    fig.colorbar(image, ax=axes, label="Similarity", extend="both", shrink=0.85, aspect=15)
+
+
+def _draw_pool(ax, pool: np.ndarray) -> None:
+    values = pairs_above_diagonal(pool)
+    counts, edges = np.histogram(values, bins=int(np.clip(np.sqrt(len(values)), 5, 80)))
+    ax.stairs(counts / counts.sum(), edges, fill=True, color="#6e6e6e")
+    ax.set_title(f"Pool: {len(pool)} images")
+    ax.set(xlabel="Target similarity", ylabel="Share of pairs")
+
+
+def _draw_scans(ax, given: pd.DataFrame) -> None:
+    comparisons = list(dict.fromkeys(given["comparison"]))
+    paper = [name for name in comparisons if name in PAPER_R]
+    for y, comparison in enumerate(comparisons):
+        r = given.loc[given["comparison"] == comparison, "r"].to_numpy()
+        ax.plot(r, y + np.linspace(-0.2, 0.2, len(r)) if len(r) > 1 else [y], "o", color=_COLOR, markersize=3)
+        if comparison in PAPER_R:
+            ax.vlines(PAPER_R[comparison], y - 0.35, y + 0.35, color="black", linewidth=1)
+    ax.set_yticks(range(len(comparisons)), [name.replace(" vs ", "\nvs ") for name in comparisons])
+    ax.set(xlabel="r (bars: paper)" if paper else "r", ylim=(len(comparisons) - 0.4, -0.6))
+    ax.set_xlim(min(0.0, float(given["r"].min()) - 0.05), 1)

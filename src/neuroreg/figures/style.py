@@ -1,0 +1,134 @@
+"""The one look of all figures, and how a figure becomes a file."""
+
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.style
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from neuroreg.errors import InputError
+from neuroreg.storage import atomic_path
+
+COLUMN_WIDTH = 3.3  # inches; two columns and their gap fill a page of 6.6 inches
+
+_RC = {
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 8,
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same bytes on every machine
+    "font.size": 8,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 300,
+    "svg.hashsalt": "neuroreg",
+    "xtick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.labelsize": 7,
+    "ytick.major.width": 0.6,
+}
+
+# What a file says about its making, cleared: a date would make equal figures differ.
+_METADATA = {".pdf": {"CreationDate": None}, ".png": {"Software": None}, ".svg": {"Date": None}}
+
+# Okabe and Ito's colours as seaborn's "colorblind" palette has them.
+_CONDITIONS = {
+    "none": "#6e6e6e",
+    "shuffle": "#de8f05",
+    "neural": "#0173b2",
+    "raw": "#56b4e9",
+    "vgg": "#029e73",
+}
+_OTHERS = ("#d55e00", "#cc78bc", "#000000", "#8a5a2b", "#b5a900")
+
+_STAMP_SIZE = 6.5  # points
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib's defaults and this look on top, whatever the user's own settings; undone on leaving."""
+    with matplotlib.style.context(["default", _RC]):
+        yield
+
+
+def new_figure(columns: float, height: float) -> Figure:
+    """Return an empty figure `columns` paper columns wide and `height` inches high.
+
+    It belongs to no window system and to no pyplot state. Call inside `style()`.
+    """
+    return Figure(figsize=(columns * COLUMN_WIDTH, height), layout="constrained")
+
+
+def alpha_colors(alphas: Iterable[float]) -> dict[float, tuple[float, float, float]]:
+    """Return a colour per alpha, sequential by rank: light for the smallest, dark for the largest."""
+    ranked = sorted(set(alphas))
+    # The palette's first, palest fifth does not show as a thin line on white.
+    palette = sns.color_palette("viridis_r", as_cmap=True)
+    span = max(len(ranked) - 1, 1)
+    return {alpha: palette(0.12 + 0.88 * rank / span)[:3] for rank, alpha in enumerate(ranked)}
+
+
+def condition_colors(names: Sequence[str]) -> list[tuple[float, float, float]]:
+    """Return one colour per condition name, in the given order.
+
+    A name whose first word is None, Shuffle, Neural, Raw or VGG (any case; ``neural_a20`` counts as Neural)
+    gets that condition's fixed colour. A second name of the same condition, and any other name, gets a colour
+    that none of the others has.
+    """
+    words = [re.split(r"[\W_]+", name.strip().lower())[0] for name in names]
+    first = {word: index for index, word in reversed(list(enumerate(words))) if word in _CONDITIONS}
+    spare = iter([*_OTHERS, *sns.husl_palette(len(words), s=0.7, l=0.5)])
+    colors = [
+        _CONDITIONS[word] if first.get(word) == index else next(spare) for index, word in enumerate(words)
+    ]
+    return [tuple(rgb) for rgb in sns.color_palette(colors)]
+
+
+def stamp_simulated(fig: Figure, note: str) -> None:
+    """Write `note` in small letters along the foot of the figure; do nothing if it is empty.
+
+    For figures made from simulated scans: nobody who sees the figure alone may take them for measurements.
+    """
+    note = " ".join(note.split())
+    if not note:
+        return
+    width, height = fig.get_size_inches()
+    # A letter is about 0.55 of its size wide on average.
+    lines = textwrap.wrap(note, int(72 * width / (0.55 * _STAMP_SIZE)) - 2)
+    foot = (len(lines) * 1.3 * _STAMP_SIZE + 3) / 72 / height
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    fig.text(
+        0.01,
+        0.01,
+        "\n".join(lines),
+        fontsize=_STAMP_SIZE,
+        style="italic",
+        color="#a02020",
+        va="bottom",
+        gid="note",
+    )
+
+
+def save_figure(path: str | Path, fig: Figure) -> None:
+    """Write `fig` to a PDF (or SVG, PNG) file, atomically; equal figures give equal bytes.
+
+    Raises
+    ------
+    InputError
+        If the name ends in none of .pdf, .svg, .png.
+    """
+    path = Path(path)
+    if path.suffix not in _METADATA:
+        raise InputError(
+            f"{path}: ends in '{path.suffix}'; expected a figure's name in {', '.join(_METADATA)}."
+        )
+    with atomic_path(path) as partial, style():
+        fig.savefig(partial, metadata=_METADATA[path.suffix])

@@ -1,0 +1,184 @@
+"""One scan: what was shown, what the neurons answered, what the animal did meanwhile."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neuroreg.errors import InputError
+from neuroreg.storage import open_h5, read_strings, write_h5
+
+TIERS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """Responses of N neurons in T trials, each of which showed one of I images.
+
+    Parameters
+    ----------
+    images
+        uint8 (I, 36, 64), gray levels 0..255.
+    key
+        str (I,), ``class/id``, all different: the same key is the same image in every scan.
+    image
+        int64 (T,), the index into `images` of what was shown.
+    tier
+        str (T,), each ``train``, ``validation`` or ``test``. Images of the test tier may be repeated, not
+        necessarily equally often: trials with missing covariates are dropped.
+    responses
+        float32 (T, N), in the units of the source.
+    behavior
+        float32 (T, B), usually pupil size, its change and running speed.
+    pupil_center
+        float32 (T, 2), in the units of the source.
+    unit_id
+        int64 (N,), the source's name of each neuron, all different.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit this description or hold values that are not finite.
+    """
+
+    images: np.ndarray
+    key: np.ndarray
+    image: np.ndarray
+    tier: np.ndarray
+    responses: np.ndarray
+    behavior: np.ndarray
+    pupil_center: np.ndarray
+    unit_id: np.ndarray
+
+    def __post_init__(self):
+        count, trials, neurons = len(self.images), len(self.image), len(self.unit_id)
+        behaviors = self.behavior.shape[1] if self.behavior.ndim == 2 else 3
+        self._expect("images", "uint8", (count, 36, 64))
+        self._expect("key", "str", (count,))
+        self._expect("image", "int64", (trials,))
+        self._expect("tier", "str", (trials,))
+        self._expect("responses", "float32", (trials, neurons))
+        self._expect("behavior", "float32", (trials, behaviors))
+        self._expect("pupil_center", "float32", (trials, 2))
+        self._expect("unit_id", "int64", (neurons,))
+        for name in ("responses", "behavior", "pupil_center"):
+            _refuse_non_finite(name, getattr(self, name))
+        for name in ("key", "unit_id"):
+            values, times = np.unique(getattr(self, name), return_counts=True)
+            if (times > 1).any():
+                raise InputError(
+                    f"scan: {name} '{values[times > 1][0]}' found twice; expected different values."
+                )
+        if trials and (self.image.min() < 0 or self.image.max() >= count):
+            raise InputError(
+                f"scan: image indices {self.image.min()} to {self.image.max()}; expected 0 to {count - 1}."
+            )
+        unknown = sorted(set(np.unique(self.tier)) - set(TIERS))
+        if unknown:
+            raise InputError(f"scan: tier '{unknown[0]}'; expected train, validation or test.")
+
+    def _expect(self, name: str, dtype: str, shape: tuple[int, ...]) -> None:
+        values = getattr(self, name)
+        found = "str" if values.dtype.kind == "U" else values.dtype.name
+        if found != dtype or values.shape != shape:
+            raise InputError(f"scan: {name} {found} {values.shape}; expected {dtype} {shape}.")
+
+    def withheld_tiers(self) -> tuple[str, ...]:
+        """Return the tiers with trials whose responses are all exactly 0: measured, but not published."""
+        return tuple(tier for tier in TIERS if self._is_withheld(tier))
+
+    def _is_withheld(self, tier: str) -> bool:
+        trials = np.flatnonzero(self.tier == tier)
+        return len(trials) > 0 and not any(self.responses[t].any() for t in trials)
+
+    def trials_of(self, tier: str) -> np.ndarray:
+        """Return the indices of a tier's trials, int64, ascending; empty if the scan has none.
+
+        Raises
+        ------
+        InputError
+            If the tier is unknown or its responses are withheld.
+        """
+        if tier not in TIERS:
+            raise InputError(f"scan: tier '{tier}'; expected train, validation or test.")
+        if self._is_withheld(tier):
+            raise InputError(
+                f"scan: tier '{tier}' is withheld (all its responses are exactly 0); "
+                f"expected measured responses."
+            )
+        return np.flatnonzero(self.tier == tier)
+
+    def repeated_images(self) -> np.ndarray:
+        """Return the images shown more than once in the test tier, int64, ascending, withheld or not."""
+        return np.flatnonzero(np.bincount(self.image[self.tier == "test"], minlength=len(self.images)) > 1)
+
+    def oracle_trials(self) -> dict[int, np.ndarray]:
+        """Return, for each image repeated in the test tier, the indices of its test trials.
+
+        Returns
+        -------
+        dict
+            Image index to int64 (R,) with R >= 2, which may differ from image to image; both ascending.
+
+        Raises
+        ------
+        InputError
+            If the test tier's responses are withheld.
+        """
+        trials = self.trials_of("test")
+        shown = self.image[trials]
+        return {int(image): trials[shown == image] for image in self.repeated_images()}
+
+
+def _refuse_non_finite(name: str, values: np.ndarray) -> None:
+    bad = ~np.isfinite(values)
+    if bad.any():
+        trial = int(np.flatnonzero(bad.any(axis=1))[0])
+        raise InputError(
+            f"scan: {name} holds {int(bad.sum())} values that are NaN or infinite, "
+            f"the first in trial {trial}; expected finite values."
+        )
+
+
+# Where each field of a Scan stands in the file.
+_DATASETS = {
+    "images": "images",
+    "key": "key",
+    "image": "trials/image",
+    "tier": "trials/tier",
+    "responses": "trials/responses",
+    "behavior": "trials/behavior",
+    "pupil_center": "trials/pupil_center",
+    "unit_id": "neurons/unit_id",
+}
+
+
+def save_scan(
+    path: str | Path, scan: Scan, *, config: Mapping | None = None, inputs: Iterable[str | Path] = ()
+) -> None:
+    """Write a scan to one HDF5 file of kind ``scan``; `config` and `inputs` as in `storage.write_h5`."""
+    datasets = {dataset: getattr(scan, field) for field, dataset in _DATASETS.items()}
+    write_h5(path, "scan", datasets, config=config, inputs=inputs)
+
+
+def load_scan(path: str | Path) -> Scan:
+    """Return the scan of a file written by `save_scan`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of another kind, or its content does not fit.
+    """
+    with open_h5(path, "scan") as file:
+        missing = [dataset for dataset in _DATASETS.values() if dataset not in file]
+        if missing:
+            raise InputError(f"{path}: no dataset '{missing[0]}'; expected {', '.join(_DATASETS.values())}.")
+        arrays = {
+            field: read_strings(file[dataset]) if field in ("key", "tier") else file[dataset][()]
+            for field, dataset in _DATASETS.items()
+        }
+    try:
+        return Scan(**arrays)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from neuroreg.errors import InputError
+from neuroreg.networks import ResNet
+from neuroreg.robustness.attack_result import NORMS
+from neuroreg.robustness.evaluation import predict, to_input
+from neuroreg.robustness.minimal_distance import load_attack, save_attack, search
+
+CPU = torch.device("cpu")
+SETTINGS = [{"steps": 15}, {"steps": 30, "gamma": 0.1}]
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """A random ResNet with balanced logits, images of which the last is given a wrong label."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 4, 4), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = ResNet(width=4)
+    logits = predict(model, to_input(images), batch_size=30, device=CPU)
+    with torch.no_grad():
+        model.linear.weight /= logits.std(dim=0)[:, None]
+        model.linear.bias.copy_((model.linear.bias - logits.mean(dim=0)) / logits.std(dim=0))
+    labels = predict(model, to_input(images), batch_size=30, device=CPU).argmax(dim=1).numpy()
+    labels[4] = (labels[4] + 1) % 10
+    return model, images, labels
+
+
+def run(problem, rows=slice(0, 5), **changes):
+    model, images, labels = problem
+    options = {
+        "method": "ddn",
+        "settings": SETTINGS,
+        "repetitions": 2,
+        "seed": 1,
+        "batch_size": 8,
+        "device": CPU,
+    } | changes
+    sample = np.arange(len(images))[rows]
+    return search(model, images[rows], labels[rows], sample, images, labels, **options)
+
+
+@pytest.fixture(scope="module")
+def result(problem):
+    return run(problem)
+
+
+def test_shapes_and_bookkeeping(result):
+    assert result.sample.tolist() == [0, 1, 2, 3, 4]
+    assert result.clean_correct.tolist() == [True] * 4 + [False]
+    assert result.settings == (
+        {"steps": 15, "gamma": 0.05, "init_epsilon": 1.0},
+        {"steps": 30, "gamma": 0.1, "init_epsilon": 1.0},
+    )
+    assert (result.queries[0, :, :4] == 15).all()
+    assert (result.queries[1, :, :4] == 30).all()
+    assert (result.queries[..., 4] == 0).all()
+    for norm in NORMS:
+        assert result.distance[norm].shape == (2, 2, 5)
+        assert result.distance[norm].dtype == np.float32
+        assert (result.distance[norm][..., 4] == 0).all()
+        assert np.array_equal(np.isfinite(result.distance[norm]), result.verified)
+
+
+def test_the_stored_adversarials_are_the_evidence(problem, result):
+    model, images, labels = problem
+    clean = images[:5] / np.float32(255)
+    for norm, order in zip(NORMS, (0, 1, 2, np.inf), strict=True):
+        best = result.best_adversarial[norm]
+        assert best.min() >= 0
+        assert best.max() <= 1
+        logits = predict(model, torch.from_numpy(best)[:, None], batch_size=5, device=CPU)
+        assert (logits.argmax(dim=1).numpy() != labels[:5]).all()
+        difference = (best.astype(np.float64) - clean).reshape(5, -1)
+        measured = np.linalg.norm(difference, order, axis=1)
+        np.testing.assert_allclose(measured, result.distance[norm].min(axis=(0, 1)), rtol=1e-6)
+
+
+def test_same_seed_same_bytes(problem, result, tmp_path):
+    save_attack(tmp_path / "a.h5", result)
+    save_attack(tmp_path / "b.h5", run(problem))
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    assert not np.array_equal(run(problem, seed=2).distance["l2"], result.distance["l2"])
+    back = load_attack(tmp_path / "a.h5")
+    assert np.array_equal(back.distance["l2"], result.distance["l2"])
+
+
+def test_neither_batches_nor_other_samples_matter(problem, result):
+    batched = run(problem, batch_size=2)
+    alone = run(problem, rows=slice(2, 3))
+    for norm in ("l1", "l2", "linf"):
+        np.testing.assert_allclose(batched.distance[norm], result.distance[norm], rtol=2e-3)
+        np.testing.assert_allclose(alone.distance[norm][..., 0], result.distance[norm][..., 2], rtol=2e-3)
+
+
+def test_more_tries_are_never_worse(problem, result):
+    fewer = run(problem, settings=SETTINGS[:1], repetitions=1)
+    for norm in NORMS:
+        assert np.array_equal(fewer.distance[norm][0, 0], result.distance[norm][0, 0])
+
+
+def test_nothing_to_attack(problem):
+    result = run(problem, rows=slice(4, 5))
+    assert (result.distance["l2"] == 0).all()
+    assert result.verified.all()
+    assert result.queries.sum() == 0
+
+
+def test_a_model_that_cannot_be_fooled_gives_inf():
+    class Constant(nn.Module):
+        def forward(self, x):
+            return x.flatten(1)[:, :2] * 0 + torch.tensor([1.0, 0.0])
+
+    images = np.full((3, 32, 32), 99, dtype=np.uint8)
+    labels = np.zeros(3, dtype=int)
+    for method, setting in (("ddn", {"steps": 5}), ("pgd", {"steps": 3, "search_steps": 4})):
+        result = search(
+            Constant(),
+            images,
+            labels,
+            np.arange(3),
+            images,
+            labels,
+            method=method,
+            settings=[setting],
+            repetitions=2,
+            seed=0,
+            batch_size=2,
+            device=CPU,
+        )
+        assert result.clean_correct.all()
+        assert np.isinf(result.distance["linf"]).all()
+        assert np.isnan(result.best_adversarial["l2"]).all()
+        assert not result.verified.any()
+
+
+def test_the_model_is_given_back_as_it_was(problem):
+    model = problem[0]
+    model.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    run(problem, settings=[{"steps": 3}], repetitions=1)
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "jsma"}, "method 'jsma'"),
+        ({"settings": [{"lr": 1}]}, "setting 'lr' of ddn"),
+        ({"settings": []}, "0 settings"),
+        ({"repetitions": 0}, "0 repetitions"),
+    ],
+)
+def test_bad_input_is_refused(problem, changes, message):
+    with pytest.raises(InputError, match=message):
+        run(problem, **changes)

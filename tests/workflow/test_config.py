@@ -1,0 +1,170 @@
+import copy
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from neuroreg.errors import InputError
+from neuroreg.response_model.fit import FitSettings
+from neuroreg.robustness.attacks.registry import attack_methods
+from neuroreg.training.settings import TrainingSettings
+from neuroreg.workflow.config import validate_config
+
+
+def changed(config, key, value):
+    """A copy of the config with the value at a dotted key replaced."""
+    config = copy.deepcopy(config)
+    *path, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+    place = config
+    for part in path:
+        place = place[part]
+    place[last] = value
+    return config
+
+
+def test_the_default_is_valid(config, schema):
+    validate_config(config, schema)
+
+
+@pytest.mark.parametrize(
+    "overlay", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_overlay_is_valid(config, schema, overlay):
+    update_config(config, yaml.safe_load(overlay.read_text()))
+    validate_config(config, schema)
+
+
+def leaves(schema, config, path=()):
+    """Yield key, schema and value of every key of the config that is no mapping."""
+    for name, part in schema["properties"].items():
+        if isinstance(config[name], Mapping) and "properties" in part:
+            yield from leaves(part, config[name], (*path, name))
+        elif "default" in part:
+            yield ".".join((*path, name)), part["default"], config[name]
+
+
+def test_config_and_schema_have_not_drifted_apart(config, schema):
+    compared = list(leaves(schema, config))
+    assert len(compared) > 40
+    assert {key: value for key, default, value in compared if default != value} == {}
+
+
+def test_every_mapping_in_the_schema_refuses_unknown_keys(schema):
+    def mappings(part):
+        if isinstance(part, dict):
+            if part.get("type") == "object" and "properties" in part:
+                yield part
+            for value in part.values():
+                yield from mappings(value)
+
+    found = list(mappings(schema))
+    assert len(found) > 10
+    assert all(part["additionalProperties"] is False for part in found)
+    for part in found:
+        assert set(part["required"]) <= set(part["properties"])
+
+
+def test_the_schema_names_every_setting_of_the_library(schema):
+    properties = schema["properties"]
+    assert set(properties["response_model"]["properties"]) == set(FitSettings.__dataclass_fields__)
+    network = set(properties["network"]["properties"]) | set(properties["training"]["properties"])
+    assert network == set(TrainingSettings.__dataclass_fields__)
+    methods = properties["adversarial"]["properties"]["attacks"]["items"]["properties"]["method"]["enum"]
+    assert tuple(methods) == attack_methods()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("trainig", {}, "config key 'trainig': unknown; did you mean 'training'?"),
+        ("training.epochz", 3, "config key 'training.epochz': unknown; did you mean 'epochs'?"),
+        ("noise.zzz", 3, "config key 'noise.zzz': unknown; expected one of: clip, draws, sigmas."),
+        ("training.epochs", "ten", "config key 'training.epochs': found \"ten\"; expected integer."),
+        (
+            "training.learning_rate",
+            "1e-5",
+            "config key 'training.learning_rate': found \"1e-5\"; expected number "
+            "(YAML reads 1e-5 as text: write it with a decimal point, as in 1.0e-5).",
+        ),
+        ("training.epochs", 0, "config key 'training.epochs': found 0; expected at least 1."),
+        ("training.momentum", 1, "config key 'training.momentum': found 1; expected less than 1."),
+        ("device", "tpu", 'config key \'device\': found "tpu"; expected one of "cpu", "cuda".'),
+        (
+            "models.1.name",
+            "../up",
+            "config key 'models[1].name': found \"../up\"; expected letters, digits, '_' and '-', "
+            "starting with a letter or digit.",
+        ),
+        ("scans", [], "config key 'scans': found 0 entries; expected at least 1."),
+        ("sweep.seeds", [1, 1], "config key 'sweep.seeds': found repeated entries; expected each once."),
+        (
+            "scans.1.name",
+            "simulated1",
+            "config key 'scans': 2 entries are named 'simulated1'; expected different names.",
+        ),
+        (
+            "scans.0",
+            {"name": "mine", "source": "static_hdf5"},
+            "config key 'scans[0].path': missing; source 'static_hdf5' needs it.",
+        ),
+        (
+            "classification.source",
+            "cifar10",
+            "config key 'classification.path': missing; source 'cifar10' needs it.",
+        ),
+        (
+            "targets.0.scans",
+            ["nobody"],
+            "config key 'targets[0].scans': 'nobody' is not among the scans; "
+            "expected one of: simulated1, simulated2, simulated3.",
+        ),
+        (
+            "targets.2.of",
+            "shuffle",
+            "config key 'targets[2].of': 'shuffle' is not among the unshuffled targets; "
+            "expected one of: neural, neural_one_scan.",
+        ),
+        (
+            "models.2.target",
+            "neurall",
+            "config key 'models[2].target': 'neurall' is not among the targets; "
+            "expected one of: neural, neural_one_scan, shuffle.",
+        ),
+        (
+            "models.0.alpha",
+            3.0,
+            "config key 'models[0]': target null with alpha 3; "
+            "expected a target exactly where alpha is above 0.",
+        ),
+        (
+            "conditions.models",
+            ["none", "vgg"],
+            "config key 'conditions.models': 'vgg' is not among the models; "
+            "expected one of: none, shuffle, neural, one_scan_a2, one_scan_a8, one_scan_a32.",
+        ),
+        (
+            "stimuli.pool_size",
+            20,
+            "config key 'stimuli.pool_size': found 20; expected at least 32, "
+            "two for each of training.pairs_per_step 16.",
+        ),
+    ],
+)
+def test_a_mistake_gets_one_sentence(config, schema, key, value, message):
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        validate_config(changed(config, key, value), schema)
+
+
+def test_a_setting_that_an_attack_lacks_is_named(config, schema):
+    wrong = changed(config, "adversarial.attacks.0.settings.0", {"stepz": 3})
+    with pytest.raises(InputError, match=r"adversarial.attacks\[0\].settings\[0\].*'stepz' of pgd"):
+        validate_config(wrong, schema)
+
+
+def test_a_missing_key_is_named(config, schema):
+    del config["noise"]["draws"]
+    with pytest.raises(InputError, match=r"^config key 'noise.draws': missing; expected a value.$"):
+        validate_config(config, schema)

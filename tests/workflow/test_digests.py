@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+from neuroreg.workflow import digests
+
+NOISE = "robustness/noise.py"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch, root):
+    """A copy of the package and a script that reaches into it, digested afresh at each call."""
+    import shutil
+
+    shutil.copytree(root / "src" / "neuroreg", tmp_path / "neuroreg")
+    shutil.copytree(root / "workflow_scripts", tmp_path / "scripts")
+    monkeypatch.setattr(digests, "SOURCE", tmp_path / "neuroreg")
+
+    def digest(rule):
+        for cached in (digests._statements, digests._imports, digests._module_path):
+            cached.cache_clear()
+        return digests.code_digest(tmp_path / "scripts" / f"{rule}.py")
+
+    yield tmp_path, digest
+    for cached in (digests._statements, digests._imports, digests._module_path):
+        cached.cache_clear()
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def digests_of_all(package):
+    tmp_path, digest = package
+    return {path.stem: digest(path.stem) for path in sorted((tmp_path / "scripts").glob("*.py"))}
+
+
+def test_a_comment_a_docstring_and_layout_change_nothing(package):
+    before = digests_of_all(package)
+    path = package[0] / "neuroreg" / NOISE
+    edit(path, '"""Accuracy under', '"""Share of right answers under')
+    path.write_text("# a comment\n\n\n" + path.read_text())
+    assert digests_of_all(package) == before
+
+
+def test_a_statement_changes_exactly_what_reaches_it(package):
+    before = digests_of_all(package)
+    path = package[0] / "neuroreg" / NOISE
+    path.write_text(path.read_text() + "\nEXTRA = 1\n")
+    after = digests_of_all(package)
+    assert {rule for rule in before if before[rule] != after[rule]} == {"evaluate_noise"}
+
+
+def test_a_module_deep_below_reaches_every_rule_above(package):
+    before = digests_of_all(package)
+    path = package[0] / "neuroreg" / "networks.py"
+    path.write_text(path.read_text() + "\nEXTRA = 1\n")
+    after = digests_of_all(package)
+    changed = {rule for rule in before if before[rule] != after[rule]}
+    assert changed == {"train_model", "evaluate_noise", "search_adversarials"}
+
+
+def test_the_attack_family_that_a_job_loads_by_name_counts(package):
+    tmp_path, _ = package
+    script = tmp_path / "scripts" / "search_adversarials.py"
+
+    def both():
+        for cached in (digests._statements, digests._imports, digests._module_path):
+            cached.cache_clear()
+        families = ("ddn", "carlini_wagner")
+        return [digests.code_digest(script, f"neuroreg.robustness.attacks.{name}") for name in families]
+
+    before = both()
+    path = tmp_path / "neuroreg" / "robustness" / "attacks" / "ddn.py"
+    path.write_text(path.read_text() + "\nEXTRA = 1\n")
+    after = both()
+    assert before[0] != after[0]
+    assert before[1] == after[1]

@@ -1,0 +1,283 @@
+"""The workflow as its users run it: from the command line, at small size."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from neuroreg.csv_files import read_csv
+
+FINAL = [
+    "fig1.pdf",
+    "fig2.pdf",
+    "noise.pdf",
+    "similarity.pdf",
+    "training.pdf",
+    "table1.csv",
+    "table1.tex",
+    "table2.csv",
+    "table2.tex",
+]
+
+
+class Workflow:
+    """A copy of the project, so that its code can be edited, run in a folder of its own."""
+
+    def __init__(self, root, place):
+        self.code, self.folder = place / "code", place / "run"
+        self.folder.mkdir(parents=True)
+        for name in ("rules", "workflow_scripts", "schemas", "configs", "profiles", "report", "envs", "src"):
+            shutil.copytree(root / name, self.code / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("Snakefile", "config.yaml"):
+            shutil.copy(root / name, self.code / name)
+
+    def __call__(self, *arguments, configs=("smoke",)):
+        files = [str(self.code / "configs" / f"{name}.yaml") for name in configs]
+        command = [sys.executable, "-m", "snakemake", *arguments, "--snakefile", str(self.code / "Snakefile")]
+        command += ["--directory", str(self.folder), "--cores", "4"]
+        command += ["--configfile", *files] if files else []
+        environment = os.environ | {"PYTHONPATH": str(self.code / "src"), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def planned(self, *arguments, **options):
+        """Number of jobs of each rule that a dry run shows, without the target rule `all`."""
+        result = self(*arguments, "-n", **options)
+        assert result.returncode == 0, result.stderr
+        text = result.stdout + result.stderr
+        jobs = re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)
+        return {rule: int(count) for rule, count in jobs if rule not in ("total", "all")}
+
+    def overlay(self, name, content):
+        (self.code / "configs" / f"{name}.yaml").write_text(yaml.safe_dump(content))
+        return name
+
+    @property
+    def results(self):
+        return self.folder / "results"
+
+
+@pytest.fixture
+def fresh(root, tmp_path):
+    return Workflow(root, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(root, tmp_path_factory):
+    """The whole workflow at smoke size, run once."""
+    workflow = Workflow(root, tmp_path_factory.mktemp("finished"))
+    result = workflow()
+    assert result.returncode == 0, result.stderr[-5000:]
+    return workflow
+
+
+def test_everything_asked_for_is_there(finished):
+    for name in FINAL:
+        path = finished.results / name
+        assert path.stat().st_size > 100, name
+        if path.suffix == ".pdf":
+            assert path.read_bytes().startswith(b"%PDF")
+    for figure in ("fig1", "fig2", "noise", "similarity", "training"):
+        assert len(read_csv(finished.results / f"{figure}.csv")) > 0
+    assert not list(finished.results.rglob("*partial*"))
+    assert not list(finished.results.rglob("resume*"))
+
+
+def test_distances_are_those_of_a_fresh_forward_pass(finished):
+    import torch
+
+    from neuroreg.data.classification import load_classification
+    from neuroreg.training.checkpoints import load_model
+
+    data = load_classification(finished.results / "classification.h5")
+    checked = 0
+    for path in sorted((finished.results / "attacks").rglob("*.h5")):
+        model = load_model(
+            finished.results
+            / "models"
+            / path.parent.relative_to(finished.results / "attacks")
+            / "model.safetensors"
+        )
+        with h5py.File(path) as file:
+            sample, label = file["sample"][()], file["label"][()]
+            clean = data.test_images[sample].astype(np.float32) / 255
+            orders = {"l1": 1, "l2": 2, "linf": np.inf}
+            for norm, order in orders.items():
+                smallest = file[f"distance/{norm}"][()].min((0, 1))
+                best = file[f"best_adversarial/{norm}"][()]
+                for row in np.flatnonzero((smallest > 0) & np.isfinite(smallest)):
+                    difference = (best[row].astype(np.float64) - clean[row]).ravel()
+                    assert np.linalg.norm(difference, order) == pytest.approx(smallest[row], rel=1e-4)
+                    with torch.no_grad():
+                        logits = model(torch.from_numpy(best[row])[None, None])
+                    assert logits.argmax().item() != label[row]
+                    checked += 1
+    assert checked > 10
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    result = finished()
+    assert "Nothing to be done" in result.stdout + result.stderr
+    assert finished.planned() == {}
+
+
+def test_editing_a_comment_reruns_nothing(finished):
+    for path in finished.code.rglob("*.py"):
+        path.write_text(path.read_text() + "\n# a remark\n")
+    assert finished.planned() == {}
+
+
+def test_editing_the_noise_evaluation_reruns_it_and_its_figures(finished):
+    path = finished.code / "src" / "neuroreg" / "robustness" / "noise.py"
+    original = path.read_text()
+    path.write_text(original + "\nEXTRA = 1\n")
+    try:
+        assert finished.planned() == {"evaluate_noise": 4, "plot_fig1": 1, "plot_noise": 1}
+    finally:
+        path.write_text(original)
+
+
+def test_changing_a_setting_reruns_what_it_decides(finished):
+    finished.overlay("more_noise", {"noise": {"draws": 2}})
+    planned = finished.planned(configs=("smoke", "more_noise"))
+    assert planned == {"evaluate_noise": 4, "plot_fig1": 1, "plot_noise": 1}
+
+
+def test_the_report_holds_every_figure_with_its_caption(finished):
+    result = finished("--report", "report.zip")
+    assert result.returncode == 0, result.stderr[-3000:]
+    with zipfile.ZipFile(finished.folder / "report.zip") as archive:
+        names = archive.namelist()
+        page = next(archive.read(name).decode() for name in names if name.endswith("report.html"))
+    for figure in ("fig1", "fig2", "noise", "similarity", "training"):
+        assert any(name.endswith(f"{figure}.pdf") for name in names), names
+    assert "Simulated scans" in page
+
+
+def test_fig2_alone_needs_neither_sweep_nor_noise(fresh):
+    planned = fresh.planned("results/fig2.pdf")
+    assert planned["train_model"] == 3
+    assert not {"evaluate_noise", "plot_fig1", "plot_noise", "plot_training"} & set(planned)
+
+
+def test_the_papers_jobs(fresh):
+    started = time.monotonic()
+    planned = fresh.planned(configs=("paper",))
+    assert time.monotonic() - started < 15  # 5 s on a quiet machine; tests may share theirs
+    assert planned["ingest_scan"] == planned["fit_response_model"] == 8
+    # None at three seeds serves the sweep as alpha 0: 6 x 3 + 3 x 5 - 3.
+    assert planned["train_model"] == planned["evaluate_noise"] == 30
+    assert planned["search_adversarials"] == 3 * 5 * 8
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ({"noise": {"drawz": 2}}, "config key 'noise.drawz': unknown; did you mean 'draws'?"),
+        ({"training": {"epochs": "many"}}, "config key 'training.epochs': found \"many\"; expected integer."),
+        ({"stimuli": {"pool_size": 7}}, "config key 'stimuli.pool_size': found 7; expected at least 8"),
+        (
+            {"scans": [{"name": "simulated1", "source": "static_hdf5", "path": "data/absent.h5"}]},
+            "config key 'scans[0].path': no file 'data/absent.h5'; expected a recorded scan.",
+        ),
+    ],
+)
+def test_a_mistake_in_the_config_ends_with_one_sentence(fresh, overlay, message):
+    if "scans" in overlay:
+        overlay["targets"] = [
+            {"name": name, "kind": "denoised", "scans": ["simulated1"]}
+            for name in ("neural", "neural_one_scan", "shuffle")
+        ]
+    fresh.overlay("wrong", overlay)
+    result = fresh(configs=("smoke", "wrong"))
+    assert result.returncode != 0
+    assert f"Error: {message}" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) <= 3
+    assert not fresh.results.exists()
+
+
+def recorded(path):
+    """A small scan in the lab's static HDF5 layout."""
+    from neuroreg.data.stimuli import make_stimuli
+    from neuroreg.scans.simulate import simulate_scan
+    from neuroreg.scans.static_hdf5_writer import write_static_hdf5
+
+    stimuli = make_stimuli("photographs", 40, 8, None, 1)
+    simulated = simulate_scan(stimuli, n_neurons=5, oracle_repeats=3, seed=1, name="recorded")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_static_hdf5(path, simulated.scan)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def poison(path):
+    with h5py.File(path, "r+") as file:
+        file["responses"][3, 2] = np.nan
+
+
+def of_another_kind(path):
+    with h5py.File(path, "w") as file:
+        file["something"] = np.zeros(3)
+
+
+def no_hdf5(path):
+    path.write_text("neuron,response\n1,0.5\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, "data/mine.h5: is a truncated HDF5 file; expected"),
+        (poison, "NaN"),
+        (of_another_kind, "data/mine.h5"),
+        (no_hdf5, "data/mine.h5: is not a readable HDF5 file; expected"),
+    ],
+)
+def test_a_damaged_scan_ends_with_one_sentence(fresh, damage, message):
+    path = fresh.folder / "data" / "mine.h5"
+    recorded(path)
+    damage(path)
+    scans = [{"name": "mine", "source": "static_hdf5", "path": "data/mine.h5"}]
+    targets = [
+        {"name": name, "kind": "denoised", "scans": ["mine"]}
+        for name in ("neural", "neural_one_scan", "shuffle")
+    ]
+    fresh.overlay("mine", {"scans": scans, "targets": targets})
+    result = fresh("results/scans/mine.h5", configs=("smoke", "mine"))
+    assert result.returncode != 0
+    sentences = [line for line in result.stderr.splitlines() if line.startswith("ingest_scan: ")]
+    assert len(sentences) == 1
+    assert message in sentences[0]
+    assert "Traceback" not in result.stderr
+    assert list((fresh.results / "scans").iterdir()) == []
+
+
+def test_a_recorded_scan_goes_the_whole_way(fresh):
+    recorded(fresh.folder / "data" / "mine.h5")
+    scans = [{"name": "mine", "source": "static_hdf5", "path": "data/mine.h5"}]
+    targets = [
+        {"name": name, "kind": "denoised", "scans": ["mine"]}
+        for name in ("neural", "neural_one_scan", "shuffle")
+    ]
+    stimuli = {"source": "scan", "scan": "mine", "pool_size": 30}
+    fresh.overlay("mine", {"scans": scans, "targets": targets, "stimuli": stimuli})
+    result = fresh("results/similarity.pdf", configs=("smoke", "mine"))
+    assert result.returncode == 0, result.stderr[-3000:]
+    frame = pd.read_csv(fresh.results / "similarity.csv")
+    assert set(frame["scan"]) == {"mine"}
+    with h5py.File(fresh.results / "similarity" / "neural.h5") as file:
+        matrix = file["matrix"][()]
+    assert matrix.shape == (30, 30)
+    np.testing.assert_allclose(np.diag(matrix), 1)
+    np.testing.assert_array_equal(matrix, matrix.T)

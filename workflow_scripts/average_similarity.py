@@ -1,0 +1,18 @@
+"""Average the denoised similarity of scans."""
+
+from neuroreg.response_model.responses import denoised_similarity, load_responses
+from neuroreg.similarity import mean_similarity, save_similarity
+from neuroreg.workflow.job import run_job
+
+
+def main(snakemake):
+    exponent = snakemake.params.weight_exponent
+    scans = zip(snakemake.params.scans, snakemake.input.responses, strict=True)
+    similarity = mean_similarity(
+        denoised_similarity(name, load_responses(path), exponent) for name, path in scans
+    )
+    config = {"scans": snakemake.params.scans, "weight_exponent": exponent}
+    save_similarity(snakemake.output[0], similarity, config=config, inputs=snakemake.input)
+
+
+run_job(main, snakemake)

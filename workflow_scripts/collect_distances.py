@@ -1,0 +1,14 @@
+"""Find the smallest distance of each model and sample over all attacks."""
+
+from neuroreg.csv_files import write_csv
+from neuroreg.robustness.distances import collect_distances
+from neuroreg.workflow.job import run_job
+
+
+def main(snakemake):
+    entries = zip(snakemake.params.entries, snakemake.input, strict=True)
+    distances = collect_distances((*entry, path) for entry, path in entries)
+    write_csv(snakemake.output[0], distances)
+
+
+run_job(main, snakemake)

@@ -1,0 +1,30 @@
+"""Draw measured and modelled similarity of the scans."""
+
+from neuroreg.csv_files import write_csv
+from neuroreg.figures.similarity import similarity_figure
+from neuroreg.figures.style import save_figure
+from neuroreg.response_model.responses import load_responses
+from neuroreg.scan_comparison import compare_scans
+from neuroreg.scans.scan import load_scan
+from neuroreg.similarity import load_similarity
+from neuroreg.workflow.job import run_job
+
+
+def main(snakemake):
+    params = snakemake.params
+    files = zip(params.scans, snakemake.input.scans, snakemake.input.responses, strict=True)
+    within, correlations = compare_scans(
+        ((name, load_scan(scan), load_responses(responses)) for name, scan, responses in files),
+        exponent=params.weight_exponent,
+        seed=params.seed,
+    )
+    shown, oracle = next(iter(within.items()))
+    pool = load_similarity(snakemake.input.target).matrix
+    figure, numbers = similarity_figure(
+        {**oracle.matrices(), "averaged": oracle.repeat_averaged}, pool, correlations, params.note, shown
+    )
+    save_figure(snakemake.output.figure, figure)
+    write_csv(snakemake.output.numbers, numbers)
+
+
+run_job(main, snakemake)

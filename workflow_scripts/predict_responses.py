@@ -1,0 +1,31 @@
+"""Predict a scan's responses to the common pool and to its own oracle images."""
+
+import numpy as np
+
+from neuroreg.data.stimuli import load_stimuli
+from neuroreg.devices import choose_device
+from neuroreg.response_model.files import load_response_model
+from neuroreg.response_model.predict import predict_pool
+from neuroreg.response_model.responses import PredictedResponses, save_responses
+from neuroreg.scans.scan import load_scan
+from neuroreg.storage import read_json
+from neuroreg.workflow.job import run_job
+
+
+def main(snakemake):
+    model = load_response_model(snakemake.input.weights).to(choose_device(snakemake.params.device))
+    scores = read_json(snakemake.input.scores)
+    stimuli, scan = load_stimuli(snakemake.input.stimuli), load_scan(snakemake.input.scan)
+    pool, oracle = ~stimuli.oracle, scan.repeated_images()
+    responses = PredictedResponses(
+        stimuli.key[pool],
+        predict_pool(model, stimuli.images[pool]),
+        scan.key[oracle],
+        predict_pool(model, scan.images[oracle]),
+        np.asarray(scores["w"], np.float32),
+        np.asarray(scores["v"], np.float32),
+    )
+    save_responses(snakemake.output[0], responses, inputs=snakemake.input)
+
+
+run_job(main, snakemake)

@@ -1,0 +1,34 @@
+"""Search the smallest adversarial perturbations of one classifier with one attack."""
+
+from neuroreg.data.classification import load_classification
+from neuroreg.devices import choose_device
+from neuroreg.robustness.attack_result import save_attack
+from neuroreg.robustness.minimal_distance import search
+from neuroreg.robustness.samples import choose_samples
+from neuroreg.training.checkpoints import load_model
+from neuroreg.workflow.job import run_job
+
+
+def main(snakemake):
+    params = snakemake.params
+    data = load_classification(snakemake.input.data)
+    sample = choose_samples(data.test_labels, params.samples, params.seed)
+    result = search(
+        load_model(snakemake.input.model),
+        data.test_images[sample],
+        data.test_labels[sample],
+        sample,
+        data.test_images,
+        data.test_labels,
+        method=params.attack["method"],
+        settings=params.attack["settings"],
+        repetitions=params.repetitions,
+        seed=params.seed,
+        batch_size=params.batch_size,
+        device=choose_device(params.device),
+    )
+    config = params.attack | {"repetitions": params.repetitions, "seed": params.seed}
+    save_attack(snakemake.output[0], result, config=config, inputs=snakemake.input)
+
+
+run_job(main, snakemake)

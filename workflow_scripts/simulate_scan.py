@@ -1,0 +1,20 @@
+"""Simulate a V1 scan and write it as a lab would."""
+
+from neuroreg.data.stimuli import load_stimuli
+from neuroreg.scans.simulate import simulate_scan
+from neuroreg.scans.static_hdf5_writer import write_static_hdf5
+from neuroreg.workflow.job import run_job
+
+
+def main(snakemake):
+    simulated = simulate_scan(
+        load_stimuli(snakemake.input.stimuli),
+        n_neurons=snakemake.params.n_neurons,
+        seed=snakemake.params.seed,
+        name=snakemake.wildcards.scan,
+        **snakemake.params.settings,
+    )
+    write_static_hdf5(snakemake.output[0], simulated.scan)
+
+
+run_job(main, snakemake)

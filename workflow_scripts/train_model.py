@@ -1,0 +1,39 @@
+"""Train one classifier, regularised or not."""
+
+from pathlib import Path
+
+from neuroreg.csv_files import write_csv
+from neuroreg.data.classification import load_classification
+from neuroreg.data.stimuli import load_stimuli
+from neuroreg.devices import choose_device
+from neuroreg.similarity import load_similarity
+from neuroreg.training.checkpoints import save_model
+from neuroreg.training.loop import make_target, train
+from neuroreg.training.settings import TrainingSettings
+from neuroreg.workflow.job import run_job
+
+
+def main(snakemake):
+    data = load_classification(snakemake.input.data)
+    target = None
+    if snakemake.params.alpha > 0:
+        similarity, stimuli = snakemake.input.target
+        target = make_target(load_similarity(similarity), load_stimuli(stimuli))
+    resume = Path(snakemake.output.model).with_name("resume.safetensors")
+    trained = train(
+        data.train_images,
+        data.train_labels,
+        len(data.classes),
+        settings=TrainingSettings(**snakemake.params.settings),
+        seed=int(snakemake.wildcards.seed),
+        alpha=snakemake.params.alpha,
+        target=target,
+        device=choose_device(snakemake.params.device),
+        resume_path=resume,
+    )
+    write_csv(snakemake.output.history, trained.history)
+    save_model(snakemake.output.model, trained.model, trained.similarity)
+    resume.unlink(missing_ok=True)
+
+
+run_job(main, snakemake)
