@@ -215,7 +215,7 @@ def test_out_of_reach_the_step_goes_to_the_plane_and_keeps_the_radius():
     for _ in range(20):
         x, b = rng.random(64), rng.standard_normal(64)
         r = rng.uniform(0.01, 1.0)
-        step = GuardedSolver(Deeper(), scale_free=False).solve(x, x, b, 0.0, 1.0, 5.0, r)
+        step = GuardedSolver(Deeper(), scale_free=False).solve(x, x, b, 0.0, 1.0, 50.0, r)
         assert np.linalg.norm(step) <= r * (1 + 1e-9)
         assert (x + step).min() >= 0
         assert (x + step).max() <= 1
@@ -224,6 +224,9 @@ def test_out_of_reach_the_step_goes_to_the_plane_and_keeps_the_radius():
         others *= r / np.linalg.norm(others, axis=1, keepdims=True)
         others = np.clip(x + others, 0, 1) - x
         assert b @ step >= (others @ b).max() - 1e-9
+        # A plane within reach is met.
+        step = GuardedSolver(Deeper(), scale_free=True).solve(x, x, b, 0.0, 1.0, 1e-3, r)
+        assert b @ step == pytest.approx(1e-3)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,11 @@ def test_weight_of_ragged_repeats_equals_a_loop_and_ignores_single_trials():
     eta = np.sqrt(np.mean([g.var(0) for g in groups], axis=0))
     order = rng.permutation(len(image))
     np.testing.assert_allclose(signal_to_noise_weight(responses[order], image[order]), sigma / eta)
+    responses[:10] += image[:10, None] * 5
+    noise = np.mean([g.var(0, ddof=1) for g in groups], axis=0)
+    total = np.var([g.mean(0) + 5 * i for i, g in enumerate(groups)], axis=0, ddof=1)
+    expected = np.sqrt((total - noise * np.mean([1 / 2, 1 / 5, 1 / 3])) / noise)
+    np.testing.assert_allclose(signal_to_noise_weight(responses, image, bias_correction=True), expected)
 
 
 def test_pure_noise_at_ten_repeats_weighs_a_third_unless_corrected():

@@ -1,0 +1,127 @@
+"""The attacks by name, their settings and ranges; free of torch and Foolbox until an attack is loaded."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from math import isfinite
+
+from neuroreg.errors import InputError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of an attack.
+
+    Attributes
+    ----------
+    default
+        Its value where the config is silent; its type (int or float) is the setting's type.
+    low, high
+        The smallest and largest value allowed.
+    meaning
+        For the documentation.
+    """
+
+    default: int | float
+    low: float
+    high: float
+    meaning: str
+
+
+@dataclass(frozen=True)
+class AttackMethod:
+    """One attack: its family's module, its variant there, the norm it minimises, its settings."""
+
+    module: str
+    variant: str
+    norm: str
+    settings: Mapping[str, Setting]
+    needs_starting_points: bool = False
+
+    def load(self) -> Callable:
+        """Import the family's module and return its ``run`` for this variant."""
+        family = import_module(f"neuroreg.robustness.attacks.{self.module}")
+        return partial(family.run, self.variant)
+
+
+_PROJECTED_GRADIENT = {
+    "steps": Setting(40, 1, 100_000, "iterations at each epsilon"),
+    "rel_stepsize": Setting(0.01 / 0.3, 1e-6, 10.0, "step size as a fraction of epsilon"),
+    "epsilon": Setting(0.01, 1e-6, 1.0, "where the search over epsilon starts"),
+    "search_steps": Setting(20, 1, 1_000, "values of epsilon tried: times 1.5 until success, then bisection"),
+}
+_BRENDEL_BETHGE = {
+    "steps": Setting(1000, 1, 100_000, "iterations along the boundary"),
+    "radius": Setting(0.16, 1e-6, 10.0, "first trust radius as a fraction of the pixel box's diagonal, 32"),
+    "momentum": Setting(0.8, 0.0, 0.999, "averaging of the boundary's normal over iterations"),
+}
+ATTACK_METHODS: dict[str, AttackMethod] = {
+    "pgd": AttackMethod("projected_gradient", "plain", "linf", _PROJECTED_GRADIENT),
+    "adam_pgd": AttackMethod("projected_gradient", "adam", "linf", _PROJECTED_GRADIENT),
+    "carlini_wagner": AttackMethod(
+        "carlini_wagner",
+        "l2",
+        "l2",
+        {
+            "binary_search_steps": Setting(5, 1, 100, "values of the constant c tried"),
+            "steps": Setting(1000, 1, 100_000, "iterations at each c"),
+            "stepsize": Setting(5e-3, 1e-6, 10.0, "Adam's step size in tanh space"),
+            "initial_const": Setting(1e-2, 1e-9, 1e9, "the first c"),
+            "start_noise": Setting(
+                0.01, 0.0, 10.0, "std of the start in tanh space, from the second repetition on"
+            ),
+        },
+    ),
+    "ddn": AttackMethod(
+        "ddn",
+        "l2",
+        "l2",
+        {
+            "steps": Setting(100, 1, 100_000, "iterations"),
+            "gamma": Setting(0.05, 1e-6, 0.999, "relative change of the norm at each iteration"),
+            "init_epsilon": Setting(1.0, 1e-6, 32.0, "the first norm, in pixels"),
+        },
+    ),
+    **{
+        f"brendel_bethge_{norm}": AttackMethod("brendel_bethge", norm, norm, _BRENDEL_BETHGE, True)
+        for norm in ("l0", "l1", "l2", "linf")
+    },
+}
+
+
+def attack_methods() -> tuple[str, ...]:
+    """Return the names of all attacks."""
+    return tuple(ATTACK_METHODS)
+
+
+def find_method(method: str) -> AttackMethod:
+    """Return the attack called `method`, or raise InputError."""
+    if method not in ATTACK_METHODS:
+        raise InputError(f"attacks: method '{method}'; expected one of {', '.join(ATTACK_METHODS)}.")
+    return ATTACK_METHODS[method]
+
+
+def complete_setting(method: str, setting: Mapping) -> dict[str, int | float]:
+    """Return `setting` with the defaults of `method` for what it leaves out.
+
+    Raises
+    ------
+    InputError
+        If the method or a key is unknown, or a value is of the wrong type or out of its range.
+    """
+    known = find_method(method).settings
+    complete = {name: spec.default for name, spec in known.items()}
+    for name, value in setting.items():
+        if name not in known:
+            raise InputError(f"attacks: setting '{name}' of {method}; expected one of {', '.join(known)}.")
+        spec = known[name]
+        whole = isinstance(spec.default, int)
+        fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        if not (fits and isfinite(value) and spec.low <= value <= spec.high):
+            kind = "a whole number" if whole else "a number"
+            raise InputError(
+                f"attacks: {method}.{name} is {value!r}; expected {kind} from {spec.low:g} to {spec.high:g}."
+            )
+        complete[name] = value if whole else float(value)
+    return complete
