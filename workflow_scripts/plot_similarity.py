@@ -20,9 +20,7 @@ def main(snakemake):
     )
     shown, oracle = next(iter(within.items()))
     pool = load_similarity(snakemake.input.target).matrix
-    figure, numbers = similarity_figure(
-        {**oracle.matrices(), "averaged": oracle.repeat_averaged}, pool, correlations, params.note, shown
-    )
+    figure, numbers = similarity_figure(oracle.matrices(), pool, correlations, params.note, shown)
     save_figure(snakemake.output.figure, figure)
     write_csv(snakemake.output.numbers, numbers)
 

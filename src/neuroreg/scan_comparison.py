@@ -45,7 +45,7 @@ def compare_scans(
     """
     within, rows, modelled = {}, [], {}
     for name, scan, responses in scans:
-        if len(responses.oracle_key):
+        if len(responses.oracle_key) and "test" not in scan.withheld_tiers():
             similarities = oracle_similarities(
                 scan, responses.oracle_predicted, responses.w, responses.v, exponent=exponent, seed=seed
             )

@@ -20,22 +20,22 @@ class OracleSimilarities:
     ----------
     key
         str (O,), the oracle images.
-    single_trial, repeat_averaged, model
+    single_trial, averaged, model
         float32 (O, O): from one trial of each image, from the mean of all, from the model's predictions.
     single_trial_to_average, model_to_average
-        Correlation of the upper triangle with that of `repeat_averaged`.
+        Correlation of the upper triangle with that of `averaged`.
     """
 
     key: np.ndarray
     single_trial: np.ndarray
-    repeat_averaged: np.ndarray
+    averaged: np.ndarray
     model: np.ndarray
     single_trial_to_average: float
     model_to_average: float
 
     def matrices(self) -> Mapping[str, np.ndarray]:
         """Return the three matrices by name."""
-        names = ("single_trial", "repeat_averaged", "model")
+        names = ("single_trial", "averaged", "model")
         return {name: getattr(self, name) for name in names}
 
 
@@ -80,13 +80,13 @@ def oracle_similarities(
     order = generator.permutation(len(trials))
     _, first = np.unique(image[order], return_index=True)
     single = responses[order[first]]
-    single_trial, repeat_averaged = (centred_cosine(r, w, key) for r in (single, average))
+    single_trial, averaged = (centred_cosine(r, w, key) for r in (single, average))
     model = centred_cosine(predicted, denoised_weights(w, v, exponent), key)
     return OracleSimilarities(
         key,
         single_trial,
-        repeat_averaged,
+        averaged,
         model,
-        similarity_correlation(single_trial, repeat_averaged),
-        similarity_correlation(model, repeat_averaged),
+        similarity_correlation(single_trial, averaged),
+        similarity_correlation(model, averaged),
     )

@@ -220,15 +220,15 @@ def test_oracle_similarities_come_from_one_trial_the_mean_and_the_model():
     np.testing.assert_array_equal(found.key, scan.key[:4])
     trials = [np.flatnonzero(scan.image == i) for i in range(4)]
     average = np.array([scan.responses[t].mean(0) for t in trials])
-    np.testing.assert_allclose(found.repeat_averaged, centred_cosine(average, w), atol=1e-6)
+    np.testing.assert_allclose(found.averaged, centred_cosine(average, w), atol=1e-6)
     np.testing.assert_allclose(found.model, centred_cosine(signal, (w * v) ** 2), atol=1e-6)
     matches = [
         np.allclose(found.single_trial, centred_cosine(scan.responses[list(choice)], w), atol=1e-6)
         for choice in itertools.product(*trials)
     ]
     assert sum(matches) == 1
-    assert found.single_trial_to_average == similarity_correlation(found.single_trial, found.repeat_averaged)
-    assert found.model_to_average == similarity_correlation(found.model, found.repeat_averaged)
+    assert found.single_trial_to_average == similarity_correlation(found.single_trial, found.averaged)
+    assert found.model_to_average == similarity_correlation(found.model, found.averaged)
     others = [oracle_similarities(scan, signal, w, v, seed=seed).single_trial for seed in range(1, 5)]
     assert any(not np.allclose(found.single_trial, other) for other in others)
 

@@ -239,8 +239,8 @@ def no_hdf5(path):
     ("damage", "message"),
     [
         (truncate, "data/mine.h5: is a truncated HDF5 file; expected"),
-        (poison, "data/mine.h5: NaN"),
-        (of_another_kind, "expected a scan in the lab's static HDF5 layout"),
+        (poison, "responses holds 1 values that are NaN or infinite, the first in trial 3; expected finite"),
+        (of_another_kind, "data/mine.h5: no dataset 'images'; expected a scan in the static HDF5 layout"),
         (no_hdf5, "data/mine.h5: is not a readable HDF5 file; expected"),
     ],
 )

@@ -14,9 +14,7 @@ from neuroreg.storage import atomic_path
 SIMILARITY_PREFIX = "similarity."
 
 
-def save_model(
-    path: str | Path, model: ResNet, similarity: Mapping[str, Tensor]
-) -> None:
+def save_model(path: str | Path, model: ResNet, similarity: Mapping[str, Tensor]) -> None:
     """Write a classifier and its similarity readout, atomically.
 
     Parameters

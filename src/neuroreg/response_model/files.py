@@ -1,0 +1,77 @@
+"""Fitted response models on disk: safetensors with the settings in the metadata, and JSON beside it."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from neuroreg.errors import InputError
+from neuroreg.response_model.fit import FitSettings, FittedResponseModel, empty_model
+from neuroreg.response_model.model import ResponseModel
+from neuroreg.response_model.reliability import NeuronQuality
+from neuroreg.storage import atomic_path, write_json
+
+
+def save_response_model(
+    weights_path: str | Path, summary_path: str | Path, fitted: FittedResponseModel, quality: NeuronQuality
+) -> None:
+    """Write a fitted model as safetensors and what is known of its neurons as JSON.
+
+    The JSON holds per-neuron lists ``w, v, single_trial_correlation, correlation_to_average, oracle`` (null
+    where the scan has no usable repeats), a ``summary`` with their means, ``settings`` and ``history``.
+
+    Parameters
+    ----------
+    weights_path, summary_path
+        A ``.safetensors`` and a ``.json`` file.
+    fitted
+        From `fit_response_model`.
+    quality
+        From `neuroreg.response_model.reliability.measure_neurons`.
+    """
+    per_neuron = {
+        name: None if values is None else [float(value) for value in values]
+        for name, values in vars(quality).items()
+        if name != "tier"
+    }
+    summary = {
+        f"mean_{name}": None if values is None else float(np.mean(values))
+        for name, values in per_neuron.items()
+    }
+    summary |= {
+        "neurons": len(quality.w),
+        "tier": quality.tier,
+        "epochs": len(fitted.history),
+        "validation_correlation": fitted.validation_correlation,
+    }
+    settings = asdict(fitted.settings)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in fitted.model.state_dict().items()}
+    with atomic_path(weights_path) as partial:
+        save_file(tensors, partial, metadata={"settings": json.dumps(settings, sort_keys=True)})
+    content = {"summary": summary, "settings": settings, "history": fitted.history}
+    write_json(summary_path, per_neuron | content)
+
+
+def load_response_model(weights_path: str | Path) -> ResponseModel:
+    """Return the model stored by `save_response_model`, on the CPU, in eval mode.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or does not hold a response model of this project.
+    """
+    if not Path(weights_path).is_file():
+        raise InputError(f"{weights_path}: no such file; expected a response model (.safetensors).")
+    try:
+        with safe_open(weights_path, framework="pt") as file:
+            settings = FitSettings(**json.loads((file.metadata() or {})["settings"]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        (neurons,), (_, behaviors) = tensors["response_std"].shape, tensors["context_behavior"].shape
+        model = empty_model(neurons, behaviors, settings)
+        model.load_state_dict(tensors)
+    except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"{weights_path}: not a response model of this project ({error}).") from error
+    return model.eval()
