@@ -1,13 +1,3 @@
-def attack(wildcards):
-    """The attack's entry in the config."""
-    return by_name(config["adversarial"]["attacks"], wildcards.attack)
-
-
-def attack_module(wildcards):
-    """The module that the attack is loaded from."""
-    return f"neuroreg.robustness.attacks.{find_method(attack(wildcards)['method']).module}"
-
-
 rule search_adversarials:
     input:
         model="results/models/{model}/seed{seed}/model.safetensors",

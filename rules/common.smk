@@ -45,3 +45,31 @@ def described(grid):
         {"model": run.model, "seed": run.seed, "alpha": by_name(config["models"], run.model)["alpha"]}
         for run in grid
     ]
+
+
+def raw_scan(wildcards):
+    """The file that a scan is read from."""
+    scan = by_name(config["scans"], wildcards.scan)
+    return f"results/simulated_scans/{wildcards.scan}.h5" if scan["source"] == "simulated" else scan["path"]
+
+
+def scan_format(wildcards):
+    """The format of that file: simulated scans are written as a lab would write them."""
+    source = by_name(config["scans"], wildcards.scan)["source"]
+    return "static_hdf5" if source == "simulated" else source
+
+
+def model_target(wildcards):
+    """The similarity that a model shares; nothing for the unregularised one."""
+    target = by_name(config["models"], wildcards.model)["target"]
+    return [] if target is None else [f"results/similarity/{target}.h5", "results/stimuli.h5"]
+
+
+def attack(wildcards):
+    """The attack's entry in the config."""
+    return by_name(config["adversarial"]["attacks"], wildcards.attack)
+
+
+def attack_module(wildcards):
+    """The module that the attack is loaded from."""
+    return f"neuroreg.robustness.attacks.{find_method(attack(wildcards)['method']).module}"

@@ -1,15 +1,3 @@
-def raw_scan(wildcards):
-    """The file that a scan is read from."""
-    scan = by_name(config["scans"], wildcards.scan)
-    return f"results/simulated_scans/{wildcards.scan}.h5" if scan["source"] == "simulated" else scan["path"]
-
-
-def scan_format(wildcards):
-    """The format of that file: simulated scans are written as a lab would write them."""
-    source = by_name(config["scans"], wildcards.scan)["source"]
-    return "static_hdf5" if source == "simulated" else source
-
-
 if SIMULATED:
 
     rule simulate_scan:

@@ -1,9 +1,3 @@
-def model_target(wildcards):
-    """The similarity that a model shares; nothing for the unregularised one."""
-    target = by_name(config["models"], wildcards.model)["target"]
-    return [] if target is None else [f"results/similarity/{target}.h5", "results/stimuli.h5"]
-
-
 rule train_model:
     input:
         target=model_target,

@@ -60,6 +60,6 @@ def compare_scans(
         modelled[name] = similarity
     if not within:
         raise InputError(
-            "scans: none has repeated images in its test tier; expected at least one for the similarity figure."
+            "scans: none has repeated images in its test tier; the similarity figure expects at least one."
         )
     return within, pd.DataFrame(rows, columns=["scan", "comparison", "r"])

@@ -177,3 +177,14 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, content):
         load_model(path)
     with pytest.raises(InputError, match="no such file"):
         load_model(tmp_path / "absent.safetensors")
+
+
+def test_stimuli_move_batch_norm_only_if_they_may():
+    apart = TrainingSettings(**{**vars(SETTINGS), "epochs": 1, "stimuli_in_batch_norm": False})
+    together = TrainingSettings(**{**vars(apart), "stimuli_in_batch_norm": True})
+    # At a vanishing alpha the weights hardly differ, so the running averages tell who moved them.
+    means = [
+        run(settings=settings, alpha=alpha).model.bn1.running_mean
+        for settings, alpha in ((apart, 0.0), (apart, 1e-12), (together, 1e-12))
+    ]
+    assert (means[1] - means[2]).norm() > 0.1 * means[1].norm()

@@ -5,13 +5,14 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuroreg.data.stimuli import Stimuli
@@ -56,8 +57,8 @@ def make_target(similarity: SimilarityMatrix, stimuli: Stimuli) -> SimilarityTar
     missing = [key for key in similarity.key.tolist() if key not in position]
     if missing:
         raise InputError(
-            f"similarity: {len(missing)} of {len(similarity.key)} keys are not among the stimuli, the first is "
-            f"'{missing[0]}'; expected the similarity of these stimuli."
+            f"similarity: {len(missing)} of {len(similarity.key)} keys are not among the stimuli, "
+            f"the first is '{missing[0]}'; expected the similarity of these stimuli."
         )
     order = [position[key] for key in similarity.key.tolist()]
     return SimilarityTarget(stimuli.images[order], similarity.matrix)
@@ -240,7 +241,9 @@ class _Run:
             loss, pair_loss = task, task.new_zeros(())
             if self.alpha > 0:
                 stimuli, target = self._pairs(generator)
-                similarity = self.readout(self._forward(self.model.features, stimuli))
+                with self._batch_norm_averages_kept():
+                    features = self._forward(self.model.features, stimuli)
+                similarity = self.readout(features)
                 pair_loss = similarity_loss(similarity, target, settings.fisher_z)
                 loss = task + self.alpha * pair_loss
                 predicted.append(similarity.detach())
@@ -287,6 +290,18 @@ class _Run:
         count = self.settings.pairs_per_step
         chosen = torch.randperm(len(self.stimuli), generator=generator)[: 2 * count].to(self.device)
         return self.stimuli[chosen].float() / 255, self.matrix[chosen[:count], chosen[count:]]
+
+    @contextmanager
+    def _batch_norm_averages_kept(self) -> Iterator[None]:
+        """Keep the stimuli out of batch norm's running averages, unless the settings let them in."""
+        layers = [layer for layer in self.model.modules() if isinstance(layer, nn.BatchNorm2d)]
+        momenta = [layer.momentum for layer in layers]
+        if not self.settings.stimuli_in_batch_norm:
+            for layer in layers:
+                layer.momentum = 0.0
+        yield
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
     def _forward(self, function, images: Tensor):
         images = images.contiguous(memory_format=torch.channels_last)
@@ -369,6 +384,6 @@ def _progress_line(row: dict[str, float], epochs: int, seconds_left: float) -> s
     return (
         f"epoch {row['epoch']}/{epochs}: task loss {row['task_loss']:.3f}, "
         f"similarity loss {row['similarity_loss']:.3f} (r {row['similarity_correlation']:.2f}), "
-        f"gamma {gamma}, validation loss {row['validation_loss']:.3f}, accuracy {row['validation_accuracy']:.3f}, "
-        f"{seconds_left:.0f} s left"
+        f"gamma {gamma}, validation loss {row['validation_loss']:.3f}, "
+        f"accuracy {row['validation_accuracy']:.3f}, {seconds_left:.0f} s left"
     )

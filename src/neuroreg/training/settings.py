@@ -23,6 +23,9 @@ class TrainingSettings:
         Share of the training images held out; the epoch with the lowest task loss there is kept.
     fisher_z
         ``"formula"`` or ``"log_ratio"``, see `neuroreg.training.objective.fisher_z`.
+    stimuli_in_batch_norm
+        Whether stimuli, too, move the running averages of batch norm, with which a trained network
+        classifies. In either case each batch is normalised by its own statistics during training.
     running_mean_decay
         See `neuroreg.training.objective.SimilarityReadout`.
     precision
@@ -45,5 +48,6 @@ class TrainingSettings:
     horizontal_flip: bool = True
     validation_fraction: float = 0.01
     fisher_z: str = "formula"
+    stimuli_in_batch_norm: bool = True
     running_mean_decay: float = 0.9
     precision: str = "float32"
