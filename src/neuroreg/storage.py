@@ -30,8 +30,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def sha256(path: str | Path) -> str:
-    """Return the hexadecimal SHA-256 of a file's bytes."""
-    with Path(path).open("rb") as stream:
+    """Return the hexadecimal SHA-256 of a file's bytes; of a folder, that of its files' names and digests."""
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        listing = "".join(f"{file.relative_to(path).as_posix()} {sha256(file)}\n" for file in files)
+        return hashlib.sha256(listing.encode()).hexdigest()
+    with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -56,7 +61,7 @@ def write_h5(
     config
         The settings that made the content, stored as JSON.
     inputs
-        Files that the content was made from; their names and SHA-256 are stored.
+        Files and folders that the content was made from; their names and SHA-256 are stored.
     """
     with atomic_path(path) as partial, h5py.File(partial, "w") as file:
         file.attrs["kind"] = kind

@@ -184,7 +184,7 @@ def test_errors_name_the_file_and_what_is_wrong(tmp_path, change, message):
 def test_other_files_are_refused(tmp_path):
     path = write(tmp_path / "scan.h5", content())
     whole = path.read_bytes()
-    with pytest.raises(InputError, match="scan source 'zip'; expected static_hdf5"):
+    with pytest.raises(InputError, match="scan source 'zip'; expected filetree or static_hdf5"):
         read_scan(path, "zip")
     with pytest.raises(InputError, match=r"absent\.h5: no such file"):
         read_static_hdf5(tmp_path / "absent.h5")

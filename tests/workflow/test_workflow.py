@@ -186,7 +186,7 @@ def test_the_papers_jobs(fresh):
         ({"stimuli": {"pool_size": 7}}, "config key 'stimuli.pool_size': found 7; expected at least 8"),
         (
             {"scans": [{"name": "simulated1", "source": "static_hdf5", "path": "data/absent.h5"}]},
-            "config key 'scans[0].path': no file 'data/absent.h5'; expected a recorded scan.",
+            "config key 'scans[0].path': no file or folder 'data/absent.h5'; expected a recorded scan.",
         ),
     ],
 )

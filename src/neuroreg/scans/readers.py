@@ -4,10 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from neuroreg.errors import InputError
+from neuroreg.scans.filetree import read_filetree
 from neuroreg.scans.scan import Scan
 from neuroreg.scans.static_hdf5 import read_static_hdf5
 
-READERS: dict[str, Callable[[str | Path], Scan]] = {"static_hdf5": read_static_hdf5}
+READERS: dict[str, Callable[[str | Path], Scan]] = {
+    "filetree": read_filetree,
+    "static_hdf5": read_static_hdf5,
+}
 
 
 def read_scan(path: str | Path, source: str) -> Scan:

@@ -6,14 +6,13 @@ import h5py
 import numpy as np
 
 from neuroreg.errors import InputError
+from neuroreg.scans.columns import CLASS_COLUMNS, ID_COLUMNS, find_column, image_keys, texts
+from neuroreg.scans.images import DistinctImages
 from neuroreg.scans.scan import TIERS, Scan
 from neuroreg.storage import open_foreign_h5
 
 _EXPECTED = "a scan in the static HDF5 layout"
 _NUMBERS = ("images", "responses", "behavior", "pupil_center", "neurons/unit_ids")
-# Files of different years name the columns differently; the first one present counts.
-_ID_COLUMNS = ("image_id", "colorframeprojector_image_id", "frame_image_id")
-_CLASS_COLUMNS = ("image_class", "colorframeprojector_image_class", "frame_image_class")
 _BLOCK = 256  # trials read at once: 2.4 MB of images
 
 
@@ -60,8 +59,8 @@ def _check_layout(file: h5py.File) -> None:
         "pupil_center": (trials, 2),
         "tiers": (trials,),
         "neurons/unit_ids": (neurons,),
-        _column(file, _ID_COLUMNS): (trials,),
-        _column(file, _CLASS_COLUMNS): (trials,),
+        _column(file, ID_COLUMNS): (trials,),
+        _column(file, CLASS_COLUMNS): (trials,),
     }
     for name, shape in shapes.items():
         if file[name].shape != shape or not trials:
@@ -71,20 +70,18 @@ def _check_layout(file: h5py.File) -> None:
 
 
 def _column(file: h5py.File, aliases: tuple[str, ...]) -> str:
-    for alias in aliases:
-        if isinstance(file.get(f"item_info/{alias}"), h5py.Dataset):
-            return f"item_info/{alias}"
-    raise InputError(f"no dataset 'item_info/{aliases[0]}'; expected it or {' or '.join(aliases[1:])}.")
+    return find_column(
+        aliases, "item_info/*", "dataset", lambda name: isinstance(file.get(name), h5py.Dataset)
+    )
 
 
 def _read(file: h5py.File) -> Scan:
-    classes, ids = _texts(file[_column(file, _CLASS_COLUMNS)]), _texts(file[_column(file, _ID_COLUMNS)])
-    keys = np.array([f"{c}/{i}" for c, i in zip(classes, ids, strict=True)], dtype=np.str_)
+    classes, ids = _texts(file[_column(file, CLASS_COLUMNS)]), _texts(file[_column(file, ID_COLUMNS)])
     tier = _texts(file["tiers"])
     unknown = sorted(set(tier) - set(TIERS))
     if unknown:
         raise InputError(f"tier '{unknown[0]}' in 'tiers'; expected train, validation or test.")
-    key, image = np.unique(keys, return_inverse=True)
+    key, image = np.unique(image_keys(classes, ids), return_inverse=True)
     return Scan(
         images=_distinct_images(file["images"], key, image),
         key=key,
@@ -98,36 +95,12 @@ def _read(file: h5py.File) -> Scan:
 
 
 def _texts(dataset: h5py.Dataset) -> np.ndarray:
-    """Return bytes, variable-length strings or integers as str."""
-    values = dataset[()]
-    if values.dtype.kind in "SO":
-        try:
-            values = [v.decode() if isinstance(v, bytes) else str(v) for v in values]
-        except UnicodeDecodeError as error:
-            raise InputError(f"dataset '{dataset.name.strip('/')}' is not UTF-8; expected text.") from error
-    return np.asarray(values).astype(np.str_)
+    return texts(dataset[()], f"dataset '{dataset.name.strip('/')}'")
 
 
 def _distinct_images(dataset: h5py.Dataset, key: np.ndarray, image: np.ndarray) -> np.ndarray:
-    images = np.empty((len(key), 36, 64), np.uint8)
-    seen = np.zeros(len(key), np.bool_)
-    brightest = 0.0
+    images = DistinctImages(key)
     for start in range(0, len(image), _BLOCK):
-        block = dataset.astype(np.float32)[start : start + _BLOCK]
-        if not (block.min() >= -0.5 and block.max() <= 255.5):  # also refuses NaN
-            raise InputError(
-                f"images hold values from {block.min():g} to {block.max():g}; expected gray levels 0 to 255."
-            )
-        brightest = max(brightest, float(block.max()))
-        for trial, pixels in enumerate(np.clip(np.rint(block[:, 0]), 0, 255).astype(np.uint8), start):
-            index = image[trial]
-            if not seen[index]:
-                images[index], seen[index] = pixels, True
-            elif not np.array_equal(images[index], pixels):
-                raise InputError(
-                    f"key '{key[index]}' has other pixels in trial {trial} than before; "
-                    f"expected one image per key."
-                )
-    if brightest <= 1:
-        raise InputError(f"images reach {brightest:g} at most; expected gray levels 0 to 255.")
-    return images
+        block = dataset.astype(np.float32)[start : start + _BLOCK, 0]
+        images.add(image[start : start + _BLOCK], block, range(start, start + len(block)))
+    return images.collected()

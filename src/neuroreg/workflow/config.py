@@ -12,6 +12,8 @@ from jsonschema.exceptions import ValidationError
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import complete_setting
 
+_SCAN_NEEDS = {"simulated": "n_neurons", "static_hdf5": "path", "filetree": "path"}
+
 
 def validate_config(config: Mapping, schema: Mapping) -> None:
     """Check a merged config against its schema, and the names in it against each other.
@@ -115,7 +117,7 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
     models = {model["name"]: model for model in config["models"]}
 
     for index, scan in enumerate(config["scans"]):
-        yield from _source_needs(f"scans[{index}]", scan, {"simulated": "n_neurons", "static_hdf5": "path"})
+        yield from _source_needs(f"scans[{index}]", scan, _SCAN_NEEDS)
     yield from _source_needs("stimuli", config["stimuli"], {"image_folder": "path", "scan": "scan"})
     needs_path = dict.fromkeys(("cifar10", "cifar100", "image_folder"), "path")
     yield from _source_needs("classification", config["classification"], needs_path)
@@ -174,9 +176,10 @@ def check_recorded_scans(config: Mapping) -> None:
         With one sentence for the first that is not.
     """
     for index, scan in enumerate(config["scans"]):
-        if scan["source"] != "simulated" and not Path(scan["path"]).is_file():
+        if scan["source"] != "simulated" and not Path(scan["path"]).exists():
             raise InputError(
-                f"config key 'scans[{index}].path': no file '{scan['path']}'; expected a recorded scan."
+                f"config key 'scans[{index}].path': no file or folder '{scan['path']}'; "
+                "expected a recorded scan."
             )
 
 
