@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 BASE = Path(workflow.basedir)
+# The library beside this file, here and in every job, whatever environment a job runs in.
+sys.path.insert(0, str(BASE / "src"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(BASE / "src"), os.environ.get("PYTHONPATH")]))
 
 
 configfile: BASE / "config.yaml"

@@ -30,6 +30,7 @@ def main(snakemake):
         target=target,
         device=choose_device(snakemake.params.device),
         resume_path=resume,
+        code=snakemake.params.code,
     )
     write_csv(snakemake.output.history, trained.history)
     save_model(snakemake.output.model, trained.model, trained.similarity)

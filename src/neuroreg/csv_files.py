@@ -8,9 +8,11 @@ import pandas as pd
 from neuroreg.errors import InputError
 from neuroreg.storage import atomic_path
 
+NAMES = ("model", "label", "attack", "scan")
+
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """Return a CSV file's table; text stays text, so that a model may be called ``none``.
+    """Return a CSV file's table; names stay text, so that a model may be called ``none`` or ``20``.
 
     Raises
     ------
@@ -18,7 +20,8 @@ def read_csv(path: str | Path) -> pd.DataFrame:
         If the file is missing, empty or no CSV.
     """
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN"])
+        texts = dict.fromkeys(NAMES, str)
+        return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=["", "nan", "NaN"])
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; expected a CSV table.") from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:

@@ -9,10 +9,11 @@ from torch import nn
 
 from neuroreg.errors import InputError
 from neuroreg.networks import ResNet
-from neuroreg.robustness.attacks.brendel_bethge import GuardedSolver, choose_starting_points
+from neuroreg.robustness.attacks.brendel_bethge import GuardedSolver
 from neuroreg.robustness.attacks.foolbox_bridge import sample_normal, sample_uniform
 from neuroreg.robustness.attacks.projected_gradient import AdamAttack, PlainAttack
 from neuroreg.robustness.attacks.registry import attack_methods, complete_setting, find_method
+from neuroreg.robustness.attacks.starting_points import choose_starting_points
 from neuroreg.robustness.evaluation import evaluation, predict
 
 CPU = torch.device("cpu")

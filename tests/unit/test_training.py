@@ -96,9 +96,16 @@ def test_alpha_zero_keeps_gamma_at_its_start():
     assert np.isnan(result.history[-1]["similarity_loss"])
 
 
-def test_bfloat16_learns_about_the_same(trained):
-    low = run(settings=TrainingSettings(**{**vars(SETTINGS), "precision": "bfloat16"}))
-    assert low.history[-1]["task_loss"] == pytest.approx(trained.history[-1]["task_loss"], rel=0.15)
+def test_bfloat16_computes_nearly_the_same_loss():
+    # At a small learning rate, for at a large one any rounding grows.
+    slow = {**vars(SETTINGS), "epochs": 1, "learning_rate": 1e-4}
+    full, low = (
+        run(settings=TrainingSettings(**{**slow, "precision": precision})).history[0]
+        for precision in ("float32", "bfloat16")
+    )
+    for part in ("task_loss", "similarity_loss"):
+        assert low[part] == pytest.approx(full[part], rel=0.02)
+        assert low[part] != full[part]
 
 
 KILLED = """
@@ -137,8 +144,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
 
 def test_the_state_of_another_run_is_not_resumed(tmp_path, trained):
     resume = tmp_path / "resume.safetensors"
-    run(resume_path=resume, seed=9)
-    assert states_equal(trained, run(resume_path=resume))
+    for other in ({"seed": 9}, {"code": "an older version"}):
+        run(resume_path=resume, **other)
+        assert states_equal(trained, run(resume_path=resume))
 
 
 def test_a_saved_model_answers_as_before(tmp_path, trained):

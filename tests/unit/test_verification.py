@@ -1,9 +1,12 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from neuroreg.errors import InputError
+from neuroreg.networks import ResNet
 from neuroreg.robustness.verification import measure, verify
 
 CPU = torch.device("cpu")
@@ -182,3 +185,33 @@ def test_a_model_with_nan_logits_is_refused():
     with pytest.raises(InputError, match="logits are NaN"):
         clean = image().view(1, 1, 32, 32)
         verify(Broken(slice(0, 1)), clean, torch.tensor([0]), clean, batch_size=1, device=CPU)
+
+
+def test_what_holds_in_a_batch_holds_alone():
+    """Candidates within rounding of the boundary are judged alike whatever shares their forward pass."""
+    torch.manual_seed(0)
+    model = ResNet(width=4).eval()
+    clean = torch.rand(24, 1, 32, 32)
+    with torch.no_grad():
+        model.linear.weight *= 100
+        # Centred, because all untrained logits name one class.
+        model.linear.bias.copy_(-(model(clean) - model.linear.bias).mean(0))
+        labels = model(clean).argmax(1)
+        other = clean.flip(0).clone()
+        # Bisection towards another image ends as near to the boundary as float32 allows.
+        low, high = torch.zeros(24, 1, 1, 1), torch.ones(24, 1, 1, 1)
+        for _ in range(40):
+            middle = (low + high) / 2
+            crossed = (model(clean + middle * (other - clean)).argmax(1) != labels)[:, None, None, None]
+            high, low = torch.where(crossed, middle, high), torch.where(crossed, low, middle)
+        candidates = clean + high * (other - clean)
+    options = {"batch_size": 24, "device": torch.device("cpu")}
+    together = verify(model, clean, labels, candidates, **options)
+    assert together.verified.sum() > 5
+    for row in together.verified.nonzero()[:, 0].tolist():
+        for norm in ("l0", "l1", "l2", "linf"):
+            with torch.no_grad():
+                alone = model(together.adversarial[norm][row : row + 1])
+                exact = copy.deepcopy(model).double()(together.adversarial[norm][row : row + 1].double())
+            assert alone.argmax() != labels[row]
+            assert exact.argmax() != labels[row]

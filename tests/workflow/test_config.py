@@ -1,4 +1,5 @@
 import copy
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,6 +99,26 @@ def test_the_schema_names_every_setting_of_the_library(schema):
             "config key 'models[1].name': found \"../up\"; expected letters, digits, '_' and '-', "
             "starting with a letter or digit.",
         ),
+        ("training.epochs", 10.0, "config key 'training.epochs': found 10.0; expected integer."),
+        ("models.2.alpha", math.nan, "config key 'models[2].alpha': found NaN; expected number."),
+        ("targets", [], "config key 'targets': found 0 entries; expected at least 1."),
+        (
+            "sweep.models",
+            ["none", "shuffle", "neural"],
+            "config key 'sweep.models': 2 models have alpha 20; "
+            "expected one for each alpha of Fig. 1 and Table 1.",
+        ),
+        (
+            "classification.test_size",
+            20,
+            "config key 'adversarial.samples': found 32; expected at most classification.test_size, 20.",
+        ),
+        (
+            "scans.0.path",
+            "data/mine.h5",
+            "config key 'scans[0].path': found \"data/mine.h5\"; "
+            "expected nothing, source 'simulated' does not use it.",
+        ),
         ("scans", [], "config key 'scans': found 0 entries; expected at least 1."),
         ("sweep.seeds", [1, 1], "config key 'sweep.seeds': found repeated entries; expected each once."),
         (
@@ -168,3 +189,18 @@ def test_a_missing_key_is_named(config, schema):
     del config["noise"]["draws"]
     with pytest.raises(InputError, match=r"^config key 'noise.draws': missing; expected a value.$"):
         validate_config(config, schema)
+
+
+def test_schema_and_library_agree_on_what_a_fit_may_be(config, schema):
+    properties = schema["properties"]["response_model"]["properties"]
+    for name, part in properties.items():
+        part = {**schema["$defs"]["positive"], **part} if "$ref" in part else part
+        if "enum" in part:
+            edges = part["enum"]
+        elif "minimum" in part:
+            edges = [part["minimum"]]
+        else:
+            edges = [1e-9]
+        for value in edges:
+            validate_config(changed(config, f"response_model.{name}", value), schema)
+            FitSettings(**(config["response_model"] | {name: value}))

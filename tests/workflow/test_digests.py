@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from neuroreg.robustness.attacks.registry import ATTACK_METHODS
 from neuroreg.workflow import digests
 
 NOISE = "robustness/noise.py"
@@ -66,15 +67,16 @@ def test_the_attack_family_that_a_job_loads_by_name_counts(package):
     tmp_path, _ = package
     script = tmp_path / "scripts" / "search_adversarials.py"
 
-    def both():
+    families = sorted({method.module for method in ATTACK_METHODS.values()})
+
+    def of_each():
         for cached in (digests._statements, digests._imports, digests._module_path):
             cached.cache_clear()
-        families = ("ddn", "carlini_wagner")
-        return [digests.code_digest(script, f"neuroreg.robustness.attacks.{name}") for name in families]
+        return {name: digests.code_digest(script, f"neuroreg.robustness.attacks.{name}") for name in families}
 
-    before = both()
-    path = tmp_path / "neuroreg" / "robustness" / "attacks" / "ddn.py"
-    path.write_text(path.read_text() + "\nEXTRA = 1\n")
-    after = both()
-    assert before[0] != after[0]
-    assert before[1] == after[1]
+    for edited in families:
+        before = of_each()
+        path = tmp_path / "neuroreg" / "robustness" / "attacks" / f"{edited}.py"
+        path.write_text(path.read_text() + "\nEXTRA = 1\n")
+        after = of_each()
+        assert {name for name in families if before[name] != after[name]} == {edited}

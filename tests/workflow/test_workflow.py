@@ -11,6 +11,7 @@ import zipfile
 import h5py
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import yaml
 
@@ -40,13 +41,19 @@ class Workflow:
         for name in ("Snakefile", "config.yaml"):
             shutil.copy(root / name, self.code / name)
 
-    def __call__(self, *arguments, configs=("smoke",)):
+    def start(self, *arguments, configs=("smoke",)):
         files = [str(self.code / "configs" / f"{name}.yaml") for name in configs]
         command = [sys.executable, "-m", "snakemake", *arguments, "--snakefile", str(self.code / "Snakefile")]
         command += ["--directory", str(self.folder), "--cores", "4"]
         command += ["--configfile", *files] if files else []
         environment = os.environ | {"PYTHONPATH": str(self.code / "src"), "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, env=environment, **pipes)
+
+    def __call__(self, *arguments, **options):
+        process = self.start(*arguments, **options)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     def planned(self, *arguments, **options):
         """Number of jobs of each rule that a dry run shows, without the target rule `all`."""
@@ -281,3 +288,25 @@ def test_a_recorded_scan_goes_the_whole_way(fresh):
     assert matrix.shape == (30, 30)
     np.testing.assert_allclose(np.diag(matrix), 1)
     np.testing.assert_array_equal(matrix, matrix.T)
+
+
+def test_a_killed_training_job_goes_on_where_it_was(finished, tmp_path, root):
+    model = "results/models/neural/seed1/model.safetensors"
+    fresh = Workflow(root, tmp_path)
+    shutil.copytree(finished.results, fresh.results, ignore=shutil.ignore_patterns("models", "attacks"))
+    shutil.copytree(finished.folder / ".snakemake", fresh.folder / ".snakemake")
+    resume = fresh.folder / "results/models/neural/seed1/resume.safetensors"
+    running = fresh.start(model)
+    while not resume.exists() and running.poll() is None:
+        time.sleep(0.01)
+    for process in psutil.Process(running.pid).children(recursive=True):
+        if any("train_model.py" in part for part in process.cmdline()):
+            process.kill()
+    running.communicate()
+    assert running.returncode != 0
+    assert resume.exists()
+    assert not (fresh.folder / model).exists()
+    assert fresh(model).returncode == 0
+    assert "going on after epoch" in (fresh.results / "logs/train_model/neural/seed1.log").read_text()
+    assert (fresh.folder / model).read_bytes() == (finished.folder / model).read_bytes()
+    assert not resume.exists()

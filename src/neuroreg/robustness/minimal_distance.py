@@ -11,6 +11,7 @@ from torch import nn
 from neuroreg.errors import InputError
 from neuroreg.robustness.attack_result import NORMS, AttackResult, load_attack, save_attack
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
+from neuroreg.robustness.attacks.starting_points import choose_starting_points
 from neuroreg.robustness.evaluation import evaluation, predict, to_input
 from neuroreg.robustness.verification import verify
 from neuroreg.seeds import derive_seed
@@ -155,8 +156,6 @@ def _starting_points(
     seeds: torch.Tensor,
     repetition: int,
 ) -> torch.Tensor:
-    from neuroreg.robustness.attacks.brendel_bethge import choose_starting_points
-
     chosen = choose_starting_points(pool_logits, pool_labels, labels.numpy(), seeds.numpy(), repetition)
     starts = pool[np.maximum(chosen, 0)].clone()
     starts[chosen < 0] = torch.nan

@@ -97,12 +97,14 @@ def train(
     target: SimilarityTarget | None = None,
     device: torch.device | str = "cpu",
     resume_path: Path | None = None,
+    code: str = "",
 ) -> TrainedModel:
-    """Train one classifier (PAPER section 3).
+    """Train one classifier (Li et al. 2019, main text and supplement).
 
     Each step takes one batch of images and one batch of pairs of stimuli, in one summed loss. The images and
-    the stimuli pass the network separately, so that batch norm normalises each set by its own statistics, as
-    in the paper's code; both halves of the pairs go together. With alpha = 0 the stimuli are left out, which
+    the stimuli pass the network separately, so that batch norm normalises each set by its own statistics.
+    Both halves of the pairs go together and share theirs; the public descendant of the authors' code
+    normalises each half by itself. With alpha = 0 the stimuli are left out, which
     changes nothing in the loss.
 
     Parameters
@@ -125,6 +127,8 @@ def train(
         Where to compute.
     resume_path
         Where to keep the state after each epoch, and to go on from if it belongs to this very run.
+    code
+        What tells this version of the code from others; a run goes on only under the same.
 
     Raises
     ------
@@ -132,7 +136,7 @@ def train(
         If there are fewer images than one batch or fewer stimuli than one batch of pairs needs, if a target
         is missing, or if the loss stops being finite.
     """
-    run = _Run(images, labels, classes, settings, seed, alpha, target, torch.device(device))
+    run = _Run(images, labels, classes, settings, seed, alpha, target, torch.device(device), code)
     progress = load_progress(resume_path, run.fingerprint) if resume_path else None
     if progress:
         run.restore(progress)
@@ -172,11 +176,12 @@ class _Run:
         alpha: float,
         target: SimilarityTarget | None,
         device: torch.device,
+        code: str,
     ) -> None:
         self.settings, self.seed, self.alpha, self.device = settings, seed, alpha, device
         if alpha > 0 and target is None:
             raise InputError(f"alpha is {alpha:g}, but there is no target; expected a target similarity.")
-        self.fingerprint = _fingerprint(images, labels, settings, seed, alpha, target)
+        self.fingerprint = _fingerprint(images, labels, settings, seed, alpha, target, code)
 
         order = torch.randperm(len(images), generator=self._generator("validation"))
         held_out = max(1, round(settings.validation_fraction * len(images)))
@@ -233,6 +238,8 @@ class _Run:
             group["lr"] = rate
         # One stream per epoch: a resumed run draws what an uninterrupted one would.
         generator = self._generator("epoch", epoch)
+        # Pairs have their own, so that models of one seed see the same crops whatever their alpha.
+        pair_generator = self._generator("pairs", epoch)
         self.model.train()
         self.readout.train()
         losses, predicted, wanted = [], [], []
@@ -240,7 +247,7 @@ class _Run:
             task = F.cross_entropy(self._forward(self.model, images).float(), labels)
             loss, pair_loss = task, task.new_zeros(())
             if self.alpha > 0:
-                stimuli, target = self._pairs(generator)
+                stimuli, target = self._pairs(pair_generator)
                 with self._batch_norm_averages_kept():
                     features = self._forward(self.model.features, stimuli)
                 similarity = self.readout(features)
@@ -258,6 +265,12 @@ class _Run:
         self._check_finite(losses, epoch, rate)
         total, task_mean, pair_mean = torch.stack(losses).mean(0).tolist()
         validation_loss, validation_accuracy = self._validate()
+        if not math.isfinite(validation_loss):
+            raise InputError(
+                f"training diverged in epoch {epoch + 1}: validation loss {validation_loss:g}, "
+                f"learning rate {rate:g}; expected a finite loss, "
+                "try a smaller training.learning_rate or alpha."
+            )
         gamma = self.readout.gamma.detach().cpu().tolist()
         return {
             "epoch": epoch + 1,
@@ -359,9 +372,10 @@ def _fingerprint(
     seed: int,
     alpha: float,
     target: SimilarityTarget | None,
+    code: str,
 ) -> str:
     """Return a digest of everything that decides the run."""
-    digest = sha256(json.dumps([asdict(settings), seed, alpha], sort_keys=True).encode())
+    digest = sha256(json.dumps([asdict(settings), seed, alpha, code], sort_keys=True).encode())
     arrays = [images, labels] + ([target.images, target.matrix] if target is not None else [])
     for array in arrays:
         digest.update(np.ascontiguousarray(array))

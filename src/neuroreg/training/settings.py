@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The recipe; defaults are the paper's (PAPER section 3).
+    """The recipe; defaults are the paper's (Li et al. 2019, main text and supplement).
 
     Attributes
     ----------

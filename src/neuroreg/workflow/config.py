@@ -1,6 +1,7 @@
 """Checks of the config, each failure as one sentence that names the key."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -8,10 +9,21 @@ from pathlib import Path
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import complete_setting
 
+# JSON Schema takes 10.0 for an integer and NaN for a number; Python's range and a loss do not.
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {
+        "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+        "number": lambda _, value: (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        ),
+    }
+)
+_Validator = extend(Draft202012Validator, type_checker=_TYPES)
 _SCAN_NEEDS = {"simulated": "n_neurons", "static_hdf5": "path", "filetree": "path"}
 
 
@@ -23,7 +35,7 @@ def validate_config(config: Mapping, schema: Mapping) -> None:
     InputError
         With one sentence for the first problem: the key, what was found, what was expected.
     """
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=_severity)
+    errors = sorted(_Validator(schema).iter_errors(config), key=_severity)
     if errors:
         raise InputError(_sentence(errors[0]))
     for problem in _inconsistencies(config):
@@ -118,6 +130,7 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
 
     for index, scan in enumerate(config["scans"]):
         yield from _source_needs(f"scans[{index}]", scan, _SCAN_NEEDS)
+        yield from _unused(f"scans[{index}]", scan, _SCAN_NEEDS)
     yield from _source_needs("stimuli", config["stimuli"], {"image_folder": "path", "scan": "scan"})
     needs_path = dict.fromkeys(("cifar10", "cifar100", "image_folder"), "path")
     yield from _source_needs("classification", config["classification"], needs_path)
@@ -138,6 +151,7 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
         key = f"targets[{index}]"
         needs = {"denoised": "scans", "shuffled": "of"}
         yield from _source_needs(key, target, needs, selector="kind")
+        yield from _unused(key, target, needs, selector="kind")
         yield from _unknown(f"{key}.scans", target.get("scans", []), scans, "scans")
         if "of" in target:
             others = [name for name, other in targets.items() if other["kind"] != "shuffled"]
@@ -158,6 +172,21 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
                 yield f"config key 'adversarial.attacks[{index}].settings[{position}]': {error}"
     for section in ("sweep", "conditions"):
         yield from _unknown(f"{section}.models", config[section]["models"], models, "models")
+    if all(target["kind"] != "denoised" for target in config["targets"]):
+        yield "config key 'targets': none is of kind 'denoised'; expected at least one."
+    alphas = Counter(models[name]["alpha"] for name in config["sweep"]["models"])
+    for alpha, count in alphas.items():
+        if count > 1:
+            yield (
+                f"config key 'sweep.models': {count} models have alpha {alpha:g}; "
+                "expected one for each alpha of Fig. 1 and Table 1."
+            )
+    test_size, samples = config["classification"]["test_size"], config["adversarial"]["samples"]
+    if test_size is not None and samples > test_size:
+        yield (
+            f"config key 'adversarial.samples': found {samples}; "
+            f"expected at most classification.test_size, {test_size}."
+        )
     needed = 2 * config["training"]["pairs_per_step"]
     pool = config["stimuli"]["pool_size"]
     if pool is not None and pool < needed:
@@ -189,6 +218,15 @@ def _source_needs(
     needed = needs.get(entry[selector])
     if needed and not entry.get(needed):
         yield f"config key '{key}.{needed}': missing; {selector} '{entry[selector]}' needs it."
+
+
+def _unused(key: str, entry: Mapping, needs: Mapping[str, str], selector: str = "source") -> Iterator[str]:
+    for name in sorted(set(needs.values()) - {needs[entry[selector]]}):
+        if name in entry:
+            yield (
+                f"config key '{key}.{name}': found {_show(entry[name])}; "
+                f"expected nothing, {selector} '{entry[selector]}' does not use it."
+            )
 
 
 def _unknown(key: str, names: Iterable, known: Iterable, what: str) -> Iterator[str]:

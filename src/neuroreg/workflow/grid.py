@@ -30,7 +30,6 @@ def names(entries: list[Mapping]) -> list[str]:
 def simulation_note(scans: list[Mapping]) -> str:
     """Return what figures must say of simulated scans, an empty text if all scans are recorded."""
     simulated = sum(scan["source"] == "simulated" for scan in scans)
-    if not simulated:
-        return ""
-    share = "" if simulated == len(scans) else f" ({simulated} of {len(scans)})"
-    return f"Simulated scans{share}: no neural recording was used."
+    if simulated == len(scans):
+        return "Simulated scans: no neural recording was used."
+    return f"Partly simulated scans: {simulated} of {len(scans)}." if simulated else ""

@@ -1,0 +1,22 @@
+"""What the documents say of the code."""
+
+import re
+
+from neuroreg.robustness.attacks.registry import ATTACK_METHODS
+
+
+def test_the_table_of_attack_settings_is_complete(root):
+    text = (root / "docs" / "attacks.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| \w+ \| `(\w+)` \| (\S+) \|", text, re.MULTILINE)
+    known = {
+        (name, setting, f"{spec.default:.3g}")
+        for name, method in ATTACK_METHODS.items()
+        for setting, spec in method.settings.items()
+    }
+    assert set(rows) == known
+
+
+def test_every_file_that_the_readme_links_to_is_there(root):
+    links = re.findall(r"\]\(([^)#:]+)\)", (root / "README.md").read_text())
+    assert links
+    assert all((root / link).exists() for link in links)
