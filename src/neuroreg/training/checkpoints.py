@@ -1,5 +1,6 @@
 """Trained models on disk: safetensors with the architecture in the metadata."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,11 +29,9 @@ def save_model(path: str | Path, model: ResNet, similarity: Mapping[str, Tensor]
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     tensors |= {SIMILARITY_PREFIX + name: t.detach().cpu().contiguous() for name, t in similarity.items()}
-    metadata = {
-        "architecture": model.architecture,
-        "width": str(model.width),
-        "classes": str(model.classes),
-    }
+    network = {"architecture": model.architecture, "width": model.width, "classes": model.classes}
+    # One entry, because safetensors writes several in random order: same content, same bytes.
+    metadata = {"network": json.dumps(network)}
     with atomic_path(path) as partial:
         save_file(tensors, partial, metadata=metadata)
 
@@ -49,14 +48,14 @@ def load_model(path: str | Path) -> ResNet:
         raise InputError(f"{path}: no such file; expected a trained model (.safetensors).")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            network = json.loads((file.metadata() or {})["network"])
             tensors = {
                 name: file.get_tensor(name)
                 for name in file.keys()  # noqa: SIM118 (not a mapping)
                 if not name.startswith(SIMILARITY_PREFIX)
             }
-        model = ResNet(metadata["architecture"], int(metadata["width"]), int(metadata["classes"]))
+        model = ResNet(**network)
         model.load_state_dict(tensors)
-    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+    except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a trained model of this project ({error}).") from error
     return model.eval()
