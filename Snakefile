@@ -10,7 +10,8 @@ min_version("9.20")
 BASE = Path(workflow.basedir)
 # The library beside this file, here and in every job, whatever environment a job runs in.
 sys.path.insert(0, str(BASE / "src"))
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(BASE / "src"), os.environ.get("PYTHONPATH")]))
+search_path = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+os.environ.update(PYTHONPATH=os.pathsep.join([str(BASE / "src"), *search_path]))
 
 
 configfile: BASE / "config.yaml"

@@ -2,7 +2,8 @@
 
 from neuroreg.csv_files import write_csv
 from neuroreg.figures.frames import kept_epochs, read_runs
-from neuroreg.figures.tables import table1, to_latex
+from neuroreg.figures.latex import to_latex
+from neuroreg.figures.tables import table1
 from neuroreg.storage import write_text
 from neuroreg.workflow.job import run_job
 

@@ -30,7 +30,9 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A ResNet with a 7x7 first convolution of stride 1 and no max pool (PAPER: the regularised classifier).
+    """A ResNet with a 7x7 first convolution of stride 1 and no max pool.
+
+    As in the public descendant of the authors' code, whose input scaling it has too.
 
     Parameters
     ----------

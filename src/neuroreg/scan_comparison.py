@@ -5,9 +5,14 @@ from collections.abc import Iterable
 import pandas as pd
 
 from neuroreg.errors import InputError
-from neuroreg.figures.similarity import MODEL, SINGLE_TRIAL
 from neuroreg.response_model.responses import PredictedResponses
-from neuroreg.scan_similarity import OracleSimilarities, oracle_similarities
+from neuroreg.scan_similarity import (
+    FEWEST_IMAGES,
+    MODEL,
+    SINGLE_TRIAL,
+    OracleSimilarities,
+    oracle_similarities,
+)
 from neuroreg.scans.scan import Scan
 from neuroreg.similarity import centred_cosine, denoised_weights, similarity_correlation
 
@@ -23,8 +28,9 @@ def compare_scans(
     Parameters
     ----------
     scans
-        Name, scan and its predicted responses; taken one after the other. A scan without repeated images in
-        its test tier takes part in the comparison between scans only.
+        Name, scan and its predicted responses; taken one after the other. A scan with fewer than
+        `FEWEST_IMAGES` images repeated in its test tier, or without their responses, takes part in the
+        comparison between scans only.
     exponent
         Of the weights, see `neuroreg.similarity.denoised_weights`.
     seed
@@ -33,7 +39,7 @@ def compare_scans(
     Returns
     -------
     dict of OracleSimilarities
-        By name, one for each scan with repeats.
+        By name, one for each scan with enough repeated images.
     pandas.DataFrame
         Columns scan, comparison, r. Between scans, r is that of the similarities of the first
         `COMPARED_IMAGES` images of the pool at the most.
@@ -41,11 +47,11 @@ def compare_scans(
     Raises
     ------
     InputError
-        If no scan has repeats.
+        If no scan has enough repeated images.
     """
     within, rows, modelled = {}, [], {}
     for name, scan, responses in scans:
-        if len(responses.oracle_key) and "test" not in scan.withheld_tiers():
+        if len(scan.repeated_images()) >= FEWEST_IMAGES and "test" not in scan.withheld_tiers():
             similarities = oracle_similarities(
                 scan, responses.oracle_predicted, responses.w, responses.v, exponent=exponent, seed=seed
             )
@@ -60,6 +66,7 @@ def compare_scans(
         modelled[name] = similarity
     if not within:
         raise InputError(
-            "scans: none has repeated images in its test tier; the similarity figure expects at least one."
+            f"scans: none has {FEWEST_IMAGES} images repeated in its test tier with measured responses; "
+            "the similarity figure expects at least one such scan."
         )
     return within, pd.DataFrame(rows, columns=["scan", "comparison", "r"])

@@ -6,36 +6,45 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.response_model.reliability import average_repeats
 from neuroreg.scans.scan import Scan
 from neuroreg.seeds import derive_seed
 from neuroreg.similarity import centred_cosine, denoised_weights, similarity_correlation
 
+FEWEST_IMAGES = 3  # two have one similarity, which correlates with nothing
+
+SINGLE_TRIAL = "single trial vs others averaged"
+MODEL = "model vs averaged"
+"""The two comparisons, as the similarity figure and its numbers name them."""
+
 
 @dataclass(frozen=True)
 class OracleSimilarities:
-    """Similarity of a scan's oracle images, three times (PAPER section 2: r = 0.39 and 0.73).
+    """Similarity of a scan's oracle images, four times (Li et al. 2019, main text: r = 0.39 and 0.73).
 
     Attributes
     ----------
     key
         str (O,), the oracle images.
-    single_trial, averaged, model
-        float32 (O, O): from one trial of each image, from the mean of all, from the model's predictions.
-    single_trial_to_average, model_to_average
-        Correlation of the upper triangle with that of `averaged`.
+    single_trial, others_averaged, averaged, model
+        float32 (O, O): from one trial of each image, from the mean of its other trials, from the mean of all,
+        from the model's predictions.
+    single_trial_to_average
+        Correlation of the upper triangles of `single_trial` and `others_averaged`, which share no trial.
+    model_to_average
+        Correlation of the upper triangles of `model` and `averaged`.
     """
 
     key: np.ndarray
     single_trial: np.ndarray
+    others_averaged: np.ndarray
     averaged: np.ndarray
     model: np.ndarray
     single_trial_to_average: float
     model_to_average: float
 
     def matrices(self) -> Mapping[str, np.ndarray]:
-        """Return the three matrices by name."""
-        names = ("single_trial", "averaged", "model")
+        """Return the four matrices by name."""
+        names = ("single_trial", "others_averaged", "averaged", "model")
         return {name: getattr(self, name) for name in names}
 
 
@@ -55,38 +64,43 @@ def oracle_similarities(
     exponent
         See `denoised_weights`.
     seed
-        Chooses the single trial of each image. The average has that trial in it, as one of all.
+        Chooses the single trial of each image; its other trials are what it is compared with.
 
     Raises
     ------
     InputError
-        If the test tier is withheld, there are fewer than three oracle images, or the prediction is of
-        another size.
+        If the test tier is withheld, there are fewer than `FEWEST_IMAGES` oracle images, or the prediction is
+        of another size.
     """
-    images = scan.repeated_images()
-    if len(images) < 3:
-        raise InputError(f"scan: {len(images)} images repeated in the test tier; expected at least 3.")
-    if predicted.shape != (len(images), scan.responses.shape[1]):
+    repeats = scan.oracle_trials()
+    if len(repeats) < FEWEST_IMAGES:
         raise InputError(
-            f"predicted: found shape {predicted.shape}; expected ({len(images)}, {scan.responses.shape[1]}):"
+            f"scan: {len(repeats)} images repeated in the test tier; expected at least {FEWEST_IMAGES}."
+        )
+    if predicted.shape != (len(repeats), scan.responses.shape[1]):
+        raise InputError(
+            f"predicted: found shape {predicted.shape}; expected ({len(repeats)}, {scan.responses.shape[1]}):"
             " one row an oracle image, one column a neuron."
         )
-    trials = scan.trials_of("test")
-    trials = trials[np.isin(scan.image[trials], images)]
-    responses, image, key = scan.responses[trials], scan.image[trials], scan.key[images]
-    average, _, _ = average_repeats(responses, image)
     generator = np.random.default_rng(derive_seed(seed, "single trial"))
-    # Of shuffled trials, the first of each image.
-    order = generator.permutation(len(trials))
-    _, first = np.unique(image[order], return_index=True)
-    single = responses[order[first]]
-    single_trial, averaged = (centred_cosine(r, w, key) for r in (single, average))
+    single, others, average = [], [], []
+    for trials in repeats.values():
+        responses = scan.responses[trials].astype(np.float64)
+        chosen = generator.integers(len(trials))
+        single.append(responses[chosen])
+        others.append(np.delete(responses, chosen, axis=0).mean(0))
+        average.append(responses.mean(0))
+    key = scan.key[list(repeats)]
+    single_trial, others_averaged, averaged = (
+        centred_cosine(np.stack(rows), w, key) for rows in (single, others, average)
+    )
     model = centred_cosine(predicted, denoised_weights(w, v, exponent), key)
     return OracleSimilarities(
         key,
         single_trial,
+        others_averaged,
         averaged,
         model,
-        similarity_correlation(single_trial, averaged),
+        similarity_correlation(single_trial, others_averaged),
         similarity_correlation(model, averaged),
     )

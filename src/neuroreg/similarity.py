@@ -90,14 +90,15 @@ def load_similarity(path: str | Path) -> SimilarityMatrix:
 
 
 def denoised_weights(w: np.ndarray, v: np.ndarray, exponent: float = 1.0) -> np.ndarray:
-    """Return the weights of denoised responses, ``(w v)^exponent`` (PAPER section 2).
+    """Return the weights of denoised responses, ``(w v)^exponent`` (Li et al. 2019, main text).
 
     Parameters
     ----------
     w, v
         float (N,), reliability and prediction correlation, at least 0.
     exponent
-        1 in the main text; more weights reliable neurons even more.
+        1 in the main text; a larger one weights reliable neurons even more, as the supplement does without a
+        formula.
 
     Returns
     -------
@@ -123,7 +124,7 @@ def denoised_weights(w: np.ndarray, v: np.ndarray, exponent: float = 1.0) -> np.
 
 
 def centred_cosine(responses: np.ndarray, weights: np.ndarray, key: np.ndarray | None = None) -> np.ndarray:
-    """Return the cosine similarity of weighted, centred population vectors (PAPER section 2).
+    """Return the cosine similarity of weighted, centred population vectors (Li et al. 2019, main text).
 
     Each neuron is scaled by its weight and its mean over images is subtracted; images are normalised to unit
     length; their dot products are returned.
@@ -231,7 +232,7 @@ def shuffled(similarity: SimilarityMatrix, seed: int) -> SimilarityMatrix:
 
 def upper_triangle(matrix: np.ndarray) -> np.ndarray:
     """Return the values above the diagonal of a (Q, Q) matrix, row by row, (Q (Q - 1) / 2,)."""
-    return matrix[np.triu_indices(len(matrix), 1)]
+    return matrix[~np.tri(len(matrix), dtype=bool)]
 
 
 def similarity_correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -16,13 +16,7 @@ from neuroreg.errors import InputError
 from neuroreg.figures.fig1 import fig1
 from neuroreg.figures.fig2 import bootstrap_interval, fig2
 from neuroreg.figures.noise import noise_figure
-from neuroreg.figures.similarity import (
-    MODEL,
-    SINGLE_TRIAL,
-    cluster_order,
-    pairs_above_diagonal,
-    similarity_figure,
-)
+from neuroreg.figures.similarity import cluster_order, similarity_figure
 from neuroreg.figures.style import (
     alpha_colors,
     condition_colors,
@@ -32,6 +26,7 @@ from neuroreg.figures.style import (
     style,
 )
 from neuroreg.figures.training import training_figure
+from neuroreg.scan_similarity import MODEL, SINGLE_TRIAL
 
 INF = float("inf")
 NOTE = "Simulated scans: a made-up cortex."
@@ -115,7 +110,7 @@ def histories() -> pd.DataFrame:
 def similarities(n: int = 9) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(3)
     result = {}
-    for name in ("single_trial", "averaged", "model"):
+    for name in ("single_trial", "averaged", "model", "others_averaged"):
         vectors = rng.normal(size=(n, 4))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         result[name] = vectors @ vectors.T
@@ -443,11 +438,13 @@ def test_similarity_draws_the_pairs_and_their_correlation():
     matrices = similarities()
     fig, numbers = similarity_figure(matrices, similarities(20)["model"], correlations(), scan="s1")
     rows, columns = np.triu_indices(9, 1)
-    scatters = [ax for ax in fig.axes if ax.get_xlabel() == "Averaged"]
-    for ax, name, comparison, paper in zip(
-        scatters, ("single_trial", "model"), (SINGLE_TRIAL, MODEL), (0.39, 0.73), strict=True
+    scatters = {ax.get_xlabel(): ax for ax in fig.axes}
+    for label, reference, name, comparison, paper in (
+        ("Other repeats averaged", "others_averaged", "single_trial", SINGLE_TRIAL, 0.39),
+        ("Averaged", "averaged", "model", MODEL, 0.73),
     ):
-        x, y = matrices["averaged"][rows, columns], matrices[name][rows, columns]
+        ax = scatters[label]
+        x, y = matrices[reference][rows, columns], matrices[name][rows, columns]
         np.testing.assert_array_equal(ax.get_lines()[0].get_xydata(), np.stack([x, y], axis=1))
         r = np.mean((x - x.mean()) * (y - y.mean())) / (x.std() * y.std())
         row = numbers[(numbers["panel"] == "scatter") & (numbers["comparison"] == comparison)].iloc[0]
@@ -490,15 +487,15 @@ def test_similarity_draws_the_pools_histogram_and_every_scan():
     np.testing.assert_array_equal(given["paper"], [0.39, 0.73, 0.39, np.nan])
 
 
-def test_pairs_above_diagonal_against_triu():
-    matrix = np.arange(25.0).reshape(5, 5)
-    np.testing.assert_array_equal(pairs_above_diagonal(matrix), matrix[np.triu_indices(5, 1)])
-
-
 @pytest.mark.parametrize(
     ("matrices", "pool", "frame", "message"),
     [
-        ({"model": np.eye(4)}, np.eye(4), correlations(), "expected also single_trial, averaged"),
+        (
+            {"model": np.eye(4)},
+            np.eye(4),
+            correlations(),
+            "expected also single_trial, others_averaged, averaged",
+        ),
         ({**similarities(), "model": np.eye(4)}, np.eye(4), correlations(), r"\(4, 4\); expected \(9, 9\)"),
         (
             {**similarities(), "model": np.full((9, 9), np.nan)},

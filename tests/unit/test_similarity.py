@@ -1,5 +1,6 @@
 """Similarity matrices against closed forms, loops and numpy.corrcoef."""
 
+import dataclasses
 import itertools
 import subprocess
 import sys
@@ -223,14 +224,52 @@ def test_oracle_similarities_come_from_one_trial_the_mean_and_the_model():
     np.testing.assert_allclose(found.averaged, centred_cosine(average, w), atol=1e-6)
     np.testing.assert_allclose(found.model, centred_cosine(signal, (w * v) ** 2), atol=1e-6)
     matches = [
-        np.allclose(found.single_trial, centred_cosine(scan.responses[list(choice)], w), atol=1e-6)
+        choice
         for choice in itertools.product(*trials)
+        if np.allclose(found.single_trial, centred_cosine(scan.responses[list(choice)], w), atol=1e-6)
     ]
-    assert sum(matches) == 1
-    assert found.single_trial_to_average == similarity_correlation(found.single_trial, found.averaged)
+    assert len(matches) == 1
+    left_out = [
+        scan.responses[[k for k in t if k != one]].mean(0) for t, one in zip(trials, matches[0], strict=True)
+    ]
+    np.testing.assert_allclose(found.others_averaged, centred_cosine(np.array(left_out), w), atol=1e-6)
+    assert found.single_trial_to_average == similarity_correlation(found.single_trial, found.others_averaged)
     assert found.model_to_average == similarity_correlation(found.model, found.averaged)
     others = [oracle_similarities(scan, signal, w, v, seed=seed).single_trial for seed in range(1, 5)]
     assert any(not np.allclose(found.single_trial, other) for other in others)
+
+
+def test_a_single_trial_that_says_nothing_has_no_correlation():
+    rng = np.random.default_rng(9)
+    scan, signal = oracle_scan(rng, 60, [2] * 60, neurons=20)
+    noise = rng.normal(size=scan.responses.shape).astype(np.float32)
+    scan = dataclasses.replace(scan, responses=noise)
+    ones = np.ones(20)
+    found = [oracle_similarities(scan, signal, ones, ones, seed=seed) for seed in range(10)]
+    # Independent: about 1 / sqrt(1770 pairs) = 0.02; half of an average of two is the trial itself.
+    assert np.abs(np.mean([f.single_trial_to_average for f in found])) < 0.04
+    assert np.mean([similarity_correlation(f.single_trial, f.averaged) for f in found]) > 0.3
+
+
+def test_leaving_one_trial_out_has_its_closed_form():
+    # Two trials of each image, signal +- 2 on a neuron of its own. The Gram matrix of either is that of the
+    # signal plus 4 (I - 1/4), whichever is chosen; the noise cancels in the average of both.
+    signal = np.zeros((4, 6))
+    signal[:, :2] = [[1, 0], [-1, 0], [0, 1], [0, -1]]
+    scan, _ = oracle_scan(np.random.default_rng(0), 4, (2, 2, 2, 2))
+    responses = np.zeros_like(scan.responses)
+    for image in range(4):
+        noise = np.zeros(6)
+        noise[2 + image] = 2
+        responses[scan.image == image] = signal[image] + [noise, -noise]
+    scan = dataclasses.replace(scan, responses=responses)
+    found = oracle_similarities(scan, signal, np.ones(6), np.ones(6), seed=0)
+    one = [[1, -0.5, -0.25, -0.25], [-0.5, 1, -0.25, -0.25], [-0.25, -0.25, 1, -0.5], [-0.25, -0.25, -0.5, 1]]
+    both = [[1, -1, 0, 0], [-1, 1, 0, 0], [0, 0, 1, -1], [0, 0, -1, 1]]
+    np.testing.assert_allclose(found.single_trial, one, atol=1e-6)
+    np.testing.assert_allclose(found.others_averaged, one, atol=1e-6)
+    np.testing.assert_allclose(found.averaged, both, atol=1e-6)
+    assert found.single_trial_to_average == pytest.approx(1)
 
 
 def test_a_perfect_model_beats_a_noisy_trial_and_no_noise_is_perfect():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from neuroreg.errors import InputError
-from neuroreg.figures.tables import PAPER_TABLE_1, escape_latex, table1, table2, to_latex
+from neuroreg.figures.tables import PAPER_TABLE_1, table1, table2
 
 INF = float("inf")
 
@@ -143,54 +143,3 @@ def test_table2_refuses_what_does_not_fit(change, message):
 def test_no_named_model_is_refused():
     with pytest.raises(InputError, match="no model is named"):
         table2(distances(), {})
-
-
-def test_every_special_character_is_escaped():
-    assert escape_latex("a_b & 50% #1 $x$ {y} ~ ^ \\") == (
-        r"a\_b \& 50\% \#1 \$x\$ \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{}"
-    )
-    assert escape_latex("two\nlines") == "two lines"
-
-
-def test_latex_table_line_by_line():
-    frame = pd.DataFrame(
-        {
-            "norm": ["linf", "l2"],
-            "my_label": ["A&B", "50 %"],
-            "seeds": [3, 1200],
-            "small": [0.0033333, 1.23456e-05],
-            "share": [0.25, 5.7e-06],
-            "large": [1234.5, INF],
-            "gap": [np.nan, 1.0],
-        }
-    )
-    assert to_latex(frame, "Costs 5_$", "tab:x_1").splitlines() == [
-        r"\begin{table}",
-        r"\centering",
-        r"\caption{Costs 5\_\$}",
-        r"\label{tab:x_1}",
-        r"\begin{tabular}{llrrrrr}",
-        r"\toprule",
-        r"norm & my label & seeds & small & share & large & gap \\",
-        r"\midrule",
-        r"$L_\infty$ & A\&B & 3 & 0.00333 & 0.25 & 1234 & -- \\",
-        r"$L_2$ & 50 \% & 1200 & $1.23 \times 10^{-5}$ & 0 & $\infty$ & 1 \\",
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-
-
-def test_a_wide_latex_table_is_fitted_to_the_page_and_closed_again():
-    text = to_latex(table2(distances()), "c", "tab:two")
-    assert text.count("{") == text.count("}")
-    assert "\\resizebox{\\textwidth}{!}{%\n\\begin{tabular}" in text
-    columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text)[1]
-    body = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert {line.count(" & ") + 1 for line in body} == {len(columns)}
-    assert text == to_latex(table2(distances()), "c", "tab:two")
-
-
-def test_an_empty_latex_table_is_refused():
-    with pytest.raises(InputError, match="no rows"):
-        to_latex(pd.DataFrame({"a": []}), "c", "l")

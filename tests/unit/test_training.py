@@ -15,6 +15,8 @@ from neuroreg.training.checkpoints import load_model, save_model
 from neuroreg.training.loop import SimilarityTarget, train
 from neuroreg.training.settings import TrainingSettings
 
+torch.set_num_threads(1)  # bytes are compared
+
 SETTINGS = TrainingSettings(
     width=4,
     epochs=4,
@@ -120,7 +122,6 @@ run(resume_path=Path(sys.argv[2]))
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
-    torch.set_num_threads(1)
     whole = run()
     resume = tmp_path / "resume.safetensors"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -11,6 +11,7 @@ from neuroreg.data.photographs import open_image
 from neuroreg.errors import InputError
 from neuroreg.seeds import derive_seed
 from neuroreg.storage import open_h5, read_strings, write_h5
+from neuroreg.stratified import stratified_sample
 
 SOURCES = ("digits", "cifar10", "cifar100", "image_folder")
 
@@ -126,7 +127,7 @@ def read_digits(seed: int) -> ClassificationData:
     images = np.stack([_resize(image) for image in digits.images.astype(np.float32) * (255 / 16)])
     labels = digits.target.astype(np.int64)
     rng = np.random.default_rng(derive_seed(seed, "digits split"))
-    test = _stratified(labels, round(_DIGITS_TEST_FRACTION * len(labels)), rng)
+    test = stratified_sample(labels, round(_DIGITS_TEST_FRACTION * len(labels)), rng)
     train = np.setdiff1d(np.arange(len(labels)), test)
     classes = digits.target_names.astype(np.str_)
     return ClassificationData(images[train], labels[train], images[test], labels[test], classes)
@@ -226,21 +227,7 @@ def _subset(labels: np.ndarray, size: int | None, name: str, seed: int) -> np.nd
         return np.arange(len(labels))
     if size > len(labels):
         raise InputError(f"classification: {name} is {size}; expected at most {len(labels)}, all there are.")
-    return _stratified(labels, size, np.random.default_rng(derive_seed(seed, name)))
-
-
-def _stratified(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return `size` indices, ascending, drawn so that each class keeps its share to within one image."""
-    _, counts = np.unique(labels, return_counts=True)
-    exact = counts * (size / len(labels))
-    take = np.floor(exact).astype(int)
-    largest_remainders = np.argsort(take - exact, kind="stable")[: size - take.sum()]
-    take[largest_remainders] += 1
-    chosen = [
-        rng.choice(np.flatnonzero(labels == label), number, replace=False)
-        for label, number in zip(np.unique(labels), take, strict=True)
-    ]
-    return np.sort(np.concatenate(chosen))
+    return stratified_sample(labels, size, np.random.default_rng(derive_seed(seed, name)))
 
 
 _DATASETS = ("train/images", "train/labels", "test/images", "test/labels", "classes")

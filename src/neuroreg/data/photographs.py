@@ -181,7 +181,7 @@ def _random_crop(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray
 def folder_stimuli(path: str | Path, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return stimuli from a folder of images: largest 9:16 centre crop, gray, reduced by area.
 
-    An ImageNet crop of 144x256 is thereby reduced by 4, as in the paper (main text, section 2).
+    An ImageNet crop of 144x256 is thereby reduced by 4, as in the paper (Li et al. 2019, main text).
 
     Parameters
     ----------

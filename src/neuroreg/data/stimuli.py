@@ -12,8 +12,6 @@ from neuroreg.scans.scan import Scan
 from neuroreg.seeds import derive_seed
 from neuroreg.storage import open_h5, read_strings, write_h5
 
-SOURCES = ("photographs", "image_folder", "scan")
-
 
 @dataclass(frozen=True, eq=False)
 class Stimuli:

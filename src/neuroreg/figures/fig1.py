@@ -4,9 +4,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from neuroreg.errors import InputError
+from neuroreg.figures.checks import check_frame
 from neuroreg.figures.noise import label_axes, noise_curves
 from neuroreg.figures.style import alpha_colors, new_figure, stamp_simulated, style
-from neuroreg.figures.tables import ONE_SEED, OVER_SEEDS, check_frame
+from neuroreg.figures.tables import ONE_SEED, OVER_SEEDS
 
 
 def fig1(noise: pd.DataFrame, note: str = "") -> tuple[Figure, pd.DataFrame]:
@@ -15,8 +16,8 @@ def fig1(noise: pd.DataFrame, note: str = "") -> tuple[Figure, pd.DataFrame]:
     Parameters
     ----------
     noise
-        Columns model, alpha (>= 0), seed, sigma (pixels in [0, 1]), accuracy (in [0, 1]), n (test images).
-        One model per alpha: the caller leaves out other conditions such as Shuffle.
+        Columns model, alpha (>= 0), seed, sigma (pixels in [0, 1]), accuracy (in [0, 1]), n (noisy images:
+        test images x draws). One model per alpha: the caller leaves out other conditions such as Shuffle.
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
 

@@ -6,15 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from neuroreg.figures.checks import NORMS, check_distances
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
-from neuroreg.figures.tables import (
-    NORMS,
-    ONE_SEED,
-    OVER_SEEDS,
-    check_distances,
-    distance_matrix,
-    distance_statistics,
-)
+from neuroreg.figures.tables import ONE_SEED, OVER_SEEDS, distance_matrix, distance_statistics
 from neuroreg.seeds import derive_seed
 
 RESAMPLES = 2000

@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neuroreg.errors import InputError
+from neuroreg.figures.checks import check_frame, check_unique, select_models
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
-from neuroreg.figures.tables import ONE_SEED, OVER_SEEDS, check_frame, check_unique, select_models
+from neuroreg.figures.tables import ONE_SEED, OVER_SEEDS
 
 _WHAT = "noise accuracies"
 
@@ -20,7 +21,7 @@ def noise_curves(noise: pd.DataFrame, by: str) -> pd.DataFrame:
     ----------
     noise
         Columns `by`, seed, sigma (standard deviation of the noise, pixels in [0, 1]), accuracy (in [0, 1]),
-        n (test images).
+        n (noisy images: test images x draws).
     by
         The column that tells the curves apart.
 
@@ -28,7 +29,7 @@ def noise_curves(noise: pd.DataFrame, by: str) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns `by`, level, seed (missing where `level` is ``over seeds``), sigma, accuracy, sem (sample
-        standard deviation over seeds / sqrt(seeds); NaN for one seed), seeds, n (test images of one run).
+        standard deviation over seeds / sqrt(seeds); NaN for one seed), seeds, n (noisy images of one run).
 
     Raises
     ------
@@ -69,7 +70,7 @@ def noise_curves(noise: pd.DataFrame, by: str) -> pd.DataFrame:
 def label_axes(ax: Axes) -> None:
     """Name the axes of an accuracy-against-noise panel; let accuracy start at 0, so that heights compare."""
     ax.set(
-        xlabel="Standard deviation of the noise (pixels in [0, 1])", ylabel="Accuracy (share of test images)"
+        xlabel="Standard deviation of the noise (pixels in [0, 1])", ylabel="Accuracy (share of noisy images)"
     )
     ax.set_ylim(0, 1)
     ax.margins(x=0.02)

@@ -8,20 +8,20 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from neuroreg.errors import InputError
+from neuroreg.figures.checks import check_frame
 from neuroreg.figures.style import new_figure, stamp_simulated, style
-from neuroreg.figures.tables import check_frame
+from neuroreg.scan_similarity import MODEL, SINGLE_TRIAL
+from neuroreg.similarity import upper_triangle
 
-SINGLE_TRIAL = "single trial vs averaged"
-MODEL = "model vs averaged"
 PAPER_R = {SINGLE_TRIAL: 0.39, MODEL: 0.73}  # main text, on 100 oracle images
 
 _TITLES = {"single_trial": "Single trial", "averaged": "Repeats averaged", "model": "Response model"}
+# What is set against what in a scatter, and what its axes say.
+_SCATTERS = {
+    SINGLE_TRIAL: ("others_averaged", "single_trial", "Other repeats averaged", "Single trial"),
+    MODEL: ("averaged", "model", "Averaged", "Model"),
+}
 _COLOR = "#0173b2"
-
-
-def pairs_above_diagonal(matrix: np.ndarray) -> np.ndarray:
-    """Return the n * (n - 1) / 2 entries above the diagonal of a square matrix, row by row."""
-    return np.concatenate([row[index + 1 :] for index, row in enumerate(matrix)])
 
 
 def _check_square(name: str, matrix: np.ndarray, size: int | None = None) -> np.ndarray:
@@ -42,7 +42,7 @@ def cluster_order(similarity: np.ndarray) -> np.ndarray:
 
     Average-linkage clustering of 1 - similarity, leaves in optimal order.
     """
-    return leaves_list(linkage(1 - pairs_above_diagonal(similarity), "average", optimal_ordering=True))
+    return leaves_list(linkage(1 - upper_triangle(similarity), "average", optimal_ordering=True))
 
 
 def similarity_figure(
@@ -57,8 +57,9 @@ def similarity_figure(
     Parameters
     ----------
     matrices
-        ``single_trial``, ``averaged`` (over repeats) and ``model``: similarity of one scan's oracle images,
-        each (n, n). Only entries above the diagonal enter the correlations.
+        ``single_trial``, ``others_averaged`` (over the repeats but that trial), ``averaged`` (over all
+        repeats) and ``model``: similarity of one scan's oracle images, each (n, n). Only entries above the
+        diagonal enter the correlations: of single_trial with others_averaged, of model with averaged.
     pool
         (Q, Q), the target similarity over the pool.
     between_scans
@@ -82,14 +83,15 @@ def similarity_figure(
         If a matrix is missing, not square, not of the others' size or not finite; or the frame lacks a
         column, has no row, or an r outside [-1, 1].
     """
-    missing = [name for name in _TITLES if name not in matrices]
+    names = ("single_trial", "others_averaged", "averaged", "model")
+    missing = [name for name in names if name not in matrices]
     if missing:
         raise InputError(
             f"similarity: has the matrices {', '.join(matrices) or '(none)'}; "
             f"expected also {', '.join(missing)}."
         )
     averaged = _check_square("averaged", matrices["averaged"])
-    shown = {name: _check_square(name, matrices[name], len(averaged)) for name in _TITLES}
+    checked = {name: _check_square(name, matrices[name], len(averaged)) for name in names}
     pool = _check_square("pool", pool)
     check_frame(between_scans, "correlations between scans", ["scan", "comparison"], ["r"])
     if not between_scans["r"].between(-1, 1).all():
@@ -97,16 +99,10 @@ def similarity_figure(
             f"correlations between scans: r ranges from {between_scans['r'].min()} "
             f"to {between_scans['r'].max()}; expected values in [-1, 1]."
         )
-    pairs = {name: pairs_above_diagonal(matrix) for name, matrix in shown.items()}
-    compared = {SINGLE_TRIAL: pairs["single_trial"], MODEL: pairs["model"]}
+    pairs = {name: upper_triangle(matrix) for name, matrix in checked.items()}
     own = [
-        {
-            "panel": "scatter",
-            "scan": scan,
-            "comparison": name,
-            "r": np.corrcoef(pairs["averaged"], values)[0, 1],
-        }
-        for name, values in compared.items()
+        {"panel": "scatter", "scan": scan, "comparison": name, "r": np.corrcoef(pairs[x], pairs[y])[0, 1]}
+        for name, (x, y, _, _) in _SCATTERS.items()
     ]
     given = between_scans[["scan", "comparison", "r"]].assign(panel="scans")
     numbers = pd.concat([pd.DataFrame(own), given], ignore_index=True)
@@ -114,16 +110,17 @@ def similarity_figure(
     with style():
         fig = new_figure(2, 4.6)
         top, bottom = fig.add_gridspec(2, 1, height_ratios=(1, 0.95))
-        _draw_matrices(fig, top.subgridspec(1, 3), shown)
+        _draw_matrices(fig, top.subgridspec(1, 3), {name: checked[name] for name in _TITLES})
         axes = [fig.add_subplot(cell) for cell in bottom.subgridspec(1, 4)]
         size = float(np.clip(100 / np.sqrt(len(pairs["averaged"])), 1.5, 5))  # dots of few pairs must show
         for ax, row in zip(axes, own, strict=False):
+            x, y, xlabel, ylabel = _SCATTERS[row["comparison"]]
             ax.plot(
-                pairs["averaged"], compared[row["comparison"]], ".", markersize=size, markeredgewidth=0,
-                color=_COLOR, alpha=0.4, rasterized=True,
+                pairs[x], pairs[y], ".", markersize=size, markeredgewidth=0, color=_COLOR, alpha=0.4,
+                rasterized=True,
             )  # fmt: skip
             ax.set_title(f"r = {row['r']:.2f} (paper {PAPER_R[row['comparison']]:.2f})")
-            ax.set(xlabel="Averaged", ylabel="Single trial" if row["comparison"] == SINGLE_TRIAL else "Model")
+            ax.set(xlabel=xlabel, ylabel=ylabel)
         _draw_pool(axes[2], pool)
         _draw_scans(axes[3], numbers[numbers["panel"] == "scans"])
         stamp_simulated(fig, note)
@@ -133,7 +130,7 @@ def similarity_figure(
 def _draw_matrices(fig: Figure, cells, shown: Mapping[str, np.ndarray]) -> None:
     order = cluster_order(shown["averaged"])
     # The diagonal is 1 by construction: it must not set the scale.
-    limit = max(float(np.quantile(np.abs(pairs_above_diagonal(matrix)), 0.99)) for matrix in shown.values())
+    limit = max(float(np.quantile(np.abs(upper_triangle(matrix)), 0.99)) for matrix in shown.values())
     axes = []
     for index, (name, title) in enumerate(_TITLES.items()):
         ax = fig.add_subplot(cells[index])
@@ -148,7 +145,7 @@ def _draw_matrices(fig: Figure, cells, shown: Mapping[str, np.ndarray]) -> None:
 
 
 def _draw_pool(ax, pool: np.ndarray) -> None:
-    values = pairs_above_diagonal(pool)
+    values = upper_triangle(pool)
     counts, edges = np.histogram(values, bins=int(np.clip(np.sqrt(len(values)), 5, 80)))
     ax.stairs(counts / counts.sum(), edges, fill=True, color="#6e6e6e")
     ax.set_title(f"Pool: {len(pool)} images")

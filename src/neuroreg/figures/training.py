@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from neuroreg.figures.checks import check_frame, check_unique
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
-from neuroreg.figures.tables import check_frame, check_unique
 
 _MEASURES = {
     "task_loss": "Task loss",

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 class Core(nn.Module):
-    """Three convolutions with skip connections: the features of all are concatenated (PAPER section 2).
+    """Three convolutions with skip connections (Li et al. 2019, main text); all features are concatenated.
 
     The first convolution has stride 2, so that the map is half as high and wide as the image: this costs a
     quarter of the arithmetic and bilinear sampling still gives positions finer than a pixel.

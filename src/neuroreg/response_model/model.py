@@ -10,7 +10,7 @@ from neuroreg.response_model.shifter import Shifter
 
 
 class ResponseModel(nn.Module):
-    """Predicts each neuron's response to an image, given behaviour and pupil position (PAPER section 2).
+    """Predicts each neuron's response to an image, behaviour and pupil position (Li et al. 2019, main text).
 
     ``rate = scale * gain(behavior) * readout(core(image), position + shift(pupil))``. All statistics of the
     training trials are buffers, so that the weights' file answers for raw inputs by itself.

@@ -5,7 +5,7 @@ from torch import Generator, Tensor, nn
 
 
 class Modulator(nn.Module):
-    """A small network from behaviour to one multiplicative gain per neuron (PAPER section 2).
+    """A small network from behaviour to one multiplicative gain per neuron (Li et al. 2019, main text).
 
     ``gain = exp(tanh(behavior A + a) G)``: positive, below or above 1, 1 at the start of training, and
     bounded because tanh is, so that an outlying behaviour cannot blow a prediction up.

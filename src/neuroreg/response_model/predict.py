@@ -15,7 +15,7 @@ def predict_pool(model: ResponseModel, images: np.ndarray, *, batch_size: int = 
     """Return the expected responses to images, averaged over the animal's states.
 
     Gain and shift are averaged over the training behaviours and pupil positions stored in the model, the same
-    for every image (DESIGN section 5), so that the prediction depends on the image alone.
+    for every image, so that the prediction depends on the image alone.
 
     Parameters
     ----------

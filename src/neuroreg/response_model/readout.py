@@ -11,7 +11,9 @@ def elu1(drive: Tensor) -> Tensor:
 
 
 class PointReadout(nn.Module):
-    """Neuron a reads ``elu1(b_a + sum_c u_a,c map_c(x_a, y_a))``, bilinearly sampled (PAPER section 2).
+    """Neuron a reads ``elu1(b_a + sum_c u_a,c map_c(x_a, y_a))``, bilinearly sampled.
+
+    One readout per neuron, as in the main text of Li et al. 2019.
 
     Positions are (x, y) with -1 and 1 at the map's outer edges (``align_corners=False``); beyond an edge the
     map goes on with its border values. While training, each position is blurred by normal noise with a

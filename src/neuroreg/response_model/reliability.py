@@ -92,7 +92,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def signal_to_noise_weight(
     responses: np.ndarray, image_index: np.ndarray, *, bias_correction: bool = False
 ) -> np.ndarray:
-    """Return each neuron's reliability w = sigma / eta from repeated images (PAPER section 2).
+    """Return each neuron's reliability w = sigma / eta from repeated images (Li et al. 2019, main text).
 
     ``sigma^2 = Var_i(E_t)`` and ``eta^2 = E_i(Var_t)``, population variances. A mean of n trials keeps 1/n of
     the noise, so that pure noise still gets w = 1/3 at 10 repeats. With `bias_correction` the variances are

@@ -75,7 +75,7 @@ def load_responses(path: str | Path) -> PredictedResponses:
 
 
 def denoised_similarity(scan: str, responses: PredictedResponses, exponent: float) -> SimilarityMatrix:
-    """Return the similarity of the pool from one scan's predicted responses (PAPER section 2).
+    """Return the similarity of the pool from one scan's predicted responses (Li et al. 2019, main text).
 
     Parameters
     ----------

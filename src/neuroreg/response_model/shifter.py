@@ -5,7 +5,7 @@ from torch import Generator, Tensor, nn
 
 
 class Shifter(nn.Module):
-    """A small network from pupil position to one shift of all readout positions (PAPER section 2).
+    """A small network from pupil position to one shift of all readout positions (Li et al. 2019, main text).
 
     The shift is bounded by a last tanh; it is zero at the start of training.
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.seeds import derive_seed
+from neuroreg.stratified import stratified_sample
 
 
 def choose_samples(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -33,15 +34,5 @@ def choose_samples(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
         raise InputError(
             f"attacks: {n} samples asked for; expected 1 to {len(labels)}, the test images there are."
         )
-    classes, counts = np.unique(labels, return_counts=True)
-    quota = n * counts // len(labels)
-    # Largest remainder: a class short of its exact share gets one of the samples left over.
-    remainder = n * counts % len(labels)
-    quota[np.argsort(-remainder, kind="stable")[: n - quota.sum()]] += 1
-    chosen = [
-        np.random.default_rng(derive_seed(seed, "attack samples", int(label))).permutation(
-            np.flatnonzero(labels == label)
-        )[:share]
-        for label, share in zip(classes, quota, strict=True)
-    ]
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
+    rng = np.random.default_rng(derive_seed(seed, "attack samples"))
+    return stratified_sample(labels, n, rng)

@@ -13,7 +13,7 @@ SNAP_L0 = 1e-4
 # Sums of convolutions differ by about 1e-6 between batch shapes: what holds by less might not hold alone.
 MARGIN = 1e-5
 # Attacks end within a float's rounding of the boundary, where snapping alone often tips a sample back.
-PUSHES = (0.0, 1e-4, 1e-3)
+PUSHES = (0.0, 1e-4, 1e-3, 1e-2)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def verify(
     Candidates are clamped to [0, 1] and differences from the clean image under 1e-6 are set to 0. The result
     goes through the model; it holds if another class has a larger logit than the label, by more than 1e-5 of
     the largest logit (at least 1), so that no batch shape takes it back. If it does not hold, the
-    difference is stretched by 1e-4, then 1e-3 of itself, and the same is done again. Where there are
+    difference is stretched by 1e-4, 1e-3, then 1e-2 of itself, and the same is done again. Where there are
     differences under 1e-4, a second tensor without them is tested in the same way (it changes fewer pixels);
     each norm takes the smaller of what held. Distance and forward pass are always those of the same stored
     tensor.

@@ -27,7 +27,7 @@ def fisher_z(similarity: Tensor, scaling: str = "formula") -> Tensor:
 
 
 def similarity_loss(predicted: Tensor, target: Tensor, scaling: str = "formula") -> Tensor:
-    """Return the supplement's L_similarity, a scalar: the mean squared difference of Fisher's z over pairs."""
+    """Return the supplement's L_similarity, a scalar: the mean squared difference of z over pairs."""
     return F.mse_loss(fisher_z(predicted, scaling), fisher_z(target, scaling))
 
 

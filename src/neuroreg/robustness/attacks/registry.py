@@ -84,7 +84,8 @@ ATTACK_METHODS: dict[str, AttackMethod] = {
         },
     ),
     **{
-        f"brendel_bethge_{norm}": AttackMethod("brendel_bethge", norm, norm, _BRENDEL_BETHGE, True)
+        f"{prefix}brendel_bethge_{norm}": AttackMethod(module, norm, norm, _BRENDEL_BETHGE, True)
+        for prefix, module in (("", "boundary_attack"), ("foolbox_", "brendel_bethge"))
         for norm in ("l0", "l1", "l2", "linf")
     },
 }

@@ -1,0 +1,175 @@
+"""Brendel & Bethge's attacks (2019), batched: along the decision boundary towards the clean image."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from neuroreg.robustness.attacks.boundary_step import step_l0, step_l1, step_l2, step_linf
+from neuroreg.robustness.verification import MARGIN
+
+# As in Foolbox: aim a tenth past the boundary, halve the radius twenty times, bisect ten times.
+OVERSHOOT = 1.1
+RADIUS_DECAY, RADIUS_DECAYS = 0.5, 20
+BISECTIONS = 10
+
+
+@dataclass(frozen=True)
+class Norm:
+    """What depends on the norm; all functions take and return flat rows (rows, pixels).
+
+    Attributes
+    ----------
+    size
+        Difference from the clean image to norm (rows,).
+    between
+        (clean, start, share (rows, 1)) to a point between the two, the start itself at share 1.
+    step
+        The step along the boundary, see `boundary_step`.
+    """
+
+    size: Callable[[Tensor], Tensor]
+    between: Callable[[Tensor, Tensor, Tensor], Tensor]
+    step: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def _between_l1(x0: Tensor, start: Tensor, share: Tensor) -> Tensor:
+    difference = start - x0
+    kept = (difference.abs() - (1.0 - share)).clamp(min=0.0)
+    return torch.where(kept > 0, x0 + difference.sign() * kept, x0)
+
+
+VARIANTS = {
+    "l0": Norm(
+        lambda difference: (difference.abs() > 1e-4).sum(dim=1).to(difference.dtype),
+        lambda x0, start, share: torch.where((start - x0).abs() <= share, start, x0),
+        step_l0,
+    ),
+    "l1": Norm(lambda difference: difference.abs().sum(dim=1), _between_l1, step_l1),
+    "l2": Norm(
+        lambda difference: difference.norm(dim=1),
+        lambda x0, start, share: share * start + (1.0 - share) * x0,
+        step_l2,
+    ),
+    "linf": Norm(
+        lambda difference: difference.abs().amax(dim=1),
+        lambda x0, start, share: x0 + (start - x0).clamp(-share, share),
+        step_linf,
+    ),
+}
+
+
+def run(
+    variant: str,
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    *,
+    setting: Mapping,
+    repetition: int,
+    seeds: Tensor,
+    starting_points: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the closest adversarials found and the forward passes per sample.
+
+    Deterministic given `starting_points`; repetitions differ by them. Each row has its own radius and goes
+    its own way, so that the others do not matter.
+
+    Parameters
+    ----------
+    variant
+        The norm: ``"l0"``, ``"l1"``, ``"l2"`` or ``"linf"``.
+    model
+        In eval mode, parameters frozen, on the device of `x`.
+    x
+        float32 (B, 1, H, W) in [0, 1].
+    labels
+        int64 (B,).
+    setting
+        steps; radius, the first one as a fraction of the box's diagonal; momentum.
+    repetition, seeds
+        Not used.
+    starting_points
+        float32 (B, 1, H, W), images that the model takes for another class than the label, NaN for a sample
+        that has none.
+
+    Returns
+    -------
+    tuple
+        float32 (B, 1, H, W), NaN where nothing was found; int64 (B,).
+    """
+    norm = VARIANTS[variant]
+    found, queries = torch.full_like(x, torch.nan), torch.zeros(len(x), dtype=torch.int64)
+    rows = torch.isfinite(starting_points).flatten(1).all(dim=1).nonzero()[:, 0]
+    if len(rows):
+        search = _Search(norm, model, x[rows], labels[rows])
+        search.follow(
+            search.boundary_point(starting_points[rows].flatten(1)),
+            steps=setting["steps"],
+            radius=setting["radius"] * x[0].numel() ** 0.5,
+            momentum=setting["momentum"],
+        )
+        found[rows] = search.best.view_as(x[rows])
+        queries[rows.cpu()] = search.passes
+    return found, queries
+
+
+class _Search:
+    """The closest adversarials so far of some samples, and the forward passes that they took."""
+
+    def __init__(self, norm: Norm, model: nn.Module, x: Tensor, labels: Tensor) -> None:
+        self.norm, self.model, self.shape, self.labels = norm, model, x.shape, labels
+        self.x0 = x.flatten(1)
+        self.best = torch.full_like(self.x0, torch.nan)
+        self.smallest = torch.full_like(self.x0[:, 0], torch.inf)
+        self.passes = 0
+
+    def boundary_point(self, start: Tensor) -> Tensor:
+        """Return the adversarial point (rows, pixels) where bisection from clean to `start` ends."""
+        low, high = torch.zeros_like(start[:, :1]), torch.ones_like(start[:, :1])
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            point = self.norm.between(self.x0, start, middle)
+            adversarial = self.record(point, self.margin(point)[0])[:, None]
+            low, high = torch.where(adversarial, low, middle), torch.where(adversarial, middle, high)
+        return self.norm.between(self.x0, start, high)
+
+    def follow(self, point: Tensor, *, steps: int, radius: float, momentum: float) -> None:
+        """Take `steps` steps along the boundary from `point` (rows, pixels)."""
+        radii = torch.full_like(self.smallest, radius)
+        interval = max(1, steps // RADIUS_DECAYS)
+        normal = None
+        for step in range(1, steps + 1):
+            margin, gradient = self.margin(point, differentiate=True)
+            self.record(point, margin)
+            normal = gradient if normal is None else (1 - momentum) * gradient + momentum * normal
+            if (step + 1) % interval == 0:
+                radii = radii * RADIUS_DECAY
+            distance = torch.where(margin < 0, -OVERSHOOT * margin, -(2.0 - OVERSHOOT) * margin)
+            point = self.norm.step(point, self.x0, normal, distance, radii)
+        self.record(point, self.margin(point)[0])
+
+    def margin(self, point: Tensor, differentiate: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Return the largest other logit less the label's (rows,), and its gradient (rows, pixels).
+
+        A little more is taken off, so that what counts as adversarial here holds when it is verified.
+        """
+        self.passes += 1
+        with torch.set_grad_enabled(differentiate):
+            point = point.detach().requires_grad_(differentiate)
+            logits = self.model(point.view(self.shape))
+            own = logits.gather(1, self.labels[:, None])[:, 0]
+            margin = logits.scatter(1, self.labels[:, None], -torch.inf).amax(dim=1) - own
+            margin = margin - 2 * MARGIN * logits.detach().abs().amax(dim=1).clamp_min(1.0)
+        gradient = torch.autograd.grad(margin.sum(), point)[0] if differentiate else None
+        return margin.detach(), gradient
+
+    def record(self, point: Tensor, margin: Tensor) -> Tensor:
+        """Keep the adversarial points that are closer than what there is; return which are adversarial."""
+        adversarial = margin > 0
+        size = self.norm.size(point - self.x0)
+        closer = adversarial & (size < self.smallest)
+        self.smallest = torch.where(closer, size, self.smallest)
+        self.best = torch.where(closer[:, None], point, self.best)
+        return adversarial

@@ -1,0 +1,473 @@
+"""One step of the Brendel-Bethge attack, solved exactly for many rows at once (Brendel et al. 2019, eq. 2).
+
+Every function takes flat rows and solves, for each row by itself,
+
+    min ||y - x0||_p   such that   b.(y - x) = c,   ||y - x||_2 <= r,   0 <= y <= 1.
+
+Where box and radius keep the plane out of reach, the answer is the point in both that is nearest to it. Where
+the radius does not bind, one sort gives the solution. Elsewhere it lies on a path with two multipliers, one
+for the plane and one for the radius; both conditions are monotone in theirs, and bracketed Newton steps find
+them. L0 is not convex: there the path orders the pixels, and the answer is the best of several orders.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+# Of the plane (its normal has unit length) and of the radius, both relative to the radius; and what rounding
+# leaves of the former.
+PLANE_TOLERANCE = 1e-10
+RADIUS_TOLERANCE = 1e-6
+ROUNDING = 1e-14
+# Evaluations of the path: how many at most, how often finished rows are dropped, and after how many
+# Newton steps alternate with bisection.
+MOST, BLOCK, PATIENCE = 160, 4, 24
+# Where the plane's multiplier has no bracket yet: the first move, then four times as far each time.
+FIRST_STRIDE = 1e-3
+TINY = 1e-300
+# Multipliers tried for L0: in units of the one that moves the steepest pixel by the radius, the last taking
+# all pixels to the edge; around the best.
+MULTIPLIERS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 1e12)
+REFINEMENTS = (0.6, 1.6)
+
+
+def step_l2(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor) -> Tensor:
+    """Return the point nearest to `x0` in the Euclidean norm, on the plane and in radius and box.
+
+    Parameters
+    ----------
+    x
+        float (rows, pixels) in [0, 1], where the row is.
+    x0
+        float (rows, pixels) in [0, 1], the clean images.
+    b
+        float (rows, pixels), the boundary's normal. Where it vanishes or is not finite the row stays at `x`.
+    c
+        float (rows,), how far along `b` the plane is.
+    r
+        float (rows,), at least 0: the largest Euclidean length of the step.
+
+    Returns
+    -------
+    Tensor
+        (rows, pixels) of the dtype of `x`.
+    """
+    return _convex_step(_l2_end, _L2Path, x, x0, b, c, r)
+
+
+def step_l1(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor) -> Tensor:
+    """Return the point nearest to `x0` in L1; parameters and constraints as in `step_l2`."""
+    return _convex_step(_l1_end, _L1Path, x, x0, b, c, r)
+
+
+def step_linf(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor) -> Tensor:
+    """Return the point nearest to `x0` in Linf; parameters and constraints as in `step_l2`.
+
+    Among equally near points it is the one nearest to `x`.
+    """
+    return _convex_step(_linf_end, _LinfPath, x, x0, b, c, r)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """The rows in float64, the normal and `c` scaled to unit length of the normal."""
+
+    x: Tensor
+    x0: Tensor
+    b: Tensor
+    c: Tensor
+    r: Tensor
+
+    @cached_property
+    def away(self) -> Tensor:
+        return self.x - self.x0
+
+    def rows(self, rows: Tensor) -> "_Problem":
+        return _Problem(self.x[rows], self.x0[rows], self.b[rows], self.c[rows], self.r[rows])
+
+
+def _prepare(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor) -> tuple[_Problem, Tensor]:
+    """Return the scaled problem and which rows have a plane at all."""
+    x, x0, b, c, r = (part.double() for part in (x, x0, b, c, r))
+    largest = b.abs().amax(dim=1)
+    usable = torch.isfinite(largest) & torch.isfinite(c) & (largest > 1e-30)
+    b = torch.where(usable[:, None], b, 1.0) / torch.where(usable, largest, 1.0)[:, None]
+    length = b.norm(dim=1)
+    c = torch.where(usable, c, 0.0) / torch.where(usable, largest, 1.0) / length
+    return _Problem(x.clamp(0.0, 1.0), x0, b / length[:, None], c, r), usable
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.linalg.vecdot(a, b)
+
+
+@dataclass(frozen=True)
+class _Climb:
+    """The line clip(origin + t * sign * b), t >= 0, with what it has reached at each pixel's stop."""
+
+    origin: Tensor
+    toward: Tensor
+    stop: Tensor
+    room: Tensor
+    rise: Tensor
+    remaining: Tensor
+
+    def to_plane(self, height: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the point where |b.(y - origin)| is `height`, its t, and whether there is one."""
+        risen = self.rise.cumsum(dim=1)
+        at_stop = risen + self.stop * _after(self.remaining)
+        first = _first(at_stop >= height[:, None])
+        t = (height - _pick(risen - self.rise, first)) / _pick(self.remaining, first).clamp(min=TINY)
+        t = t.clamp(min=0.0).minimum(_pick(self.stop, first))
+        return self.at(t), t, height <= at_stop[:, -1] * (1 + 1e-12)
+
+    def to_length(self, length: Tensor) -> Tensor:
+        """Return the point where ||y - origin|| is `length`, or the line's end."""
+        squared, wanted = self.room.square(), length.square()
+        passed = squared.cumsum(dim=1)
+        first = _first(passed + self.stop.square() * _after(self.remaining) >= wanted[:, None])
+        rest = (wanted - _pick(passed - squared, first)).clamp(min=0.0)
+        t = (rest / _pick(self.remaining, first).clamp(min=TINY)).sqrt()
+        return self.at(t.minimum(_pick(self.stop, first)))
+
+    def at(self, t: Tensor) -> Tensor:
+        return (self.origin + t[:, None] * self.toward).clamp(0.0, 1.0)
+
+
+def _climb(origin: Tensor, b: Tensor, sign: Tensor) -> _Climb:
+    toward = b * sign[:, None]
+    size = toward.abs()
+    room = torch.where(toward > 0, 1.0 - origin, origin)
+    stop, order = torch.where(size > 0, room / size, 0.0).sort(dim=1, stable=True)
+    room, size = torch.where(size > 0, room, 0.0).gather(1, order), size.gather(1, order)
+    # From the far end, so that what a few large pixels leave over is not lost in rounding.
+    remaining = size.square().flip(1).cumsum(dim=1).flip(1)
+    return _Climb(origin, toward, stop, room, room * size, remaining)
+
+
+def _after(remaining: Tensor) -> Tensor:
+    return torch.nn.functional.pad(remaining[:, 1:], (0, 1))
+
+
+def _first(mask: Tensor) -> Tensor:
+    """Return the first True of each row, (rows,); the last position where there is none."""
+    mask = torch.cat([mask[:, :-1], torch.ones_like(mask[:, -1:])], dim=1)
+    return mask.to(torch.uint8).argmax(dim=1)
+
+
+def _pick(values: Tensor, index: Tensor) -> Tensor:
+    return values.gather(1, index[:, None])[:, 0]
+
+
+def _sign(values: Tensor) -> Tensor:
+    return torch.where(values < 0, -1.0, 1.0).to(values.dtype)
+
+
+def _convex_step(
+    end: Callable[[_Problem], Tensor], path: type, x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor
+) -> Tensor:
+    problem, usable = _prepare(x, x0, b, c, r)
+    solution = torch.where(usable[:, None], _solve(end, path, problem), x.double())
+    return solution.to(x.dtype)
+
+
+def _solve(end: Callable[[_Problem], Tensor], path: type, p: _Problem) -> Tensor:
+    climb = _climb(p.x, p.b, _sign(p.c))
+    shortest, t, meets = climb.to_plane(p.c.abs())
+    least = (shortest - p.x).norm(dim=1)
+    within = meets & (least <= p.r)
+    free = end(p)
+    length = (free - p.x).norm(dim=1)
+    inactive = length <= p.r
+    # On the segment from the shortest step to the solution without radius every point is on the plane.
+    safe = _where_length_is(p.r, p.x, shortest, free)
+    solution = torch.where(within[:, None], safe, climb.to_length(p.r))
+    solution = torch.where((within & inactive)[:, None], free, solution)
+
+    binding = within & ~inactive & (p.r - least > RADIUS_TOLERANCE * p.r)
+    rows = binding.nonzero()[:, 0]
+    if len(rows):
+        start = path.begin(p.rows(rows), shortest[rows], (_sign(p.c) * t)[rows], free[rows])
+        found, converged = _two_multipliers(p.rows(rows), path, start)
+        solution[rows] = torch.where(converged[:, None], found, solution[rows])
+    return solution
+
+
+def _where_length_is(r: Tensor, x: Tensor, near: Tensor, far: Tensor) -> Tensor:
+    """Return the point of the segment `near` to `far` whose distance to `x` is `r` (near is closer)."""
+    offset, along = near - x, far - near
+    a, half, rest = _dot(along, along), _dot(along, offset), (r.square() - _dot(offset, offset)).clamp(min=0)
+    share = rest / (half + (half.square() + a * rest).clamp(min=0.0).sqrt()).clamp(min=TINY)
+    return near + share.clamp(0.0, 1.0)[:, None] * along
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where the search for the two multipliers begins.
+
+    `inside` and `outside` bracket the outer one: the step is shorter than the radius, or longer.
+    """
+
+    outer: Tensor
+    lam: Tensor
+    inside: Tensor
+    outside: Tensor
+    least: Tensor
+
+
+def _l2_end(p: _Problem) -> Tensor:
+    gap = p.c - _dot(p.b, p.x0 - p.x)
+    return _climb(p.x0, p.b, _sign(gap)).to_plane(gap.abs())[0]
+
+
+def _l1_end(p: _Problem) -> Tensor:
+    """The pixels with the largest |b| go to the box's edge, the last one part of the way."""
+    gap = p.c - _dot(p.b, p.x0 - p.x)
+    toward = p.b * _sign(gap)[:, None]
+    room = torch.where(toward > 0, 1.0 - p.x0, p.x0)
+    size, order = toward.abs().sort(dim=1, descending=True, stable=True)
+    rise = size * room.gather(1, order)
+    before = rise.cumsum(dim=1) - rise
+    taken = ((gap.abs()[:, None] - before) / size.clamp(min=TINY)).clamp(min=0.0)
+    change = torch.zeros_like(room).scatter(1, order, taken).minimum(room)
+    return (p.x0 + change * toward.sign()).clamp(0.0, 1.0)
+
+
+def _linf_end(p: _Problem) -> Tensor:
+    gap = p.c - _dot(p.b, p.x0 - p.x)
+    toward = p.b * _sign(gap)[:, None]
+    size = toward.abs()
+    room, order = torch.where(toward > 0, 1.0 - p.x0, p.x0).sort(dim=1, stable=True)
+    size = size.gather(1, order)
+    remaining = size.flip(1).cumsum(dim=1).flip(1)
+    risen = (size * room).cumsum(dim=1)
+    first = _first(risen + room * _after(remaining) >= gap.abs()[:, None])
+    below = _pick(risen - size * room, first)
+    epsilon = (gap.abs() - below).clamp(min=0.0) / _pick(remaining, first).clamp(min=TINY)
+    epsilon = epsilon.minimum(_pick(room, first))[:, None]
+    low, high = (p.x0 - epsilon).clamp(min=0.0), (p.x0 + epsilon).clamp(max=1.0)
+    return torch.where(toward > 0, high, torch.where(toward < 0, low, p.x.clamp(low, high)))
+
+
+class _L2Path:
+    """y(t, lam) = clip(x + t (x0 - x) + lam b) with t from 0, the shortest step, to 1, no radius."""
+
+    @staticmethod
+    def at(p: _Problem, t: Tensor, lam: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        raw = torch.addcmul(torch.addcmul(p.x, -t[:, None], p.away), lam[:, None], p.b)
+        y = raw.clamp(0.0, 1.0)
+        moving = (raw == y).to(y.dtype)
+        return y, moving * p.b, -moving * p.away
+
+    @classmethod
+    def begin(cls, p: _Problem, shortest: Tensor, lam: Tensor, free: Tensor) -> _Start:
+        return _begin_at_zero(p, cls, shortest, lam, torch.ones_like(p.r))
+
+
+class _L1Path:
+    """y(s, lam) = clip(x0 + soft_s(x - x0 + lam b)) with s from 0, the shortest step, to infinity."""
+
+    @staticmethod
+    def at(p: _Problem, s: Tensor, lam: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        raw = torch.addcmul(p.away, lam[:, None], p.b)
+        kept = raw - raw.clamp(-s[:, None], s[:, None])
+        unclipped = p.x0 + kept
+        y = unclipped.clamp(0.0, 1.0)
+        moving = ((unclipped == y) & (kept != 0)).to(y.dtype)
+        return y, moving * p.b, -moving * raw.sign()
+
+    @classmethod
+    def begin(cls, p: _Problem, shortest: Tensor, lam: Tensor, free: Tensor) -> _Start:
+        return _begin_at_zero(p, cls, shortest, lam, torch.full_like(p.r, torch.inf))
+
+
+class _LinfPath:
+    """y(eps, lam) = clip(x + lam b) to the box within eps of x0; eps falls from the shortest step's."""
+
+    @staticmethod
+    def at(p: _Problem, epsilon: Tensor, lam: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        low, high = p.x0 - epsilon[:, None], p.x0 + epsilon[:, None]
+        raw = torch.addcmul(p.x, lam[:, None], p.b)
+        y = raw.clamp(low.clamp(min=0.0), high.clamp(max=1.0))
+        with_plane = (raw == y).to(y.dtype) * p.b
+        with_outer = ((raw > high) & (high < 1.0)).to(y.dtype) - ((raw < low) & (low > 0.0)).to(y.dtype)
+        return y, with_plane, with_outer
+
+    @classmethod
+    def begin(cls, p: _Problem, shortest: Tensor, lam: Tensor, free: Tensor) -> _Start:
+        least, length = (shortest - p.x).norm(dim=1), (free - p.x).norm(dim=1)
+        inside, outside = (shortest - p.x0).abs().amax(dim=1), (free - p.x0).abs().amax(dim=1)
+        share = (p.r.square() - least.square()) / (length.square() - least.square()).clamp(min=TINY)
+        outer = inside + share.clamp(0.0, 1.0).sqrt() * (outside - inside)
+        return _Start(outer, lam, inside, outside, least)
+
+
+def _begin_at_zero(p: _Problem, path: type, shortest: Tensor, lam: Tensor, outside: Tensor) -> _Start:
+    """Return the start of a path whose outer multiplier begins at 0 with the shortest step.
+
+    While no pixel stops or starts to move, the squared length of the step grows by `growth` q^2.
+    """
+    zero = torch.zeros_like(p.r)
+    _, with_plane, with_outer = path.at(p, zero, lam)
+    least = (shortest - p.x).norm(dim=1)
+    mixed = _dot(with_plane, with_outer)
+    drift = -mixed / _dot(with_plane, with_plane).clamp(min=TINY)
+    growth = _dot(with_outer, with_outer) + drift * mixed
+    outer = ((p.r.square() - least.square()).clamp(min=0.0) / growth.clamp(min=TINY)).sqrt()
+    outer = torch.where(outer < outside, outer, 0.5 * outside.clamp(max=2.0))
+    return _Start(outer, lam + drift * outer, zero, outside, least)
+
+
+def _two_multipliers(p: _Problem, path: type, start: _Start) -> tuple[Tensor, Tensor]:
+    """Follow `path` to where it is on the plane and as long as the radius.
+
+    The multiplier of the plane is the inner one: each evaluation either moves it or, when the plane is met,
+    the outer one, with the inner one carried along the tangent. Each row goes its own way; those that have
+    converged are dropped every few evaluations.
+
+    Returns
+    -------
+    tuple
+        y (rows, pixels); bool (rows,), whether both conditions hold.
+    """
+    solution, converged = torch.zeros_like(p.x), torch.zeros_like(p.r, dtype=torch.bool)
+    rows = torch.arange(len(p.r), device=p.r.device)
+    endless = torch.full_like(p.r, torch.inf)
+    state = [start.outer, start.lam, start.inside, start.outside, start.least.square()]
+    state += [-endless, endless, torch.full_like(p.r, FIRST_STRIDE)]
+    for count in range(MOST):
+        outer, lam, inside, outside, least, low, high, stride = state
+        y, with_plane, with_outer = path.at(p, outer, lam)
+        delta = y - p.x
+        excess, squared = _dot(p.b, delta) - p.c, _dot(delta, delta)
+        slope, mixed = _dot(with_plane, p.b), _dot(with_outer, p.b)
+        on_plane = excess.abs() <= (PLANE_TOLERANCE * p.r).clamp(ROUNDING, PLANE_TOLERANCE)
+        done = on_plane & ((squared.sqrt() - p.r).abs() <= RADIUS_TOLERANCE * p.r)
+        patient = count < PATIENCE
+
+        # Inner: a Newton step in the bracket, or its middle, or further out where there is no end yet.
+        low, high = torch.where(excess < 0, lam, low), torch.where(excess > 0, lam, high)
+        newton, middle = lam - excess / slope, (low + high) / 2
+        open_ended = ~torch.isfinite(middle)
+        good = (newton > low) & (newton < high) & (slope > 0)
+        if not patient and count % 3 == 2:
+            good = good & open_ended
+        other = torch.where(open_ended, lam - excess.sign() * stride, middle)
+        next_lam = torch.where(good, newton, other)
+        stride = torch.where(open_ended & ~good, 4 * stride, stride)
+
+        # Outer: the same for sqrt(length^2 - least^2), which is nearly linear in it.
+        longer = squared > p.r.square()
+        inner_end, outer_end = torch.where(longer, inside, outer), torch.where(longer, outer, outside)
+        drift = torch.where(slope > 0, -mixed / slope, 0.0)
+        growth = _dot(delta, with_outer) + drift * _dot(delta, with_plane)
+        grown = (squared - least).clamp(min=0.0).sqrt()
+        goal = (p.r.square() - least).clamp(min=0.0).sqrt()
+        newton = outer + grown * (goal - grown) / growth
+        middle = torch.where(torch.isinf(outer_end), 2 * outer, (inner_end + outer_end) / 2)
+        good = (newton - inner_end) * (newton - outer_end) < 0
+        if not patient and count % 2 == 1:
+            good = torch.zeros_like(good)
+        next_outer = torch.where(good, newton, middle)
+
+        move = on_plane & ~done
+        next_lam = torch.where(move, lam + drift * (next_outer - outer), next_lam)
+        state = [
+            torch.where(move, next_outer, outer),
+            torch.where(done, lam, next_lam),
+            torch.where(move, inner_end, inside),
+            torch.where(move, outer_end, outside),
+            least,
+            torch.where(move, -torch.inf, low),
+            torch.where(move, torch.inf, high),
+            stride,
+        ]
+        if count % BLOCK == BLOCK - 1:
+            solution[rows], converged[rows] = y, done
+            left = (~done).nonzero()[:, 0]
+            if not len(left):
+                break
+            rows, p, state = rows[left], p.rows(left), [part[left] for part in state]
+    return solution, converged
+
+
+def step_l0(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor) -> Tensor:
+    """Return a point that differs from `x0` in few pixels; parameters and constraints as in `step_l2`.
+
+    For a multiplier rho of the plane the Lagrangian of the problem orders the pixels by what it gains from
+    letting each differ from `x0`. The shortest prefix of that order with which plane and radius can be met is
+    a support; several multipliers give several, and the smallest is kept. On it the pixels are put nearest to
+    `x0` in L1, which empties more of them from one step to the next.
+    """
+    p, usable = _prepare(x, x0, b, c, r)
+    everything = torch.ones_like(p.x, dtype=torch.bool)
+    solution, pending = p.x.clone(), usable.nonzero()[:, 0]
+    for choose in (_support, lambda part: part.away != 0, None):
+        if not len(pending):
+            break
+        part = p.rows(pending)
+        found = _on_support(part, everything[pending] if choose is None else choose(part))
+        solution[pending] = found
+        delta = found - part.x
+        pending = pending[
+            ((_dot(part.b, delta) - part.c).abs() > 1e-8)
+            | (delta.norm(dim=1) > part.r * (1 + 10 * RADIUS_TOLERANCE))
+        ]
+    return torch.where(usable[:, None], solution, x.double()).to(x.dtype)
+
+
+def _on_support(p: _Problem, support: Tensor) -> Tensor:
+    """Return the nearest point in L1 that differs from `x0` on `support` alone."""
+    inside = torch.where(support, p.x, p.x0)
+    moved = inside - p.x
+    r = (p.r.square() - _dot(moved, moved)).clamp(min=0.0).sqrt()
+    normal = torch.where(support, p.b, 0.0)
+    return _solve(_l1_end, _L1Path, _Problem(inside, p.x0, normal, p.c - _dot(p.b, moved), r))
+
+
+def _support(p: _Problem) -> Tensor:
+    """Return bool (rows, pixels), the pixels that may differ from `x0`."""
+    toward = p.b * _sign(p.c + _dot(p.b, p.away))[:, None]
+    height = (p.c * _sign(p.c + _dot(p.b, p.away)))[:, None]
+    back, limit = -p.away, p.r.square()[:, None]
+    edge = torch.where(toward > 0, 1.0 - p.x, torch.where(toward < 0, -p.x, 0.0))
+    rank = torch.arange(p.x.shape[1], device=p.x.device)
+    scale = p.r.clamp(max=1.0) / toward.abs().amax(dim=1).clamp(min=TINY)
+    fewest, least = torch.full_like(p.r, torch.inf), torch.full_like(p.r, torch.inf)
+    best, chosen = scale, p.away != 0
+    home, home_length = _dot(toward, back)[:, None], _dot(back, back)[:, None]
+    parts = torch.stack([toward * back, back.square(), toward.square()])
+    for factor in MULTIPLIERS + REFINEMENTS:
+        rho = factor * (scale if factor in MULTIPLIERS else best)
+        line = rho[:, None] * toward
+        there = torch.where(toward > 0, line.minimum(edge), line.maximum(edge))
+        gain = 2 * line * (there - back) - (there.square() - back.square())
+        order = gain.float().argsort(dim=1, descending=True, stable=True)
+        rise, length = toward * there, there.square()
+        sums = torch.cat([parts, torch.stack([rise, length])])
+        sums = sums.gather(2, order.expand(5, -1, -1)).cumsum(dim=2)
+        # What the pixels outside the prefix do on their way home.
+        others, others_length = home - sums[0], home_length - sums[1]
+        # From x all of the prefix goes the same share of its way to the plane; where its way leads past it
+        # already at x, back along the normal.
+        rise, length, steepness = sums[3], sums[4], sums[2].clamp(min=TINY)
+        missing = height - others
+        share = missing / rise.clamp(min=TINY)
+        needed = others_length + torch.where(
+            missing >= 0,
+            torch.where(share <= 1.0, share.square() * length, torch.inf),
+            missing.square() / steepness,
+        )
+        fits = needed <= limit
+        first = _first(fits)
+        count = torch.where(fits.any(dim=1), first + 1.0, torch.inf)
+        spent = _pick(needed, first)
+        better = (count < fewest) | ((count == fewest) & (spent < least))
+        fewest, least = torch.where(better, count, fewest), torch.where(better, spent, least)
+        best = torch.where(better, rho, best)
+        prefix = torch.zeros_like(chosen).scatter(1, order, rank < count[:, None])
+        chosen = torch.where(better[:, None], prefix, chosen)
+    return chosen
