@@ -67,8 +67,8 @@ def training_figure(histories: pd.DataFrame, note: str = "") -> tuple[Figure, pd
             ax.set(title=title, xlabel="Epoch")
             if measure == "validation_accuracy":
                 ax.set_ylim(0, 1)
-            elif numbers[measure].gt(0).any():
-                ax.set_yscale("log")
+            elif measure != "similarity_loss":
+                ax.set_yscale("log")  # from hundreds in the first epoch to hundredths
         handles, labels = ax.get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside upper center", ncols=min(len(models), 6))
         stamp_simulated(fig, note)
