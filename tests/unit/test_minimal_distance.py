@@ -5,9 +5,9 @@ from torch import nn
 
 from neuroreg.errors import InputError
 from neuroreg.networks import ResNet
-from neuroreg.robustness.attack_result import NORMS
+from neuroreg.robustness.attack_result import NORMS, load_attack, save_attack
 from neuroreg.robustness.evaluation import predict, to_input
-from neuroreg.robustness.minimal_distance import load_attack, save_attack, search
+from neuroreg.robustness.minimal_distance import search
 
 CPU = torch.device("cpu")
 SETTINGS = [{"steps": 15}, {"steps": 30, "gamma": 0.1}]

@@ -8,6 +8,12 @@ from neuroreg.workflow import digests
 NOISE = "robustness/noise.py"
 
 
+def forget():
+    """Have every file read again."""
+    for cached in (digests._statements, digests._imports, digests._module_path):
+        cached.cache_clear()
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch, root):
     """A copy of the package and a script that reaches into it, digested afresh at each call."""
@@ -18,13 +24,11 @@ def package(tmp_path, monkeypatch, root):
     monkeypatch.setattr(digests, "SOURCE", tmp_path / "neuroreg")
 
     def digest(rule):
-        for cached in (digests._statements, digests._imports, digests._module_path):
-            cached.cache_clear()
+        forget()
         return digests.code_digest(tmp_path / "scripts" / f"{rule}.py")
 
     yield tmp_path, digest
-    for cached in (digests._statements, digests._imports, digests._module_path):
-        cached.cache_clear()
+    forget()
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -70,8 +74,7 @@ def test_the_attack_family_that_a_job_loads_by_name_counts(package):
     families = sorted({method.module for method in ATTACK_METHODS.values()})
 
     def of_each():
-        for cached in (digests._statements, digests._imports, digests._module_path):
-            cached.cache_clear()
+        forget()
         return {name: digests.code_digest(script, f"neuroreg.robustness.attacks.{name}") for name in families}
 
     for edited in families:

@@ -72,6 +72,17 @@ class Workflow:
         return self.folder / "results"
 
 
+def only_scan(path):
+    """An overlay in which one recorded scan takes the place of the simulated ones."""
+    return {
+        "scans": [{"name": "mine", "source": "static_hdf5", "path": path}],
+        "targets": [
+            {"name": name, "kind": "denoised", "scans": ["mine"]}
+            for name in ("neural", "neural_one_scan", "shuffle")
+        ],
+    }
+
+
 @pytest.fixture
 def fresh(root, tmp_path):
     return Workflow(root, tmp_path)
@@ -192,17 +203,12 @@ def test_the_papers_jobs(fresh):
         ({"training": {"epochs": "many"}}, "config key 'training.epochs': found \"many\"; expected integer."),
         ({"stimuli": {"pool_size": 7}}, "config key 'stimuli.pool_size': found 7; expected at least 8"),
         (
-            {"scans": [{"name": "simulated1", "source": "static_hdf5", "path": "data/absent.h5"}]},
+            only_scan("data/absent.h5"),
             "config key 'scans[0].path': no file or folder 'data/absent.h5'; expected a recorded scan.",
         ),
     ],
 )
 def test_a_mistake_in_the_config_ends_with_one_sentence(fresh, overlay, message):
-    if "scans" in overlay:
-        overlay["targets"] = [
-            {"name": name, "kind": "denoised", "scans": ["simulated1"]}
-            for name in ("neural", "neural_one_scan", "shuffle")
-        ]
     fresh.overlay("wrong", overlay)
     result = fresh(configs=("smoke", "wrong"))
     assert result.returncode != 0
@@ -255,12 +261,7 @@ def test_a_damaged_scan_ends_with_one_sentence(fresh, damage, message):
     path = fresh.folder / "data" / "mine.h5"
     recorded(path)
     damage(path)
-    scans = [{"name": "mine", "source": "static_hdf5", "path": "data/mine.h5"}]
-    targets = [
-        {"name": name, "kind": "denoised", "scans": ["mine"]}
-        for name in ("neural", "neural_one_scan", "shuffle")
-    ]
-    fresh.overlay("mine", {"scans": scans, "targets": targets})
+    fresh.overlay("mine", only_scan("data/mine.h5"))
     result = fresh("results/scans/mine.h5", configs=("smoke", "mine"))
     assert result.returncode != 0
     sentences = [line for line in result.stderr.splitlines() if line.startswith("ingest_scan: ")]
@@ -272,13 +273,8 @@ def test_a_damaged_scan_ends_with_one_sentence(fresh, damage, message):
 
 def test_a_recorded_scan_goes_the_whole_way(fresh):
     recorded(fresh.folder / "data" / "mine.h5")
-    scans = [{"name": "mine", "source": "static_hdf5", "path": "data/mine.h5"}]
-    targets = [
-        {"name": name, "kind": "denoised", "scans": ["mine"]}
-        for name in ("neural", "neural_one_scan", "shuffle")
-    ]
     stimuli = {"source": "scan", "scan": "mine", "pool_size": 30}
-    fresh.overlay("mine", {"scans": scans, "targets": targets, "stimuli": stimuli})
+    fresh.overlay("mine", only_scan("data/mine.h5") | {"stimuli": stimuli})
     result = fresh("results/similarity.pdf", configs=("smoke", "mine"))
     assert result.returncode == 0, result.stderr[-3000:]
     frame = pd.read_csv(fresh.results / "similarity.csv")

@@ -9,14 +9,12 @@ import torch
 from torch import nn
 
 from neuroreg.errors import InputError
-from neuroreg.robustness.attack_result import NORMS, AttackResult, load_attack, save_attack
+from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
 from neuroreg.robustness.attacks.starting_points import choose_starting_points
 from neuroreg.robustness.evaluation import evaluation, predict, to_input
 from neuroreg.robustness.verification import verify
 from neuroreg.seeds import derive_seed
-
-__all__ = ["AttackResult", "load_attack", "save_attack", "search"]
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +78,14 @@ def search(
     clean, targets = to_input(images), torch.as_tensor(np.asarray(labels, dtype=np.int64))
     correct = predict(model, clean, **forward).argmax(dim=1) == targets
     seeds = torch.tensor([derive_seed(seed, "attack", int(index)) for index in sample], dtype=torch.int64)
+    starts = [None] * repetitions
     if attack.needs_starting_points:
         pool, pool_labels = to_input(pool_images), np.asarray(pool_labels)
         pool_logits = predict(model, pool, **forward).numpy()
+        starts = [
+            _starting_points(pool, pool_logits, pool_labels, targets, seeds, repetition)
+            for repetition in range(repetitions)
+        ]
 
     shape = (len(settings), repetitions, len(clean))
     distance = {norm: np.full(shape, np.inf, dtype=np.float32) for norm in NORMS}
@@ -93,9 +96,7 @@ def search(
     for index, setting in enumerate(settings):
         for repetition in range(repetitions):
             begun = time.perf_counter()
-            starts = None
-            if attack.needs_starting_points:
-                starts = _starting_points(pool, pool_logits, pool_labels, targets, seeds, repetition)
+            start = starts[repetition]
             candidates = torch.full_like(clean, torch.nan)
             for rows in _batches(correct, batch_size):
                 with evaluation(model, device):
@@ -106,7 +107,7 @@ def search(
                         setting=setting,
                         repetition=repetition,
                         seeds=seeds[rows],
-                        starting_points=None if starts is None else starts[rows].to(device),
+                        starting_points=None if start is None else start[rows].to(device),
                     )
                 candidates[rows] = found.detach().cpu()
                 queries[index, repetition, rows.numpy()] = passes.numpy()

@@ -104,8 +104,8 @@ def train(
     Each step takes one batch of images and one batch of pairs of stimuli, in one summed loss. The images and
     the stimuli pass the network separately, so that batch norm normalises each set by its own statistics.
     Both halves of the pairs go together and share theirs; the public descendant of the authors' code
-    normalises each half by itself. With alpha = 0 the stimuli are left out, which
-    changes nothing in the loss.
+    normalises each half by itself. With alpha = 0 the stimuli are left out, which changes nothing in the
+    loss.
 
     Parameters
     ----------
@@ -307,11 +307,13 @@ class _Run:
     @contextmanager
     def _batch_norm_averages_kept(self) -> Iterator[None]:
         """Keep the stimuli out of batch norm's running averages, unless the settings let them in."""
+        if self.settings.stimuli_in_batch_norm:
+            yield
+            return
         layers = [layer for layer in self.model.modules() if isinstance(layer, nn.BatchNorm2d)]
         momenta = [layer.momentum for layer in layers]
-        if not self.settings.stimuli_in_batch_norm:
-            for layer in layers:
-                layer.momentum = 0.0
+        for layer in layers:
+            layer.momentum = 0.0
         yield
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
