@@ -6,23 +6,21 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage, signal
+from torch.nn import functional as F
 
 from neuroreg.errors import InputError
+from neuroreg.response_model.build import build_model, empty_model
 from neuroreg.response_model.core import Core
 from neuroreg.response_model.files import load_response_model, save_response_model
-from neuroreg.response_model.fit import (
-    FitSettings,
-    build_model,
-    empty_model,
-    fit_response_model,
-    poisson_loss,
-)
+from neuroreg.response_model.fit import fit_response_model, plateaus, poisson_loss
 from neuroreg.response_model.localisation import gabor_pair, locate_receptive_fields
 from neuroreg.response_model.modulator import Modulator
 from neuroreg.response_model.predict import predict_pool, predict_trials
 from neuroreg.response_model.readout import PointReadout, elu1
 from neuroreg.response_model.reliability import measure_neurons, single_trial_correlation
-from neuroreg.response_model.shifter import Shifter
+from neuroreg.response_model.sampling import sample_and_weigh
+from neuroreg.response_model.settings import FitSettings
+from neuroreg.response_model.shifter import Shifter, shift_map
 from neuroreg.scans.scan import Scan
 from neuroreg.storage import read_json
 
@@ -120,18 +118,43 @@ def test_readout_samples_bilinearly_as_scipy_does():
     rng = np.random.default_rng(1)
     features = rng.normal(size=(2, 3, 18, 32)).astype(np.float32)
     readout = PointReadout(20, 3, 0.1, generator())
-    position, shift = rng.uniform(-1.2, 1.2, (20, 2)), rng.uniform(-0.3, 0.3, (2, 2))
+    position = rng.uniform(-1.2, 1.2, (20, 2))
     weight, bias = rng.normal(size=(20, 3)), rng.normal(size=20)
     with torch.no_grad():
         for name, value in (("position", position), ("weight", weight), ("bias", bias)):
             getattr(readout, name).copy_(torch.tensor(value))
-        found = readout(torch.tensor(features), torch.tensor(shift, dtype=torch.float32)).numpy()
+        found = readout(torch.tensor(features)).numpy()
+    # -1 and 1 are the outer edges of the first and last of the map's cells.
+    columns, rows = ((position + 1) * [32, 18] / 2 - 0.5).T
     for b in range(2):
-        # -1 and 1 are the outer edges of the first and last of the map's cells.
-        columns, rows = ((position + shift[b] + 1) * [32, 18] / 2 - 0.5).T
         sampled = [ndimage.map_coordinates(f, [rows, columns], order=1, mode="nearest") for f in features[b]]
         drive = (weight * np.transpose(sampled)).sum(1) + bias
         np.testing.assert_allclose(found[b], np.where(drive > 0, drive + 1, np.exp(drive)), atol=1e-4)
+
+
+@pytest.mark.parametrize("neurons", [1, 3, 200])
+def test_neurons_that_crowd_at_one_place_are_read_one_by_one(neurons):
+    # More neurons at a map point than fit into one tile, and a map of the least size.
+    features = torch.randn(3, 4, 2, 2, generator=generator(0))
+    position = 0.3 * torch.randn(neurons, 2, generator=generator(1))
+    weight = torch.randn(neurons, 4, generator=generator(2))
+    found = sample_and_weigh(features, position, weight)
+    for n in range(neurons):
+        grid = position[n].expand(3, 1, 1, 2)
+        sampled = F.grid_sample(features, grid, padding_mode="border", align_corners=False)[:, :, 0, 0]
+        np.testing.assert_allclose(found[:, n], sampled @ weight[n], atol=1e-5)
+
+
+def test_a_moved_map_reads_as_the_moved_positions_do():
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(2, 3, 18, 32)).astype(np.float32)
+    shift = np.array([[0.21, -0.13], [-0.6, 0.4]])
+    moved = shift_map(torch.tensor(features), torch.tensor(shift, dtype=torch.float32)).numpy()
+    for b in range(2):
+        rows, columns = np.mgrid[:18, :32] + (shift[b][::-1] * [18, 32] / 2)[:, None, None]
+        for channel in range(3):
+            expected = ndimage.map_coordinates(features[b, channel], [rows, columns], order=1, mode="nearest")
+            np.testing.assert_allclose(moved[b, channel], expected, atol=1e-5)
 
 
 def test_readout_gradients_equal_finite_differences():
@@ -143,7 +166,7 @@ def test_readout_gradients_equal_finite_differences():
 
     def rates(features, shift, *parameters):
         values = dict(zip(names, parameters, strict=True))
-        return torch.func.functional_call(readout, values, (features, shift, noise))
+        return torch.func.functional_call(readout, values, (shift_map(features, shift), noise))
 
     assert {"position", "log_spread", "weight", "bias"} == set(names)
     assert torch.autograd.gradcheck(rates, (features, shift, *readout.parameters()))
@@ -165,7 +188,7 @@ def test_shifter_moves_the_readout_by_the_expected_pixels():
     readout = PointReadout(2, 2, 0.1, generator())
     with torch.no_grad():
         readout.weight.copy_(torch.eye(2))
-        moved = readout(ramps, shift) - readout(ramps, torch.zeros(2, 2))
+        moved = readout(shift_map(ramps, shift)) - readout(ramps)
     np.testing.assert_allclose(moved * 2, expected * [32, 18], rtol=1e-4)
 
 
@@ -363,6 +386,40 @@ def test_learning_rate_is_reduced_and_the_best_state_kept(small_scan):
     assert single_trial_correlation(predicted, small_scan.responses[validation]).mean() == max(scores)
 
 
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [([], 0), ([1, 2, 3], 0), ([3, 2, 1], 1), ([3, 2, 4, 3, 2, 1, 1], 2), ([3, 2, 2, 2, 2, 4, 1, 1], 3)],
+)
+def test_plateaus_are_counted(scores, expected):
+    assert plateaus(scores, 2) == expected
+
+
+class Killed(Exception):
+    """What stands for a kill between two epochs."""
+
+
+@pytest.mark.parametrize("last", [1, 4, 9])
+def test_a_killed_fit_goes_on_to_the_same_bytes(tmp_path, small_scan, last):
+    settings, resume = replace(TINY, max_epochs=12, patience=2), tmp_path / "resume.safetensors"
+    whole = fit_response_model(small_scan, settings, seed=3)
+
+    def kill(line):
+        if line.startswith(f"epoch {last + 1}:"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit_response_model(small_scan, settings, seed=3, resume_path=resume, log=kill)
+    lines = []
+    resumed = fit_response_model(small_scan, settings, seed=3, resume_path=resume, log=lines.append)
+    assert lines[0] == f"going on after epoch {last}"
+    assert resumed.history == whole.history
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+    # Another fit does not go on from there.
+    other = fit_response_model(small_scan, TINY, seed=3, resume_path=resume, log=lines.append)
+    assert len(other.history) == TINY.max_epochs
+
+
 def test_divergence_and_unusable_scans_are_refused(small_scan):
     with pytest.raises(InputError, match=r"the loss is .* at learning_rate 100000\.0"):
         fit_response_model(small_scan, replace(TINY, learning_rate=1e5, max_epochs=20), seed=0)
@@ -418,7 +475,7 @@ def best_ridge(scan, train, test):
 def receptive_fields(model, images):
     """Centres (x, y) in pixels of where each neuron depends on the image, from the model's gradients."""
     x = torch.tensor(images[:50], dtype=torch.float32, requires_grad=True)
-    rates = model.readout(model.map(x), torch.zeros(len(x), 2)).log().sum(0)
+    rates = model.readout(model.map(x)).log().sum(0)
     gradients = [torch.autograd.grad(rate, x, retain_graph=True)[0].numpy() for rate in rates]
     energy = [ndimage.gaussian_filter((g**2).mean(0), 2) for g in gradients]
     return np.array([np.unravel_index(e.argmax(), e.shape)[::-1] for e in energy])

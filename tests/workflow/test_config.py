@@ -9,7 +9,7 @@ import yaml
 from snakemake.utils import update_config
 
 from neuroreg.errors import InputError
-from neuroreg.response_model.fit import FitSettings
+from neuroreg.response_model.settings import FitSettings
 from neuroreg.robustness.attacks.registry import attack_methods
 from neuroreg.training.settings import TrainingSettings
 from neuroreg.workflow.config import validate_config

@@ -6,7 +6,7 @@ from torch import Generator, Tensor, nn
 from neuroreg.response_model.core import Core
 from neuroreg.response_model.modulator import Modulator
 from neuroreg.response_model.readout import PointReadout
-from neuroreg.response_model.shifter import Shifter
+from neuroreg.response_model.shifter import Shifter, shift_map
 
 
 class ResponseModel(nn.Module):
@@ -84,4 +84,5 @@ class ResponseModel(nn.Module):
         Tensor
             Float (B, N), positive.
         """
-        return self.gain(behavior) * self.readout(features, self.shift(pupil_center), noise)
+        moved = shift_map(features, self.shift(pupil_center))
+        return self.gain(behavior) * self.readout(moved, noise)

@@ -5,6 +5,7 @@ import torch
 
 from neuroreg.errors import InputError
 from neuroreg.response_model.model import ResponseModel
+from neuroreg.response_model.shifter import shift_map
 from neuroreg.scans.scan import Scan
 
 BATCH = 64
@@ -49,7 +50,7 @@ def predict_pool(model: ResponseModel, images: np.ndarray, *, batch_size: int = 
         features = model.map(torch.tensor(images[start : start + batch_size], device=device))
         total = 0.0
         for gain, shift in zip(scaled_gains, shifts, strict=True):
-            total = total + gain * model.readout(features, shift.expand(len(features), 2))
+            total = total + gain * model.readout(shift_map(features, shift.expand(len(features), 2)))
         predicted[start : start + batch_size] = (total / len(shifts)).cpu().numpy()
     return predicted
 

@@ -4,6 +4,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from neuroreg.response_model.sampling import sample_and_weigh
+
 
 def elu1(drive: Tensor) -> Tensor:
     """Return ELU + 1: exp(drive) below 0, drive + 1 above; always positive."""
@@ -36,15 +38,13 @@ class PointReadout(nn.Module):
         self.weight = nn.Parameter(torch.randn(neurons, features, generator=generator) / features)
         self.bias = nn.Parameter(torch.zeros(neurons))
 
-    def forward(self, features: Tensor, shift: Tensor, noise: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor, noise: Tensor | None = None) -> Tensor:
         """Return each neuron's rate before the gain.
 
         Parameters
         ----------
         features
             The core's map, float (B, C, H, W).
-        shift
-            Added to every position, float (B, 2), in the positions' units.
         noise
             Standard normal draws (N, 2) that blur the positions; none outside training.
 
@@ -54,9 +54,7 @@ class PointReadout(nn.Module):
             Float (B, N), positive.
         """
         position = self.position if noise is None else self.position + self.log_spread.exp() * noise
-        grid = position[None] + shift[:, None]
-        sampled = F.grid_sample(features, grid[:, None], padding_mode="border", align_corners=False)[:, :, 0]
-        return elu1(torch.einsum("bcn,nc->bn", sampled, self.weight) + self.bias)
+        return elu1(sample_and_weigh(features, position, self.weight) + self.bias)
 
     def sparsity(self) -> Tensor:
         """Return the L1 penalty: mean over neurons of the summed absolute feature weights."""

@@ -31,3 +31,36 @@ class Shifter(nn.Module):
         hidden = torch.tanh(pupil_center @ self.input_weight + self.input_bias)
         # No output bias: a constant shift is the readout positions' business.
         return self.largest * torch.tanh(hidden @ self.output_weight)
+
+
+def shift_map(features: Tensor, shift: Tensor) -> Tensor:
+    """Return maps whose point at each position is what was at that position plus the trial's shift.
+
+    Readouts at fixed positions then read as if all of them had moved, and neurons can be read together for
+    all trials. Values between points are interpolated linearly; beyond an edge the border's values go on.
+
+    Parameters
+    ----------
+    features
+        float (B, C, H, W).
+    shift
+        float (B, 2), (x, y), 2 = the map's width or height.
+
+    Returns
+    -------
+    Tensor
+        float (B, C, H, W).
+    """
+    batch, channels, height, width = features.shape
+    across = _interpolation(shift[:, 0] * width / 2, width)
+    down = _interpolation(shift[:, 1] * height / 2, height)
+    moved = torch.bmm(features.reshape(batch, channels * height, width), across.transpose(1, 2))
+    moved = moved.view(batch, channels, height, width)
+    return torch.matmul(down[:, None], moved)
+
+
+def _interpolation(offset: Tensor, size: int) -> Tensor:
+    """Return the matrices, (B, size, size), that read a line of points `offset` (B,) points further on."""
+    point = torch.arange(size, dtype=offset.dtype, device=offset.device)
+    place = (point + offset[:, None]).clamp(0, size - 1)
+    return (1 - (place[:, :, None] - point).abs()).clamp_min(0)

@@ -1,13 +1,11 @@
 """Training a classifier whose layers share a target's similarity: L = L_task + alpha * L_similarity."""
 
-import json
 import logging
 import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +16,11 @@ from torch.nn import functional as F
 from neuroreg.data.stimuli import Stimuli
 from neuroreg.errors import InputError
 from neuroreg.networks import ResNet
+from neuroreg.resume import Progress, copied, fingerprint, load_progress, save_progress
 from neuroreg.seeds import derive_seed
 from neuroreg.similarity import SimilarityMatrix
 from neuroreg.training.augment import augment
 from neuroreg.training.objective import SimilarityReadout, similarity_loss
-from neuroreg.training.resume import Progress, load_progress, save_progress
 from neuroreg.training.schedule import learning_rate
 from neuroreg.training.settings import TrainingSettings
 
@@ -150,8 +148,8 @@ def train(
         state = run.state()
         if progress.best < 0 or row["validation_loss"] < progress.history[progress.best]["validation_loss"]:
             progress.best = epoch
-            progress.tensors["best_model"] = _copy(state["model"])
-            progress.tensors["best_similarity"] = _copy(state["similarity"])
+            progress.tensors["best_model"] = copied(state["model"])
+            progress.tensors["best_similarity"] = copied(state["similarity"])
         progress.tensors |= state
         if resume_path:
             save_progress(resume_path, progress, run.fingerprint)
@@ -181,7 +179,10 @@ class _Run:
         self.settings, self.seed, self.alpha, self.device = settings, seed, alpha, device
         if alpha > 0 and target is None:
             raise InputError(f"alpha is {alpha:g}, but there is no target; expected a target similarity.")
-        self.fingerprint = _fingerprint(images, labels, settings, seed, alpha, target, code)
+        target_arrays = [] if target is None else [target.images, target.matrix]
+        self.fingerprint = fingerprint(
+            [asdict(settings), seed, alpha, code], [images, labels, *target_arrays]
+        )
 
         order = torch.randperm(len(images), generator=self._generator("validation"))
         held_out = max(1, round(settings.validation_fraction * len(images)))
@@ -365,27 +366,6 @@ class _Run:
         momentum = progress.tensors.get("momentum", {})
         state["state"] = {int(index): {"momentum_buffer": tensor} for index, tensor in momentum.items()}
         self.optimizer.load_state_dict(state)
-
-
-def _fingerprint(
-    images: np.ndarray,
-    labels: np.ndarray,
-    settings: TrainingSettings,
-    seed: int,
-    alpha: float,
-    target: SimilarityTarget | None,
-    code: str,
-) -> str:
-    """Return a digest of everything that decides the run."""
-    digest = sha256(json.dumps([asdict(settings), seed, alpha, code], sort_keys=True).encode())
-    arrays = [images, labels] + ([target.images, target.matrix] if target is not None else [])
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()
-
-
-def _copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
 
 def _correlation(predicted: list[Tensor], wanted: list[Tensor]) -> float:
