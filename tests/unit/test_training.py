@@ -12,7 +12,8 @@ from sklearn.datasets import load_digits
 
 from neuroreg.errors import InputError
 from neuroreg.training.checkpoints import load_model, save_model
-from neuroreg.training.loop import SimilarityTarget, train
+from neuroreg.training.loop import train
+from neuroreg.training.run import SimilarityTarget
 from neuroreg.training.settings import TrainingSettings
 
 torch.set_num_threads(1)  # bytes are compared

@@ -1,46 +1,23 @@
 """Training a classifier whose layers share a target's similarity: L = L_task + alpha * L_similarity."""
 
 import logging
-import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from neuroreg.data.stimuli import Stimuli
 from neuroreg.errors import InputError
 from neuroreg.networks import ResNet
-from neuroreg.resume import Progress, copied, fingerprint, load_progress, save_progress
-from neuroreg.seeds import derive_seed
+from neuroreg.resume import Progress, copied, load_progress, save_progress
 from neuroreg.similarity import SimilarityMatrix
-from neuroreg.training.augment import augment
-from neuroreg.training.objective import SimilarityReadout, similarity_loss
-from neuroreg.training.schedule import learning_rate
+from neuroreg.training.run import SimilarityTarget, TrainingRun
 from neuroreg.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SimilarityTarget:
-    """What the layers shall share.
-
-    Attributes
-    ----------
-    images
-        Stimuli, uint8 (Q, H, W).
-    matrix
-        Similarity of each pair of stimuli, float32 (Q, Q), in [-1, 1].
-    """
-
-    images: np.ndarray
-    matrix: np.ndarray
 
 
 def make_target(similarity: SimilarityMatrix, stimuli: Stimuli) -> SimilarityTarget:
@@ -134,7 +111,7 @@ def train(
         If there are fewer images than one batch or fewer stimuli than one batch of pairs needs, if a target
         is missing, or if the loss stops being finite.
     """
-    run = _Run(images, labels, classes, settings, seed, alpha, target, torch.device(device), code)
+    run = TrainingRun(images, labels, classes, settings, seed, alpha, target, device, code)
     progress = load_progress(resume_path, run.fingerprint) if resume_path else None
     if progress:
         run.restore(progress)
@@ -159,220 +136,6 @@ def train(
     model.load_state_dict(progress.tensors["best_model"])
     best_similarity = progress.tensors["best_similarity"]
     return TrainedModel(model.eval(), best_similarity, progress.history, progress.best + 1)
-
-
-class _Run:
-    """Data, network and optimiser of one run."""
-
-    def __init__(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        classes: int,
-        settings: TrainingSettings,
-        seed: int,
-        alpha: float,
-        target: SimilarityTarget | None,
-        device: torch.device,
-        code: str,
-    ) -> None:
-        self.settings, self.seed, self.alpha, self.device = settings, seed, alpha, device
-        if alpha > 0 and target is None:
-            raise InputError(f"alpha is {alpha:g}, but there is no target; expected a target similarity.")
-        target_arrays = [] if target is None else [target.images, target.matrix]
-        self.fingerprint = fingerprint(
-            [asdict(settings), seed, alpha, code], [images, labels, *target_arrays]
-        )
-
-        order = torch.randperm(len(images), generator=self._generator("validation"))
-        held_out = max(1, round(settings.validation_fraction * len(images)))
-        if len(images) - held_out < settings.batch_size:
-            raise InputError(
-                f"training.batch_size: {settings.batch_size} images in a batch, but only "
-                f"{len(images) - held_out} training images; expected at least one full batch."
-            )
-        all_images = torch.from_numpy(np.ascontiguousarray(images)).to(device)[:, None]
-        all_labels = torch.from_numpy(np.ascontiguousarray(labels)).long().to(device)
-        order = order.to(device)
-        self.images, self.labels = all_images[order[held_out:]], all_labels[order[held_out:]]
-        self.held_images, self.held_labels = all_images[order[:held_out]], all_labels[order[:held_out]]
-
-        self.stimuli = self.matrix = None
-        if alpha > 0:
-            needed = 2 * settings.pairs_per_step
-            if len(target.images) < needed:
-                raise InputError(
-                    f"training.pairs_per_step: {settings.pairs_per_step} pairs need {needed} different "
-                    f"stimuli, but the pool has {len(target.images)}; expected a larger pool or fewer pairs."
-                )
-            self.stimuli = torch.from_numpy(np.ascontiguousarray(target.images)).to(device)[:, None]
-            self.matrix = torch.from_numpy(np.ascontiguousarray(target.matrix)).float().to(device)
-
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(seed, "weights"))
-            model = ResNet(settings.architecture, settings.width, classes)
-        # Channels-last is the faster layout of the convolutions on CPUs and GPUs alike.
-        self.model = model.to(device, memory_format=torch.channels_last)
-        self.readout = SimilarityReadout(model.layer_channels, settings.running_mean_decay).to(device)
-        self.optimizer = torch.optim.SGD(
-            [*self.model.parameters(), *self.readout.parameters()],
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-        )
-
-    def _generator(self, *names: str | int) -> torch.Generator:
-        return torch.Generator().manual_seed(derive_seed(self.seed, *names))
-
-    def epoch(self, epoch: int) -> dict[str, float]:
-        """Train one epoch and return its row of the history."""
-        settings = self.settings
-        rate = learning_rate(
-            epoch,
-            settings.epochs,
-            initial=settings.learning_rate,
-            cycles=settings.cycles,
-            phases=settings.phases,
-            factor=settings.phase_factor,
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        # One stream per epoch: a resumed run draws what an uninterrupted one would.
-        generator = self._generator("epoch", epoch)
-        # Pairs have their own, so that models of one seed see the same crops whatever their alpha.
-        pair_generator = self._generator("pairs", epoch)
-        self.model.train()
-        self.readout.train()
-        losses, predicted, wanted = [], [], []
-        for step, (images, labels) in enumerate(self._batches(generator)):
-            task = F.cross_entropy(self._forward(self.model, images).float(), labels)
-            loss, pair_loss = task, task.new_zeros(())
-            if self.alpha > 0:
-                stimuli, target = self._pairs(pair_generator)
-                with self._batch_norm_averages_kept():
-                    features = self._forward(self.model.features, stimuli)
-                similarity = self.readout(features)
-                pair_loss = similarity_loss(similarity, target, settings.fisher_z)
-                loss = task + self.alpha * pair_loss
-                predicted.append(similarity.detach())
-                wanted.append(target)
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            losses.append(torch.stack([loss, task, pair_loss]).detach())
-            # Looked at rarely: each look waits for the device.
-            if step % 50 == 0:
-                self._check_finite(losses, epoch, rate)
-        self._check_finite(losses, epoch, rate)
-        total, task_mean, pair_mean = torch.stack(losses).mean(0).tolist()
-        validation_loss, validation_accuracy = self._validate()
-        if not math.isfinite(validation_loss):
-            raise InputError(
-                f"training diverged in epoch {epoch + 1}: validation loss {validation_loss:g}, "
-                f"learning rate {rate:g}; expected a finite loss, "
-                "try a smaller training.learning_rate or alpha."
-            )
-        gamma = self.readout.gamma.detach().cpu().tolist()
-        return {
-            "epoch": epoch + 1,
-            "learning_rate": rate,
-            "train_loss": total,
-            "task_loss": task_mean,
-            "similarity_loss": pair_mean if self.alpha > 0 else math.nan,
-            "validation_loss": validation_loss,
-            "validation_accuracy": validation_accuracy,
-            "similarity_correlation": _correlation(predicted, wanted),
-            **{f"gamma_{name}": value for name, value in zip(self.model.layer_names, gamma, strict=True)},
-        }
-
-    def _batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield full batches of augmented images in [0, 1] and labels, in random order."""
-        size = self.settings.batch_size
-        order = torch.randperm(len(self.images), generator=generator).to(self.device)
-        for start in range(0, len(order) - size + 1, size):
-            chosen = order[start : start + size]
-            images = augment(
-                self.images[chosen].float() / 255,
-                generator,
-                padding=self.settings.crop_padding,
-                flip=self.settings.horizontal_flip,
-            )
-            yield images, self.labels[chosen]
-
-    def _pairs(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return stimuli in [0, 1], (2B, 1, H, W), all different, and the target of each pair, (B,)."""
-        count = self.settings.pairs_per_step
-        chosen = torch.randperm(len(self.stimuli), generator=generator)[: 2 * count].to(self.device)
-        return self.stimuli[chosen].float() / 255, self.matrix[chosen[:count], chosen[count:]]
-
-    @contextmanager
-    def _batch_norm_averages_kept(self) -> Iterator[None]:
-        """Keep the stimuli out of batch norm's running averages, unless the settings let them in."""
-        if self.settings.stimuli_in_batch_norm:
-            yield
-            return
-        layers = [layer for layer in self.model.modules() if isinstance(layer, nn.BatchNorm2d)]
-        momenta = [layer.momentum for layer in layers]
-        for layer in layers:
-            layer.momentum = 0.0
-        yield
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
-
-    def _forward(self, function, images: Tensor):
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bfloat16"
-        ):
-            return function(images)
-
-    @torch.no_grad()
-    def _validate(self) -> tuple[float, float]:
-        self.model.eval()
-        loss = correct = 0.0
-        for images, labels in zip(self.held_images.split(512), self.held_labels.split(512), strict=True):
-            logits = self.model((images.float() / 255).contiguous(memory_format=torch.channels_last))
-            loss += F.cross_entropy(logits, labels, reduction="sum").item()
-            correct += (logits.argmax(1) == labels).sum().item()
-        return loss / len(self.held_labels), correct / len(self.held_labels)
-
-    def _check_finite(self, losses: list[Tensor], epoch: int, rate: float) -> None:
-        loss, task, pairs = losses[-1].tolist()
-        if not math.isfinite(loss):
-            raise InputError(
-                f"training diverged in epoch {epoch + 1} by step {len(losses)}: task loss {task:g}, "
-                f"alpha {self.alpha:g} x similarity loss {pairs:g}, learning rate {rate:g}; "
-                "expected finite losses, try a smaller training.learning_rate or alpha."
-            )
-
-    def state(self) -> dict[str, dict[str, Tensor]]:
-        """Return the groups of tensors from which the run can go on."""
-        momentum = {
-            str(index): state["momentum_buffer"]
-            for index, state in self.optimizer.state_dict()["state"].items()
-            if state.get("momentum_buffer") is not None
-        }
-        return {
-            "model": self.model.state_dict(),
-            "similarity": self.readout.state_dict(),
-            "momentum": momentum,
-        }
-
-    def restore(self, progress: Progress) -> None:
-        """Bring network, readout and optimiser back to where `progress` left them."""
-        self.model.load_state_dict(progress.tensors["model"])
-        self.readout.load_state_dict(progress.tensors["similarity"])
-        state = self.optimizer.state_dict()
-        momentum = progress.tensors.get("momentum", {})
-        state["state"] = {int(index): {"momentum_buffer": tensor} for index, tensor in momentum.items()}
-        self.optimizer.load_state_dict(state)
-
-
-def _correlation(predicted: list[Tensor], wanted: list[Tensor]) -> float:
-    """Return Pearson's r of an epoch's pairs, NaN without pairs."""
-    if not predicted:
-        return math.nan
-    return torch.corrcoef(torch.stack([torch.cat(predicted), torch.cat(wanted)]))[0, 1].item()
 
 
 def _progress_line(row: dict[str, float], epochs: int, seconds_left: float) -> str:

@@ -1,0 +1,266 @@
+"""One training run: its data on the device, its network, and the steps that train it."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neuroreg.errors import InputError
+from neuroreg.networks import ResNet
+from neuroreg.resume import Progress, fingerprint
+from neuroreg.seeds import derive_seed
+from neuroreg.training.augment import augment
+from neuroreg.training.objective import SimilarityReadout, similarity_loss
+from neuroreg.training.schedule import learning_rate
+from neuroreg.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class SimilarityTarget:
+    """What the layers shall share.
+
+    Attributes
+    ----------
+    images
+        Stimuli, uint8 (Q, H, W).
+    matrix
+        Similarity of each pair of stimuli, float32 (Q, Q), in [-1, 1].
+    """
+
+    images: np.ndarray
+    matrix: np.ndarray
+
+
+class TrainingRun:
+    """Data, network and optimiser of one run; parameters and errors as in `neuroreg.training.loop.train`."""
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        classes: int,
+        settings: TrainingSettings,
+        seed: int,
+        alpha: float,
+        target: SimilarityTarget | None,
+        device: torch.device | str,
+        code: str = "",
+    ) -> None:
+        self.settings, self.seed, self.alpha, self.device = settings, seed, alpha, torch.device(device)
+        if alpha > 0 and target is None:
+            raise InputError(f"alpha is {alpha:g}, but there is no target; expected a target similarity.")
+        target_arrays = [] if target is None else [target.images, target.matrix]
+        self.fingerprint = fingerprint(
+            [asdict(settings), seed, alpha, code], [images, labels, *target_arrays]
+        )
+
+        order = torch.randperm(len(images), generator=self._generator("validation"))
+        held_out = max(1, round(settings.validation_fraction * len(images)))
+        if len(images) - held_out < settings.batch_size:
+            raise InputError(
+                f"training.batch_size: {settings.batch_size} images in a batch, but only "
+                f"{len(images) - held_out} training images; expected at least one full batch."
+            )
+        all_images = torch.from_numpy(np.ascontiguousarray(images)).to(device)[:, None]
+        all_labels = torch.from_numpy(np.ascontiguousarray(labels)).long().to(device)
+        order = order.to(device)
+        self.images, self.labels = all_images[order[held_out:]], all_labels[order[held_out:]]
+        self.held_images, self.held_labels = all_images[order[:held_out]], all_labels[order[:held_out]]
+
+        self.stimuli = self.matrix = None
+        if alpha > 0:
+            needed = 2 * settings.pairs_per_step
+            if len(target.images) < needed:
+                raise InputError(
+                    f"training.pairs_per_step: {settings.pairs_per_step} pairs need {needed} different "
+                    f"stimuli, but the pool has {len(target.images)}; expected a larger pool or fewer pairs."
+                )
+            self.stimuli = torch.from_numpy(np.ascontiguousarray(target.images)).to(device)[:, None]
+            self.matrix = torch.from_numpy(np.ascontiguousarray(target.matrix)).float().to(device)
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "weights"))
+            model = ResNet(settings.architecture, settings.width, classes)
+        # Channels-last is the faster layout of the convolutions on CPUs and GPUs alike.
+        self.model = model.to(device, memory_format=torch.channels_last)
+        self.readout = SimilarityReadout(model.layer_channels, settings.running_mean_decay).to(device)
+        self.optimizer = torch.optim.SGD(
+            [*self.model.parameters(), *self.readout.parameters()],
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
+
+    def _generator(self, *names: str | int) -> torch.Generator:
+        return torch.Generator().manual_seed(derive_seed(self.seed, *names))
+
+    def steps(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Train one epoch, a step at each turn.
+
+        Yields
+        ------
+        losses : Tensor
+            float32 (3,): their sum, task loss, similarity loss.
+        predicted, wanted : Tensor
+            float32 (pairs,): the pairs' similarity in the network and in the target; empty without a target.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(epoch)
+        # One stream per epoch: a resumed run draws what an uninterrupted one would.
+        generator = self._generator("epoch", epoch)
+        # Pairs have their own, so that models of one seed see the same crops whatever their alpha.
+        pair_generator = self._generator("pairs", epoch)
+        self.model.train()
+        self.readout.train()
+        for images, labels in self._batches(generator):
+            task = F.cross_entropy(self._forward(self.model, images).float(), labels)
+            loss, pair_loss = task, task.new_zeros(())
+            similarity = wanted = task.new_zeros(0)
+            if self.alpha > 0:
+                stimuli, wanted = self._pairs(pair_generator)
+                with self._batch_norm_averages_kept():
+                    features = self._forward(self.model.features, stimuli)
+                similarity = self.readout(features)
+                pair_loss = similarity_loss(similarity, wanted, self.settings.fisher_z)
+                loss = task + self.alpha * pair_loss
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            yield torch.stack([loss, task, pair_loss]).detach(), similarity.detach(), wanted
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 0."""
+        return learning_rate(
+            epoch,
+            self.settings.epochs,
+            initial=self.settings.learning_rate,
+            cycles=self.settings.cycles,
+            phases=self.settings.phases,
+            factor=self.settings.phase_factor,
+        )
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """Train one epoch and return its row of the history."""
+        rate = self.learning_rate(epoch)
+        losses, predicted, wanted = [], [], []
+        for step, (loss, *pairs) in enumerate(self.steps(epoch)):
+            losses.append(loss)
+            predicted.append(pairs[0])
+            wanted.append(pairs[1])
+            # Looked at rarely: each look waits for the device.
+            if step % 50 == 0:
+                self._check_finite(losses, epoch, rate)
+        self._check_finite(losses, epoch, rate)
+        total, task_mean, pair_mean = torch.stack(losses).mean(0).tolist()
+        validation_loss, validation_accuracy = self._validate()
+        if not math.isfinite(validation_loss):
+            raise InputError(
+                f"training diverged in epoch {epoch + 1}: validation loss {validation_loss:g}, "
+                f"learning rate {rate:g}; expected a finite loss, "
+                "try a smaller training.learning_rate or alpha."
+            )
+        gamma = self.readout.gamma.detach().cpu().tolist()
+        return {
+            "epoch": epoch + 1,
+            "learning_rate": rate,
+            "train_loss": total,
+            "task_loss": task_mean,
+            "similarity_loss": pair_mean if self.alpha > 0 else math.nan,
+            "validation_loss": validation_loss,
+            "validation_accuracy": validation_accuracy,
+            "similarity_correlation": _correlation(predicted, wanted),
+            **{f"gamma_{name}": value for name, value in zip(self.model.layer_names, gamma, strict=True)},
+        }
+
+    def _batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield full batches of augmented images in [0, 1] and labels, in random order."""
+        size = self.settings.batch_size
+        order = torch.randperm(len(self.images), generator=generator).to(self.device)
+        for start in range(0, len(order) - size + 1, size):
+            chosen = order[start : start + size]
+            images = augment(
+                self.images[chosen].float() / 255,
+                generator,
+                padding=self.settings.crop_padding,
+                flip=self.settings.horizontal_flip,
+            )
+            yield images, self.labels[chosen]
+
+    def _pairs(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return stimuli in [0, 1], (2B, 1, H, W), all different, and the target of each pair, (B,)."""
+        count = self.settings.pairs_per_step
+        chosen = torch.randperm(len(self.stimuli), generator=generator)[: 2 * count].to(self.device)
+        return self.stimuli[chosen].float() / 255, self.matrix[chosen[:count], chosen[count:]]
+
+    @contextmanager
+    def _batch_norm_averages_kept(self) -> Iterator[None]:
+        """Keep the stimuli out of batch norm's running averages, unless the settings let them in."""
+        if self.settings.stimuli_in_batch_norm:
+            yield
+            return
+        layers = [layer for layer in self.model.modules() if isinstance(layer, nn.BatchNorm2d)]
+        momenta = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.momentum = 0.0
+        yield
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+
+    def _forward(self, function, images: Tensor):
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(
+            self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bfloat16"
+        ):
+            return function(images)
+
+    @torch.no_grad()
+    def _validate(self) -> tuple[float, float]:
+        self.model.eval()
+        loss = correct = 0.0
+        for images, labels in zip(self.held_images.split(512), self.held_labels.split(512), strict=True):
+            logits = self.model((images.float() / 255).contiguous(memory_format=torch.channels_last))
+            loss += F.cross_entropy(logits, labels, reduction="sum").item()
+            correct += (logits.argmax(1) == labels).sum().item()
+        return loss / len(self.held_labels), correct / len(self.held_labels)
+
+    def _check_finite(self, losses: list[Tensor], epoch: int, rate: float) -> None:
+        loss, task, pairs = losses[-1].tolist()
+        if not math.isfinite(loss):
+            raise InputError(
+                f"training diverged in epoch {epoch + 1} by step {len(losses)}: task loss {task:g}, "
+                f"alpha {self.alpha:g} x similarity loss {pairs:g}, learning rate {rate:g}; "
+                "expected finite losses, try a smaller training.learning_rate or alpha."
+            )
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Return the groups of tensors from which the run can go on."""
+        momentum = {
+            str(index): state["momentum_buffer"]
+            for index, state in self.optimizer.state_dict()["state"].items()
+            if state.get("momentum_buffer") is not None
+        }
+        return {
+            "model": self.model.state_dict(),
+            "similarity": self.readout.state_dict(),
+            "momentum": momentum,
+        }
+
+    def restore(self, progress: Progress) -> None:
+        """Bring network, readout and optimiser back to where `progress` left them."""
+        self.model.load_state_dict(progress.tensors["model"])
+        self.readout.load_state_dict(progress.tensors["similarity"])
+        state = self.optimizer.state_dict()
+        momentum = progress.tensors.get("momentum", {})
+        state["state"] = {int(index): {"momentum_buffer": tensor} for index, tensor in momentum.items()}
+        self.optimizer.load_state_dict(state)
+
+
+def _correlation(predicted: list[Tensor], wanted: list[Tensor]) -> float:
+    """Return Pearson's r of an epoch's pairs, NaN without pairs."""
+    pairs = torch.stack([torch.cat(predicted), torch.cat(wanted)])
+    return torch.corrcoef(pairs)[0, 1].item() if pairs.numel() else math.nan
