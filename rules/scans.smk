@@ -30,7 +30,8 @@ rule ingest_scan:
     input:
         raw_scan,
     output:
-        "results/scans/{scan}.h5",
+        scan="results/scans/{scan}.h5",
+        summary="results/scans/{scan}.json",
     log:
         "results/logs/ingest_scan/{scan}.log",
     benchmark:
@@ -43,6 +44,7 @@ rule ingest_scan:
         runtime=60,
     params:
         format=scan_format,
+        neurons=config["neurons"],
         code=code("ingest_scan"),
     script:
         "../workflow_scripts/ingest_scan.py"

@@ -1,14 +1,25 @@
-"""Read a scan in its own format and write the consolidated file."""
+"""Read a scan in its own format, select neurons, write the consolidated file and what is in it."""
+
+import logging
 
 from neuroreg.scans.readers import read_scan
 from neuroreg.scans.scan import save_scan
+from neuroreg.scans.selection import select_neurons
+from neuroreg.scans.summary import summarise_scan, summary_lines
+from neuroreg.storage import write_json
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
+    name, neurons = snakemake.wildcards.scan, snakemake.params.neurons
     scan = read_scan(snakemake.input[0], snakemake.params.format)
-    config = {"format": snakemake.params.format}
-    save_scan(snakemake.output[0], scan, config=config, inputs=snakemake.input)
+    selection = select_neurons(name, scan, **neurons)
+    summary = summarise_scan(name, scan, selection)
+    for line in summary_lines(summary):
+        logging.info("%s", line)
+    config = {"format": snakemake.params.format, "neurons": neurons}
+    save_scan(snakemake.output.scan, selection.scan, config=config, inputs=snakemake.input)
+    write_json(snakemake.output.summary, summary)
 
 
 run_job(main, snakemake)

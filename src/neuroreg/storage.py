@@ -12,7 +12,7 @@ import numpy as np
 from neuroreg import __version__
 from neuroreg.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @contextmanager

@@ -497,3 +497,21 @@ def test_a_known_population_is_recovered():
     np.testing.assert_allclose(right - left, [6, 0], atol=2)
     np.testing.assert_allclose(down - up, [0, 4.2], atol=2)
     assert np.corrcoef(gain.ravel(), log_gain[test].ravel())[0, 1] > 0.8
+
+
+def test_a_scan_without_covariates_is_fitted(tmp_path, small_scan):
+    trials = len(small_scan.image)
+    scan = replace(
+        small_scan,
+        behavior=np.zeros((trials, 0), np.float32),
+        pupil_center=np.zeros((trials, 2), np.float32),
+    )
+    weights, _, fitted, quality = saved(tmp_path, scan, replace(TINY, max_epochs=4), 1, "bare")
+    losses = [epoch["train_loss"] for epoch in fitted.history]
+    assert np.isfinite(losses).all() and min(losses[1:]) < losses[0]
+    assert np.isfinite(quality.v).all()
+    # Nothing but the image decides: one trial's prediction is the pool's.
+    predicted = predict_trials(fitted.model, scan, np.arange(trials))
+    pool = predict_pool(load_response_model(weights), scan.images)
+    np.testing.assert_allclose(predicted, pool[scan.image], rtol=1e-4)
+    assert predicted.std(axis=0).min() > 0

@@ -21,6 +21,9 @@ def arrays():
         "behavior": rng.random((7, 3), dtype=np.float32),
         "pupil_center": rng.random((7, 2), dtype=np.float32),
         "unit_id": np.array([11, 3, 5, 8, 2], dtype=np.int64),
+        "area": np.array(["V1", "V1", "LM", "unknown", "V1"]),
+        "layer": np.array(["L2/3", "L4", "L2/3", "L4", "L2/3"]),
+        "left_out": np.array(["final_test", "final_test", "live"]),
     }
 
 
@@ -87,6 +90,9 @@ def test_withheld_tier_is_named_and_refused():
         ("pupil_center", np.zeros((7, 3), np.float32), r"pupil_center .*; expected float32 \(7, 2\)"),
         ("pupil_center", changed("pupil_center", 0, np.nan), "pupil_center holds 2 values .* trial 0"),
         ("unit_id", changed("unit_id", 0, 2), "unit_id '2' found twice"),
+        ("area", np.array(["V1"] * 4), r"area str \(4,\); expected str \(5,\)"),
+        ("layer", np.zeros(5), r"layer float64 \(5,\); expected str \(5,\)"),
+        ("left_out", np.zeros(2), r"left_out float64 \(2,\); expected str \(2,\)"),
     ],
 )
 def test_validation(name, value, message):
@@ -96,6 +102,19 @@ def test_validation(name, value, message):
 
 def test_negative_responses_are_allowed():
     Scan(**{**arrays(), "responses": -arrays()["responses"]})
+
+
+def test_neurons_are_somewhere_unknown_and_no_trial_is_left_out_by_default(tmp_path):
+    content = {name: array for name, array in arrays().items() if name not in ("area", "layer", "left_out")}
+    save_scan(tmp_path / "scan.h5", Scan(**content))
+    for scan in (Scan(**content), load_scan(tmp_path / "scan.h5")):
+        assert scan.area.tolist() == scan.layer.tolist() == ["unknown"] * 5
+        assert scan.left_out.dtype.kind == "U" and scan.left_out.shape == (0,)
+
+
+def test_a_scan_without_behavior_round_trips(tmp_path):
+    save_scan(tmp_path / "scan.h5", Scan(**{**arrays(), "behavior": np.zeros((7, 0), np.float32)}))
+    assert load_scan(tmp_path / "scan.h5").behavior.shape == (7, 0)
 
 
 def test_round_trip_is_exact_and_reproducible(tmp_path):

@@ -1,11 +1,12 @@
 import h5py
 import numpy as np
 import pytest
+from lab_files import assert_same_scan
 
 from neuroreg.data.stimuli import make_stimuli
 from neuroreg.errors import InputError
 from neuroreg.scans.readers import read_scan
-from neuroreg.scans.scan import Scan, load_scan, save_scan
+from neuroreg.scans.scan import load_scan, save_scan
 from neuroreg.scans.simulate import simulate_scan
 from neuroreg.scans.static_hdf5 import read_static_hdf5
 from neuroreg.scans.static_hdf5_writer import write_static_hdf5
@@ -37,13 +38,6 @@ def write(path, datasets):
         for name, values in datasets.items():
             file[name] = values
     return path
-
-
-def assert_same_scan(a, b):
-    for name in Scan.__dataclass_fields__:
-        x, y = getattr(a, name), getattr(b, name)
-        assert x.dtype.kind == y.dtype.kind, name
-        np.testing.assert_array_equal(x, y, err_msg=name)
 
 
 def test_a_laboratory_file(tmp_path):
@@ -79,19 +73,6 @@ def test_variable_length_strings_and_double_precision_are_read(tmp_path):
     assert_same_scan(read_static_hdf5(write(tmp_path / "strings.h5", datasets)), reference)
 
 
-def test_gray_levels_are_rounded(tmp_path):
-    datasets = content()
-    datasets["images"] = np.clip(datasets["images"] + np.float32(0.3), 0, 255)
-    scan = read_static_hdf5(write(tmp_path / "scan.h5", datasets))
-    np.testing.assert_array_equal(scan.images[scan.image], content()["images"][:, 0])
-
-
-def test_withheld_responses_are_kept_and_named(tmp_path):
-    datasets = content()
-    datasets["responses"][datasets["tiers"] == b"test"] = 0
-    assert read_static_hdf5(write(tmp_path / "scan.h5", datasets)).withheld_tiers() == ("test",)
-
-
 def missing(name):
     def change(datasets):
         del datasets[name]
@@ -113,37 +94,26 @@ def assigned(name, index, value):
     return change
 
 
-def scaled(datasets):
-    datasets["images"] /= 255
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (missing("images"), "no dataset 'images'; expected a scan in the static HDF5 layout"),
-        (missing("pupil_center"), "no dataset 'pupil_center'"),
         (missing("tiers"), "no dataset 'tiers'"),
-        (missing("neurons/unit_ids"), "no dataset 'neurons/unit_ids'"),
         (
             missing("item_info/frame_image_id"),
             "no dataset 'item_info/image_id'; expected it or colorframeprojector_image_id or frame_image_id",
         ),
         (missing("item_info/frame_image_class"), "no dataset 'item_info/image_class'"),
         (
-            replaced("images", np.zeros((6, 36, 64), np.float32)),
-            r"dataset 'images' has shape \(6, 36, 64\); expected \(6, 1, 36, 64\)",
-        ),
-        (
-            replaced("images", np.zeros((0, 1, 36, 64), np.float32)),
-            "'images' .*; expected .* at least 1 trial",
-        ),
-        (
             replaced("responses", np.zeros((5, 4), np.float32)),
-            r"dataset 'responses' has shape \(5, 4\); expected \(6, 4\)",
+            r"dataset 'responses' has shape \(5, 4\); expected one row for each of the 6 trials of 'tiers'",
         ),
         (replaced("neurons/unit_ids", np.arange(5)), r"'responses' has shape \(6, 4\); expected \(6, 5\)"),
-        (replaced("behavior", np.zeros(6)), r"'behavior' has shape \(6,\); expected \(6, 3\)"),
-        (replaced("tiers", np.array([b"test"])), r"'tiers' has shape \(1,\); expected \(6,\)"),
+        (replaced("behavior", np.zeros(6)), r"'behavior' has shape \(6,\); expected \(6, any\)"),
+        (
+            replaced("tiers", np.array([b"test"])),
+            r"'images' has shape .*; expected one row for each of the 1 trials",
+        ),
         (
             replaced("responses", np.array([[b"x"] * 4] * 6)),
             r"dataset 'responses' holds \|S1; expected numbers",
@@ -152,25 +122,7 @@ def scaled(datasets):
             assigned("responses", ([4, 2], [0, 3]), np.nan),
             "responses holds 2 values that are NaN or infinite, the first in trial 2",
         ),
-        (
-            assigned("images", (3, 0, 1, 1), np.nan),
-            "images hold values from nan to nan; expected gray levels",
-        ),
-        (
-            assigned("images", (3, 0, 1, 1), -7),
-            "images hold values from -7 to 255; expected gray levels 0 to",
-        ),
-        (scaled, "images reach 1 at most; expected gray levels 0 to 255"),
-        (
-            replaced("tiers", np.array([b"final"] * 6)),
-            "tier 'final' in 'tiers'; expected train, validation or",
-        ),
         (replaced("tiers", np.array([b"\xff\xfe"] * 6)), "dataset 'tiers' is not UTF-8; expected text"),
-        (
-            assigned("item_info/frame_image_id", 3, 10),
-            "key 'imagenet/10' has other pixels in trial 3 than before; expected one image per key",
-        ),
-        (assigned("neurons/unit_ids", 0, 1), "unit_id '1' found twice"),
     ],
 )
 def test_errors_name_the_file_and_what_is_wrong(tmp_path, change, message):

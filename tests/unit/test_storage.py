@@ -71,7 +71,7 @@ def absent(path):
         (damaged, "is a truncated HDF5 file; expected a neuroreg file of kind 'scan'"),
         (foreign, "has no kind; expected a neuroreg file of kind 'scan'"),
         (text, "is not a readable HDF5 file; expected a neuroreg file of kind 'scan'"),
-        (later, "schema version 99; expected version 1"),
+        (later, "schema version 99; expected version 2"),
         (absent, "no such file; expected a neuroreg file of kind 'scan'"),
     ],
 )

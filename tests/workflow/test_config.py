@@ -119,6 +119,10 @@ def test_the_schema_names_every_setting_of_the_library(schema):
             "config key 'scans[0].path': found \"data/mine.h5\"; "
             "expected nothing, source 'simulated' does not use it.",
         ),
+        ("neurons.areas", [], "config key 'neurons.areas': found 0 entries; expected at least 1."),
+        ("neurons.layers", "L4", "config key 'neurons.layers': found \"L4\"; expected array or null."),
+        ("neurons.min_oracle", 1.5, "config key 'neurons.min_oracle': found 1.5; expected at most 1."),
+        ("neurons.area", ["V1"], "config key 'neurons.area': unknown; did you mean 'areas'?"),
         ("scans", [], "config key 'scans': found 0 entries; expected at least 1."),
         ("sweep.seeds", [1, 1], "config key 'sweep.seeds': found repeated entries; expected each once."),
         (

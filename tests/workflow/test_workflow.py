@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from neuroreg.csv_files import read_csv
+from neuroreg.storage import read_json
 
 FINAL = [
     "fig1.pdf",
@@ -269,6 +270,30 @@ def test_a_damaged_scan_ends_with_one_sentence(fresh, damage, message):
     assert message in sentences[0]
     assert "Traceback" not in result.stderr
     assert not list((fresh.results / "scans").glob("*"))
+
+
+def test_neurons_are_selected_and_the_scan_is_summarised(fresh):
+    recorded(fresh.folder / "data" / "mine.h5")
+    with h5py.File(fresh.folder / "data" / "mine.h5", "r+") as file:
+        file["neurons/layer"][1] = b"L4"
+        file["tiers"][file["tiers"][()] == b"validation"] = b"final_test"
+    fresh.overlay("mine", only_scan("data/mine.h5") | {"neurons": {"layers": ["L2/3"], "min_oracle": -1.0}})
+    result = fresh("results/scans/mine.h5", configs=("smoke", "mine"))
+    assert result.returncode == 0, result.stderr[-3000:]
+    summary = read_json(fresh.results / "scans" / "mine.json")
+    assert summary["neurons"]["dropped"] == {"area": 0, "layer": 1, "oracle": 0}
+    assert summary["left_out_tiers"] == {"final_test": 4}
+    with h5py.File(fresh.results / "scans" / "mine.h5") as file:
+        assert file["neurons/unit_id"][()].tolist() == [1, 3, 4, 5]
+        assert file["trials/responses"].shape[1] == 4
+    log = (fresh.results / "logs/ingest_scan/mine.log").read_text()
+    assert "scan 'mine': neurons: 5 read, 4 kept; dropped: 1 by layer; V1 5, L2/3 4, L4 1" in log
+    assert "tier 'final_test' left out" in log
+
+    fresh.overlay("mine", only_scan("data/mine.h5") | {"neurons": {"areas": ["LM"]}})
+    result = fresh("results/scans/mine.h5", configs=("smoke", "mine"))
+    assert result.returncode != 0
+    assert "ingest_scan: scan 'mine': no neuron is in neurons.areas LM; it has area V1" in result.stderr
 
 
 def test_a_recorded_scan_goes_the_whole_way(fresh):

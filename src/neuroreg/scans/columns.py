@@ -1,4 +1,4 @@
-"""Columns that describe trials in the lab's layouts: their names over the years, their text, image keys."""
+"""Columns in the lab's layouts: their names over the years, their text, image keys."""
 
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Reader of the lab's FileTree layout: one .npy file per trial and kind, in a folder or in a zip."""
 
-import io
-import logging
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -12,17 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.scans.columns import CLASS_COLUMNS, ID_COLUMNS, find_column, image_keys, texts
-from neuroreg.scans.images import DistinctImages
-from neuroreg.scans.scan import TIERS, Scan
-
-logger = logging.getLogger(__name__)
+from neuroreg.scans.images import expect_image_shape
+from neuroreg.scans.layout import Layout, read_layout
+from neuroreg.scans.npy import parse_npy
+from neuroreg.scans.scan import Scan
 
 _EXPECTED = "a scan in the FileTree layout"
 _KINDS = ("images", "responses", "behavior", "pupil_center")
-_IMAGE_SHAPES = ((1, 36, 64), (1, 144, 256))
 _TIERS = "meta/trials/tiers.npy"
-_UNIT_IDS = "meta/neurons/unit_ids.npy"
 # Other names are not part of the layout; one that leaves the archive ("../") never matches.
 _MEMBER = re.compile(
     rf"(?P<root>(?!\.)[^/\\]+/)?"
@@ -36,13 +31,11 @@ def read_filetree(path: str | Path) -> Scan:
     The scan stands at the top or in one folder below it: ``data/{images, responses, behavior,
     pupil_center}/{i}.npy`` with i = 0..T-1, the trial's place in the columns ``meta/trials/tiers.npy``,
     ``meta/trials/*image_id.npy`` and ``meta/trials/*image_class.npy`` (T,); and
-    ``meta/neurons/unit_ids.npy`` (N,). Images are (1, 36, 64) or (1, 144, 256), gray levels 0..255: of the
-    larger ones blocks of 4 x 4 pixels are averaged; levels are rounded to uint8. Responses are (N,),
-    behavior (B,), pupil_center (2,), with or without a leading axis of 1. Other files are ignored.
-
-    Trials of a tier other than train, validation and test (``final_test`` of the Sensorium competition, whose
-    responses are withheld) are left out and logged. An image is kept once, under the key ``class/id``, and
-    the images are sorted by key.
+    ``meta/neurons/{unit_ids, area, layer}.npy`` (N,). Images are (1, 36, 64) or (1, 144, 256), gray levels
+    0..255: of the larger ones blocks of 4 x 4 pixels are averaged; levels are rounded to uint8. Responses are
+    (N,), behavior (B,), pupil_center (2,), with or without a leading axis of 1. The folders of the last two
+    may be missing, as may what is in ``meta/neurons``. Other files are ignored. `layout.read_layout` says
+    what becomes of repeats, other tiers and what is missing.
 
     Raises
     ------
@@ -53,7 +46,7 @@ def read_filetree(path: str | Path) -> Scan:
     """
     with _stored_files(Path(path)) as stored:
         try:
-            return _read(_Members(stored), path)
+            return read_layout(_FileTree(stored), path)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
@@ -75,8 +68,13 @@ def _stored_files(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
         yield {info.filename: partial(archive.read, info) for info in archive.infolist()}
 
 
-class _Members:
-    """The arrays of one scan, by their names in the layout."""
+class _FileTree(Layout):
+    """The files of one scan, by their names in the layout."""
+
+    holder = "file"
+    tiers = _TIERS
+    trial_columns = "meta/trials/*.npy"
+    neuron_columns = "meta/neurons/*.npy"
 
     def __init__(self, stored: dict[str, Callable[[], bytes]]):
         matches = [(match, read) for name, read in stored.items() if (match := _MEMBER.fullmatch(name))]
@@ -84,130 +82,67 @@ class _Members:
         if len(roots) != 1:
             raise InputError(f"holds {len(roots)} files '{_TIERS}'; expected one, of {_EXPECTED}.")
         self._read = {match["name"]: read for match, read in matches if (match["root"] or "") == roots[0]}
+        self._kinds = {name.split("/")[1] for name in self._read if name.startswith("data/")}
 
     def __contains__(self, name: str) -> bool:
         return name in self._read
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read)
 
     def load(self, name: str) -> np.ndarray:
         if name not in self:
             raise InputError(f"no file '{name}'; expected {_EXPECTED}.")
         try:
-            return np.lib.format.read_array(io.BytesIO(self._read[name]()), allow_pickle=False)
+            return parse_npy(self._read[name]())
         except Exception as error:  # damaged bytes fail in unpacking, in the header, in the data
             reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
             raise InputError(
                 f"'{name}' is damaged or pickled ({reason}); expected an array in the .npy format."
             ) from error
 
-    def column(self, name: str) -> np.ndarray:
-        """Return a column of text, str (T,)."""
-        values = self.load(name)
-        if values.ndim != 1:
-            raise InputError(f"'{name}' has shape {values.shape}; expected one entry per trial.")
-        return texts(values, f"'{name}'")
+    def check(self, trials: int) -> None:
+        kinds = [kind for kind in _KINDS if kind in ("images", "responses") or self.has(kind)]
+        expected = dict.fromkeys(f"data/{kind}/{trial}.npy" for kind in kinds for trial in range(trials))
+        missing = [name for name in expected if name not in self]
+        surplus = [name for name in self._read if name.startswith("data/") and name not in expected]
+        wanted = f"expected one of each kind for the {trials} trials of '{_TIERS}'."
+        if missing:
+            raise InputError(f"no file '{missing[0]}' ({len(missing)} missing in all); {wanted}")
+        if surplus:
+            raise InputError(f"file '{min(surplus)}' ({len(surplus)} surplus in all); {wanted}")
 
-    def numbers(self, name: str, *shapes: tuple[int, ...]) -> np.ndarray:
-        """Return finite numbers, float32, in one of the shapes."""
+    def has(self, kind: str) -> bool:
+        return kind in self._kinds
+
+    def _numbers(self, kind: str, trial: int) -> np.ndarray:
+        name = f"data/{kind}/{trial}.npy"
         values = self.load(name)
         if values.dtype.kind not in "fiu":
             raise InputError(f"'{name}' holds {values.dtype}; expected numbers.")
-        if values.shape not in shapes:
-            expected = " or ".join(str(shape) for shape in shapes)
-            raise InputError(f"'{name}' has shape {values.shape}; expected {expected}.")
-        with np.errstate(over="ignore"):
-            values = values.astype(np.float32)
-        bad = ~np.isfinite(values)
-        if bad.any():
-            raise InputError(
-                f"'{name}' holds {int(bad.sum())} values that are NaN or infinite; expected finite values."
-            )
         return values
 
+    def rows(self, kind: str, trials: np.ndarray, length: int | None) -> np.ndarray:
+        if length is None:
+            length = self._numbers(kind, trials[0]).size
+        # Filled row by row, so that the scan is in memory once.
+        rows = np.empty((len(trials), length), np.float32)
+        for row, trial in zip(rows, trials, strict=True):
+            values = self._numbers(kind, trial)
+            if values.shape not in ((length,), (1, length)):
+                raise InputError(
+                    f"'data/{kind}/{trial}.npy' has shape {values.shape}; "
+                    f"expected ({length},) or (1, {length})."
+                )
+            with np.errstate(over="ignore"):
+                row[:] = values.reshape(length)
+            bad = np.count_nonzero(~np.isfinite(row))
+            if bad:
+                raise InputError(
+                    f"'data/{kind}/{trial}.npy' holds {bad} values that are NaN or infinite; "
+                    f"expected finite values."
+                )
+        return rows
 
-def _read(members: _Members, path: str | Path) -> Scan:
-    tiers = members.column(_TIERS)
-    _check_files(members, len(tiers))
-    classes, ids = (
-        members.column(find_column(aliases, "meta/trials/*.npy", "file", members.__contains__))
-        for aliases in (CLASS_COLUMNS, ID_COLUMNS)
-    )
-    if not len(classes) == len(ids) == len(tiers):
-        raise InputError(
-            f"'{_TIERS}' has {len(tiers)} entries, the images' class {len(classes)} and id {len(ids)}; "
-            f"expected equally many."
-        )
-    trials = _trials_with_known_tier(tiers, path)
-    key, image = np.unique(image_keys(classes, ids)[trials], return_inverse=True)
-    unit_id = _unit_ids(members)
-
-    images = DistinctImages(key)
-    for index, trial in zip(image, trials, strict=True):
-        name = f"data/images/{trial}.npy"
-        pixels = members.numbers(name, *_IMAGE_SHAPES)
-        try:
-            images.add(np.array([index]), pixels, [trial])
-        except InputError as error:
-            raise InputError(f"'{name}': {error}") from error
-    behaviors = members.load(f"data/behavior/{trials[0]}.npy").size
-    behavior = _rows(members, "behavior", trials, behaviors)
-    pupil_center = _rows(members, "pupil_center", trials, 2)
-    for name, values in (("behavior", behavior), ("pupil_center", pupil_center)):
-        if not values.any():
-            logger.warning("%s: %s is exactly 0 in all trials, so withheld", path, name)
-    return Scan(
-        images=images.collected(),
-        key=key,
-        image=image.astype(np.int64),
-        tier=tiers[trials],
-        responses=_rows(members, "responses", trials, len(unit_id)),
-        behavior=behavior,
-        pupil_center=pupil_center,
-        unit_id=unit_id,
-    )
-
-
-def _check_files(members: _Members, trials: int) -> None:
-    expected = dict.fromkeys(f"data/{kind}/{trial}.npy" for kind in _KINDS for trial in range(trials))
-    missing = [name for name in expected if name not in members]
-    if missing:
-        raise InputError(
-            f"no file '{missing[0]}' ({len(missing)} missing in all); "
-            f"expected one of each kind for the {trials} trials of '{_TIERS}'."
-        )
-    surplus = [name for name in members if name.startswith("data/") and name not in expected]
-    if surplus:
-        raise InputError(
-            f"file '{min(surplus)}' ({len(surplus)} surplus in all); "
-            f"expected one of each kind for the {trials} trials of '{_TIERS}'."
-        )
-
-
-def _trials_with_known_tier(tiers: np.ndarray, path: str | Path) -> np.ndarray:
-    known = np.isin(tiers, TIERS)
-    names, counts = np.unique(tiers[~known], return_counts=True)
-    for name, count in zip(names, counts, strict=True):
-        logger.warning("%s: tier '%s' left out, %d trials; not train, validation or test", path, name, count)
-    if not known.any():
-        found = f"only tiers {', '.join(names)}" if len(names) else "no trials"
-        raise InputError(f"'{_TIERS}' has {found}; expected train, validation or test.")
-    return np.flatnonzero(known)
-
-
-def _unit_ids(members: _Members) -> np.ndarray:
-    values = members.load(_UNIT_IDS)
-    if values.dtype.kind not in "iu" or values.ndim != 1 or not len(values):
-        raise InputError(
-            f"'{_UNIT_IDS}' holds {values.dtype} {values.shape}; expected one whole number per neuron."
-        )
-    return values.astype(np.int64)
-
-
-def _rows(members: _Members, kind: str, trials: np.ndarray, length: int) -> np.ndarray:
-    """Return the trials' vectors, float32 (T, length), read one by one: a scan fills memory once."""
-    rows = np.empty((len(trials), length), np.float32)
-    for row, trial in zip(rows, trials, strict=True):
-        row[:] = members.numbers(f"data/{kind}/{trial}.npy", (length,), (1, length)).reshape(length)
-    return rows
+    def image_blocks(self, trials: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for position, trial in enumerate(trials):
+            pixels = self._numbers("images", trial)
+            expect_image_shape(pixels.shape, f"'data/images/{trial}.npy'")
+            yield trials[position : position + 1], pixels

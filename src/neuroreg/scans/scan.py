@@ -1,6 +1,6 @@
 """One scan: what was shown, what the neurons answered, what the animal did meanwhile."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from neuroreg.errors import InputError
 from neuroreg.storage import open_h5, read_strings, write_h5
 
 TIERS = ("train", "validation", "test")
+UNKNOWN = "unknown"
+"""Area or layer of a neuron whose source does not tell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,11 @@ class Scan:
         float32 (T, 2), in the units of the source.
     unit_id
         int64 (N,), the source's name of each neuron, all different.
+    area, layer
+        str (N,), where each neuron is, e.g. ``V1`` and ``L2/3``; by default ``unknown``.
+    left_out
+        str (L,), the tiers of the source's trials that are not among these T, e.g. ``final_test``; by default
+        there are none.
 
     Raises
     ------
@@ -50,9 +57,17 @@ class Scan:
     behavior: np.ndarray
     pupil_center: np.ndarray
     unit_id: np.ndarray
+    area: np.ndarray | None = None
+    layer: np.ndarray | None = None
+    left_out: np.ndarray | None = None
 
     def __post_init__(self):
         count, trials, neurons = len(self.images), len(self.image), len(self.unit_id)
+        for name in ("area", "layer"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.full(neurons, UNKNOWN))
+        if self.left_out is None:
+            object.__setattr__(self, "left_out", np.empty(0, np.str_))
         behaviors = self.behavior.shape[1] if self.behavior.ndim == 2 else 3
         self._expect("images", "uint8", (count, 36, 64))
         self._expect("key", "str", (count,))
@@ -62,8 +77,11 @@ class Scan:
         self._expect("behavior", "float32", (trials, behaviors))
         self._expect("pupil_center", "float32", (trials, 2))
         self._expect("unit_id", "int64", (neurons,))
+        self._expect("area", "str", (neurons,))
+        self._expect("layer", "str", (neurons,))
+        self._expect("left_out", "str", (len(self.left_out),))
         for name in ("responses", "behavior", "pupil_center"):
-            _refuse_non_finite(name, getattr(self, name))
+            refuse_non_finite(f"scan: {name}", getattr(self, name), range(trials))
         for name in ("key", "unit_id"):
             values, times = np.unique(getattr(self, name), return_counts=True)
             if (times > 1).any():
@@ -131,14 +149,32 @@ class Scan:
         return {int(image): trials[shown == image] for image in self.repeated_images()}
 
 
-def _refuse_non_finite(name: str, values: np.ndarray) -> None:
+def refuse_non_finite(name: str, values: np.ndarray, trials: Sequence[int]) -> None:
+    """Check that an array with one row per trial holds neither NaN nor infinities.
+
+    Parameters
+    ----------
+    name
+        What the values are, for the message.
+    values
+        float (T, ...).
+    trials
+        Numbers of the T trials, for the message.
+
+    Raises
+    ------
+    InputError
+        If it does, with how many and the first trial.
+    """
+    # NaN and infinities show in the extremes, which need no mask as large as the array.
+    if not values.size or (np.isfinite(values.min()) and np.isfinite(values.max())):
+        return
     bad = ~np.isfinite(values)
-    if bad.any():
-        trial = int(np.flatnonzero(bad.any(axis=1))[0])
-        raise InputError(
-            f"scan: {name} holds {int(bad.sum())} values that are NaN or infinite, "
-            f"the first in trial {trial}; expected finite values."
-        )
+    trial = trials[int(np.flatnonzero(bad.any(axis=1))[0])]
+    raise InputError(
+        f"{name} holds {int(bad.sum())} values that are NaN or infinite, "
+        f"the first in trial {trial}; expected finite values."
+    )
 
 
 # Where each field of a Scan stands in the file.
@@ -150,8 +186,12 @@ _DATASETS = {
     "responses": "trials/responses",
     "behavior": "trials/behavior",
     "pupil_center": "trials/pupil_center",
+    "left_out": "trials/left_out",
     "unit_id": "neurons/unit_id",
+    "area": "neurons/area",
+    "layer": "neurons/layer",
 }
+_TEXTS = ("key", "tier", "left_out", "area", "layer")
 
 
 def save_scan(
@@ -175,7 +215,7 @@ def load_scan(path: str | Path) -> Scan:
         if missing:
             raise InputError(f"{path}: no dataset '{missing[0]}'; expected {', '.join(_DATASETS.values())}.")
         arrays = {
-            field: read_strings(file[dataset]) if field in ("key", "tier") else file[dataset][()]
+            field: read_strings(file[dataset]) if field in _TEXTS else file[dataset][()]
             for field, dataset in _DATASETS.items()
         }
     try:

@@ -127,6 +127,8 @@ def simulate_scan(
         behavior=behavior.astype(np.float32),
         pupil_center=pupil_center.astype(np.float32),
         unit_id=np.arange(1, n_neurons + 1, dtype=np.int64),
+        area=np.full(n_neurons, "V1"),
+        layer=np.full(n_neurons, "L2/3"),
     )
     return SimulatedScan(scan, expected)
 

@@ -40,6 +40,8 @@ def write_static_hdf5(path: str | Path, scan: Scan) -> None:
         for name, values in per_trial.items():
             file.create_dataset(name, data=values)
         file.create_dataset("neurons/unit_ids", data=scan.unit_id)
+        file.create_dataset("neurons/area", data=_bytes(scan.area))
+        file.create_dataset("neurons/layer", data=_bytes(scan.layer))
         images = file.create_dataset("images", (trials, 1, 36, 64), np.float32)
         for start in range(0, trials, _BLOCK):
             images[start : start + _BLOCK, 0] = scan.images[scan.image[start : start + _BLOCK]]

@@ -1,0 +1,115 @@
+"""What is in a scan and what became of it when it was read, in numbers that a person can check."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from neuroreg.scans.scan import TIERS, Scan
+from neuroreg.scans.selection import Selection
+
+
+def summarise_scan(name: str, read: Scan, selection: Selection) -> dict:
+    """Return what `read` was and what `selection` left of it, ready for JSON.
+
+    Parameters
+    ----------
+    name
+        The scan's name.
+    read
+        The scan as it was read.
+    selection
+        What `select_neurons` returned for it.
+
+    Returns
+    -------
+    dict
+        ``scan``: the name. ``neurons``: ``read``, ``kept``, ``dropped`` by reason, ``oracle_unused`` (why, or
+        None), ``areas`` and ``layers`` (for each label how many were ``read`` and ``kept``). ``trials``: how
+        many of each tier. ``left_out_tiers``: likewise. ``withheld_tiers``: those whose responses are all
+        exactly 0. ``images``: ``count`` and ``sha256``, see `image_digest`. ``repeats``: how many images of
+        the test tier were shown once, twice, ... ``ragged``: whether not all equally often. ``covariates``:
+        for each kind, how many columns hold anything but 0.
+    """
+    kept = selection.scan
+    return {
+        "scan": name,
+        "neurons": {
+            "read": len(read.unit_id),
+            "kept": len(kept.unit_id),
+            "dropped": selection.dropped,
+            "oracle_unused": selection.unused,
+            "areas": _counts(read.area, kept.area),
+            "layers": _counts(read.layer, kept.layer),
+        },
+        "trials": {tier: int((read.tier == tier).sum()) for tier in TIERS},
+        "left_out_tiers": dict(Counter(read.left_out.tolist())),
+        "withheld_tiers": list(kept.withheld_tiers()),
+        "images": {"count": len(read.images), "sha256": image_digest(read.key, read.images)},
+        "repeats": (repeats := _repeats(read)),
+        "ragged": len(repeats) > 1,
+        "covariates": {
+            kind: int(getattr(read, kind).any(axis=0).sum()) for kind in ("behavior", "pupil_center")
+        },
+    }
+
+
+def image_digest(key: np.ndarray, images: np.ndarray) -> str:
+    """Return the SHA-256 of keys and pixels, whatever their order.
+
+    Parameters
+    ----------
+    key
+        str (I,), all different.
+    images
+        uint8 (I, H, W).
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits: of each key in UTF-8, a zero byte and the pixels row by row, by sorted key.
+    """
+    digest = hashlib.sha256()
+    for i in np.argsort(key):
+        digest.update(key[i].encode() + b"\0" + images[i].tobytes())
+    return digest.hexdigest()
+
+
+def summary_lines(summary: Mapping) -> list[str]:
+    """Return what matters of a summary, a line each."""
+    neurons, images, name = summary["neurons"], summary["images"], summary["scan"]
+    places = ", ".join(
+        f"{label} {count['read']}" for kind in ("areas", "layers") for label, count in neurons[kind].items()
+    )
+    dropped = ", ".join(f"{count} by {reason}" for reason, count in neurons["dropped"].items() if count)
+    trials = ", ".join(f"{tier} {count}" for tier, count in summary["trials"].items())
+    repeats = ", ".join(f"{images} x {times}" for times, images in summary["repeats"].items())
+    covariates = ", ".join(f"{kind} {count}" for kind, count in summary["covariates"].items())
+    lines = [
+        f"neurons: {neurons['read']} read, {neurons['kept']} kept; dropped: {dropped or 'none'}; {places}",
+        f"trials: {trials}",
+        f"images: {images['count']}, sha256 {images['sha256']}",
+        f"test images x showings: {repeats or 'none'}{' (ragged)' if summary['ragged'] else ''}",
+        f"covariates, columns with anything but 0: {covariates}",
+    ]
+    lines += [f"tier '{tier}' left out: {n} trials" for tier, n in summary["left_out_tiers"].items()]
+    lines += [
+        f"tier '{tier}' withheld: all its responses are exactly 0; it is never used"
+        for tier in summary["withheld_tiers"]
+    ]
+    return [f"scan '{name}': {line}" for line in lines]
+
+
+def _counts(read: np.ndarray, kept: np.ndarray) -> dict[str, dict[str, int]]:
+    of_kept = Counter(kept.tolist())
+    return {
+        label: {"read": count, "kept": of_kept[label]}
+        for label, count in sorted(Counter(read.tolist()).items())
+    }
+
+
+def _repeats(scan: Scan) -> dict[str, int]:
+    _, times = np.unique(scan.image[scan.tier == "test"], return_counts=True)
+    # Text, because JSON has no other keys.
+    return {str(number): count for number, count in sorted(Counter(times.tolist()).items())}
