@@ -39,6 +39,8 @@ rule all:
         "results/fig2.pdf",
         "results/table2.csv",
         "results/table2.tex",
+        "results/scores.csv",
+        "results/scores.tex",
         "results/noise.pdf",
         "results/similarity.pdf",
         "results/training.pdf",

@@ -153,6 +153,36 @@ rule tabulate_table2:
         "../workflow_scripts/tabulate_table2.py"
 
 
+rule tabulate_scores:
+    input:
+        models=expand("results/response_models/{scan}.json", scan=SCANS),
+        baselines=expand("results/baselines/{scan}.json", scan=SCANS),
+    output:
+        numbers=report(
+            "results/scores.csv",
+            caption="../report/scores.rst",
+            category="Tables",
+            labels={"figure": "Scores", "shows": "response models beside baselines"},
+        ),
+        latex="results/scores.tex",
+    log:
+        "results/logs/tabulate_scores.log",
+    benchmark:
+        "results/benchmarks/tabulate_scores.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=30,
+    params:
+        scans=SCANS,
+        note=NOTE,
+        code=code("tabulate_scores"),
+    script:
+        "../workflow_scripts/tabulate_scores.py"
+
+
 rule plot_similarity:
     input:
         scans=expand("results/scans/{scan}.h5", scan=SCANS),

@@ -77,6 +77,27 @@ rule fit_response_model:
         "../workflow_scripts/fit_response_model.py"
 
 
+rule fit_baselines:
+    input:
+        scan="results/scans/{scan}.h5",
+    output:
+        "results/baselines/{scan}.json",
+    log:
+        "results/logs/fit_baselines/{scan}.log",
+    benchmark:
+        "results/benchmarks/fit_baselines/{scan}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=code("fit_baselines"),
+    script:
+        "../workflow_scripts/fit_baselines.py"
+
+
 rule predict_responses:
     input:
         stimuli="results/stimuli.h5",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,8 +139,26 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, content: Mapping) -> None:
-    """Write `content` as indented JSON with sorted keys, atomically."""
-    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    """Write `content` as indented, strict JSON with sorted keys, atomically; NaN becomes null.
+
+    Raises
+    ------
+    ValueError
+        If a number is infinite: JSON has none.
+    """
+    text = json.dumps(_without_nan(content), indent=1, sort_keys=True, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def _without_nan(content: object) -> object:
+    match content:
+        case float() if math.isnan(content):
+            return None
+        case Mapping():
+            return {name: _without_nan(value) for name, value in content.items()}
+        case list() | tuple():
+            return [_without_nan(value) for value in content]
+    return content
 
 
 def read_json(path: str | Path) -> dict:

@@ -60,3 +60,10 @@ def test_a_wide_latex_table_is_fitted_to_the_page_and_closed_again():
 def test_an_empty_latex_table_is_refused():
     with pytest.raises(InputError, match="no rows"):
         to_latex(pd.DataFrame({"a": []}), "c", "l")
+
+
+def test_gaps_in_whole_numbers():
+    frame = pd.DataFrame({"n": pd.array([3, None], "Int64"), "none": pd.array([None, None], "Int64")})
+    lines = to_latex(frame, "c", "l").splitlines()
+    assert r"3 & -- \\" in lines
+    assert r"-- & -- \\" in lines

@@ -5,15 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuroreg.response_model.explained_variance import feve
 from neuroreg.response_model.reliability import (
-    average_repeats,
     correlation,
     correlation_to_average,
+    fraction_of_oracle,
     jackknife_oracle,
+    mean_score,
     measure_neurons,
     signal_to_noise_weight,
     single_trial_correlation,
 )
+from neuroreg.response_model.repeats import average_repeats
 from neuroreg.scans.scan import Scan
 
 
@@ -179,6 +182,24 @@ def test_measures_of_a_scan_come_from_the_test_tier():
     assert quality.v[0] == 0
     np.testing.assert_array_equal(quality.v[1:], quality.single_trial_correlation[1:])
     np.testing.assert_allclose(quality.oracle, jackknife_oracle(scan.responses[test], scan.image[test]))
+    explained = feve(predicted[test], scan.responses[test], scan.image[test])
+    np.testing.assert_array_equal(quality.feve, explained)
+    assert np.isfinite(explained).any()
+
+
+@given(st.integers(0, 2**32), st.integers(1, 30))
+def test_fraction_of_oracle_is_the_slope_through_the_origin(seed, neurons):
+    rng = np.random.default_rng(seed)
+    oracle, scores = rng.uniform(-0.1, 0.7, neurons), rng.uniform(-0.2, 0.6, neurons)
+    slope = np.linalg.lstsq(oracle[:, None], scores, rcond=None)[0][0]
+    assert fraction_of_oracle(scores, oracle) == pytest.approx(slope)
+    assert fraction_of_oracle(oracle, oracle) == pytest.approx(1)
+
+
+def test_scores_that_no_neuron_has():
+    assert fraction_of_oracle(np.ones(3), np.zeros(3)) is None
+    assert mean_score(None) is mean_score([None, None]) is mean_score(np.full(2, np.nan)) is None
+    assert mean_score([0.5, None, 1.0]) == mean_score(np.array([0.5, np.nan, 1.0])) == 0.75
 
 
 @pytest.mark.parametrize(("withhold", "tier"), [(True, "validation"), (False, "test")])
@@ -191,5 +212,6 @@ def test_without_usable_repeats_only_predictions_weigh(withhold, tier):
     np.testing.assert_allclose(quality.v, np.ones(6))
     assert quality.oracle is None
     assert quality.correlation_to_average is None
+    assert quality.feve is None
     assert any("w = 1 for every neuron" in line for line in lines)
     assert any("withheld" in line for line in lines) == withhold

@@ -91,6 +91,16 @@ def test_another_kind_is_named(tmp_path):
         pass
 
 
+def test_json_is_strict(tmp_path):
+    path = tmp_path / "file.json"
+    write_json(path, {"a": [1.5, float("nan"), {"b": np.float64("nan")}], "c": (float("nan"), True, "x")})
+    expected = {"a": [1.5, None, {"b": None}], "c": [None, True, "x"]}
+    assert json.loads(path.read_text(), parse_constant=pytest.fail) == expected
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("inf")})
+    assert read_json(path) == expected
+
+
 def test_json_round_trip_and_refusals(tmp_path):
     path = tmp_path / "file.json"
     write_json(path, {"b": [1, None], "a": 0.1})

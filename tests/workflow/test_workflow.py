@@ -28,6 +28,8 @@ FINAL = [
     "table1.tex",
     "table2.csv",
     "table2.tex",
+    "scores.csv",
+    "scores.tex",
 ]
 
 
@@ -191,7 +193,7 @@ def test_the_papers_jobs(fresh):
     started = time.monotonic()
     planned = fresh.planned(configs=("paper",))
     assert time.monotonic() - started < 15  # 5 s on a quiet machine; tests may share theirs
-    assert planned["ingest_scan"] == planned["fit_response_model"] == 8
+    assert planned["ingest_scan"] == planned["fit_response_model"] == planned["fit_baselines"] == 8
     # None at three seeds serves the sweep as alpha 0: 6 x 3 + 3 x 5 - 3.
     assert planned["train_model"] == planned["evaluate_noise"] == 30
     assert planned["search_adversarials"] == 3 * 5 * 8

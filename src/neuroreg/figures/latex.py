@@ -68,7 +68,7 @@ def to_latex(frame: pd.DataFrame, caption: str, label: str) -> str:
     ]
     # 5.7e-06 in a column of shares is 0 to a reader; in a column of small distances it is not.
     shares = [
-        is_number and frame[name].between(0, 1).all() and frame[name].max() >= 0.1
+        is_number and frame[name].between(0, 1).fillna(False).all() and frame[name].max() >= 0.1
         for name, is_number in zip(frame.columns, numeric, strict=True)
     ]
     head = " & ".join(escape_latex(str(name).replace("_", " ")) for name in frame.columns)

@@ -4,27 +4,11 @@ import numpy as np
 import torch
 from torch import Generator
 
-from neuroreg.errors import InputError
 from neuroreg.response_model.localisation import locate_receptive_fields
 from neuroreg.response_model.model import ResponseModel
 from neuroreg.response_model.settings import ARCHITECTURE, FitSettings
 from neuroreg.scans.scan import Scan
 from neuroreg.seeds import derive_seed
-
-
-def usable_trials(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of training and of validation trials.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two of either, or they are withheld.
-    """
-    train, validation = scan.trials_of("train"), scan.trials_of("validation")
-    for tier, trials in (("train", train), ("validation", validation)):
-        if len(trials) < 2:
-            raise InputError(f"scan: {len(trials)} trials of tier '{tier}'; expected at least 2.")
-    return train, validation
 
 
 def empty_model(

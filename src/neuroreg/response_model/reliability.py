@@ -1,74 +1,57 @@
 """How far each neuron can be trusted: from its repeats (w), and from the model's predictions (v)."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from neuroreg.response_model.explained_variance import feve
+from neuroreg.response_model.repeats import average_repeats, repeated_trials
 from neuroreg.scans.scan import Scan
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class NeuronQuality:
-    """Per-neuron measures of one scan, each float64 (N,); None where the scan has no usable repeats.
+class PredictionScores:
+    """How well responses are predicted: per neuron, float64 (N,); None where the scan has no usable repeats.
+
+    Attributes
+    ----------
+    single_trial_correlation
+        Correlation of prediction and observation over single held-out trials.
+    correlation_to_average
+        The same after averaging both sides over the repeats of each image.
+    feve
+        Fraction of explainable variance explained; NaN for a neuron with too little of it.
+    oracle
+        Jackknife oracle: what the other repeats of an image predict. Does not depend on the prediction.
+    tier
+        The held-out tier that the scores come from.
+    """
+
+    single_trial_correlation: np.ndarray
+    correlation_to_average: np.ndarray | None
+    feve: np.ndarray | None
+    oracle: np.ndarray | None
+    tier: str
+
+
+@dataclass(frozen=True)
+class NeuronQuality(PredictionScores):
+    """The scores of a scan's response model and what weights its neurons, float64 (N,).
 
     Attributes
     ----------
     w
         Signal-to-noise weight from repeated images; ones without repeats.
     v
-        Correlation of prediction and observation over single held-out trials, at least 0.
-    single_trial_correlation
-        The same before the floor.
-    correlation_to_average
-        Correlation after averaging both sides over the repeats of each image.
-    oracle
-        Jackknife oracle: what the other repeats of an image predict.
-    tier
-        The held-out tier that v and the correlations come from.
+        Single-trial correlation, at least 0.
     """
 
     w: np.ndarray
     v: np.ndarray
-    single_trial_correlation: np.ndarray
-    correlation_to_average: np.ndarray | None
-    oracle: np.ndarray | None
-    tier: str
-
-
-def repeated_trials(image: np.ndarray) -> np.ndarray:
-    """Return the trials, int (K,), whose image, one of `image` int (T,), is shown in at least two."""
-    _, inverse, counts = np.unique(image, return_inverse=True, return_counts=True)
-    return np.flatnonzero(counts[inverse] >= 2)
-
-
-def average_repeats(values: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Average trials of the same image; the number of trials may differ from image to image.
-
-    Parameters
-    ----------
-    values
-        float (T, N).
-    image
-        int (T,), which image each trial showed.
-
-    Returns
-    -------
-    means : numpy.ndarray
-        float64 (I, N), sorted by image.
-    inverse : numpy.ndarray
-        int (T,), row of `means` of each trial.
-    counts : numpy.ndarray
-        int (I,), trials of each image.
-    """
-    _, inverse, counts = np.unique(image, return_inverse=True, return_counts=True)
-    order = np.argsort(inverse, kind="stable")
-    starts = np.cumsum(counts) - counts
-    sums = np.add.reduceat(np.asarray(values, np.float64)[order], starts, axis=0)
-    return sums / counts[:, None], inverse, counts
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -194,18 +177,45 @@ def jackknife_oracle(observed: np.ndarray, image_index: np.ndarray) -> np.ndarra
     return correlation(observed, others)
 
 
-def measure_neurons(
+def fraction_of_oracle(scores: np.ndarray, oracle: np.ndarray) -> float | None:
+    """Return the slope, without offset, of neurons' single-trial correlations against their oracles.
+
+    The lab's definition (Sinz et al. 2018, Lurz et al. 2021): the least-squares line through the origin, so
+    that reliable neurons count more.
+
+    Parameters
+    ----------
+    scores, oracle
+        float (N,).
+
+    Returns
+    -------
+    float or None
+        None if every oracle is 0.
+    """
+    scores, oracle = np.asarray(scores, np.float64), np.asarray(oracle, np.float64)
+    energy = oracle @ oracle
+    return float(scores @ oracle / energy) if energy > 0 else None
+
+
+def mean_score(values: Sequence[float | None] | np.ndarray | None) -> float | None:
+    """Return the mean over the neurons that have the score (neither None nor NaN), None if none has."""
+    values = np.array([] if values is None else values, np.float64)
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else None
+
+
+def score_predictions(
     scan: Scan,
     predict: Callable[[np.ndarray], np.ndarray],
     *,
-    bias_correction: bool = False,
     log: Callable[[str], None] = logger.info,
-) -> NeuronQuality:
-    """Return every per-neuron measure of a scan.
+) -> PredictionScores:
+    """Return how well held-out responses of a scan are predicted.
 
-    w comes from the images repeated in the test tier, v and the correlations from the same tier. If that is
-    missing or withheld, w is 1 and the validation tier takes its place; that one chose when training stopped,
-    so that its correlations are slightly too high.
+    All scores come from the test tier. If that is missing or withheld, the validation tier takes its place,
+    without the scores that need repeats; that one had a say in the fit, so that its correlations are slightly
+    too high.
 
     Parameters
     ----------
@@ -213,26 +223,59 @@ def measure_neurons(
         The scan that was predicted.
     predict
         Gives predicted responses, float (K, N), of the trials with the given indices, int (K,).
-    bias_correction
-        See `signal_to_noise_weight`.
     log
         Gets one line for each thing that could not be measured as usual.
     """
-    tier = "test"
-    if not np.any(scan.tier == tier) or tier in scan.withheld_tiers():
+    tier = held_out_tier(scan)
+    if tier != "test":
         log("test tier missing or withheld (all responses exactly 0): correlations from the validation tier")
-        tier = "validation"
     trials = scan.trials_of(tier)
     observed, predicted, image = scan.responses[trials], predict(trials), scan.image[trials]
     single = single_trial_correlation(predicted, observed)
-    weight, to_average, oracle = np.ones(len(single)), None, None
-    repeats = repeated_trials(image) if tier == "test" else []
-    if len(repeats):
-        observed, predicted, image = observed[repeats], predicted[repeats], image[repeats]
-        weight = signal_to_noise_weight(observed, image, bias_correction=bias_correction)
-        to_average = correlation_to_average(predicted, observed, image)
-        oracle = jackknife_oracle(observed, image)
-    else:
+    repeats = repeated_trials(image)
+    if tier != "test" or not len(repeats):
+        return PredictionScores(single, None, None, None, tier)
+    observed, predicted, image = observed[repeats], predicted[repeats], image[repeats]
+    explained = feve(predicted, observed, image)
+    left_out = int(np.isnan(explained).sum())
+    if left_out:
+        log(f"FEVE leaves out {left_out} of {len(explained)} neurons: explainable variance below 15 %")
+    to_average = correlation_to_average(predicted, observed, image)
+    return PredictionScores(single, to_average, explained, jackknife_oracle(observed, image), tier)
+
+
+def held_out_tier(scan: Scan) -> str:
+    """Return the tier that scores come from: test, or validation if test is missing or withheld."""
+    usable = np.any(scan.tier == "test") and "test" not in scan.withheld_tiers()
+    return "test" if usable else "validation"
+
+
+def measure_neurons(
+    scan: Scan,
+    predict: Callable[[np.ndarray], np.ndarray],
+    *,
+    bias_correction: bool = False,
+    log: Callable[[str], None] = logger.info,
+) -> NeuronQuality:
+    """Return the scores of a prediction and the weights of the neurons.
+
+    w comes from the images repeated in the test tier, v from `score_predictions`. Without usable repeats w is
+    1 for every neuron.
+
+    Parameters
+    ----------
+    scan, predict, log
+        See `score_predictions`.
+    bias_correction
+        See `signal_to_noise_weight`.
+    """
+    scores = score_predictions(scan, predict, log=log)
+    if scores.oracle is None:
         log("no usable repeats: w = 1 for every neuron, so that only the predictions weight them")
+        weight = np.ones_like(scores.single_trial_correlation)
+    else:
+        trials = scan.trials_of("test")
+        responses, image = scan.responses[trials], scan.image[trials]
+        weight = signal_to_noise_weight(responses, image, bias_correction=bias_correction)
     # A neuron predicted worse than by chance is noise: a negative weight would turn its response around.
-    return NeuronQuality(weight, np.maximum(single, 0), single, to_average, oracle, tier)
+    return NeuronQuality(**vars(scores), w=weight, v=np.maximum(scores.single_trial_correlation, 0))

@@ -1,0 +1,13 @@
+"""Fit the baselines of a scan and score them."""
+
+from neuroreg.response_model.baselines import score_baselines
+from neuroreg.scans.scan import load_scan
+from neuroreg.storage import write_json
+from neuroreg.workflow.job import run_job
+
+
+def main(snakemake):
+    write_json(snakemake.output[0], score_baselines(load_scan(snakemake.input.scan)))
+
+
+run_job(main, snakemake)

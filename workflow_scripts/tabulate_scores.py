@@ -1,0 +1,24 @@
+"""Tabulate the scores of the response models beside their baselines."""
+
+import logging
+
+from neuroreg.csv_files import write_csv
+from neuroreg.figures.latex import to_latex
+from neuroreg.figures.scores import score_table
+from neuroreg.storage import read_json, write_text
+from neuroreg.workflow.job import run_job
+
+
+def main(snakemake):
+    models, baselines = (
+        map(read_json, paths) for paths in (snakemake.input.models, snakemake.input.baselines)
+    )
+    table = score_table(zip(snakemake.params.scans, models, baselines, strict=True))
+    for row in table[table["beats_baselines"] == "no"].itertuples():
+        logging.warning("%s: the response model does not predict better than both baselines", row.scan)
+    write_csv(snakemake.output.numbers, table)
+    caption = f"Scores of the response models beside baselines, means over neurons. {snakemake.params.note}"
+    write_text(snakemake.output.latex, to_latex(table, caption.strip(), "tab:scores"))
+
+
+run_job(main, snakemake)
