@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -12,7 +11,7 @@ from neuroreg.errors import InputError
 from neuroreg.response_model.build import empty_model
 from neuroreg.response_model.fit import FittedResponseModel
 from neuroreg.response_model.model import ResponseModel
-from neuroreg.response_model.reliability import NeuronQuality
+from neuroreg.response_model.reliability import NeuronQuality, fraction_of_oracle, mean_score
 from neuroreg.response_model.settings import FitSettings
 from neuroreg.storage import atomic_path, write_json
 
@@ -22,8 +21,8 @@ def save_response_model(
 ) -> None:
     """Write a fitted model as safetensors and what is known of its neurons as JSON.
 
-    The JSON holds per-neuron lists ``w, v, single_trial_correlation, correlation_to_average, oracle`` (null
-    where the scan has no usable repeats), a ``summary`` with their means, ``settings`` and ``history``.
+    The JSON holds per-neuron lists ``w, v, single_trial_correlation, correlation_to_average, feve,
+    oracle`` (null where it cannot be measured), a ``summary`` with their means, ``settings`` and ``history``.
 
     Parameters
     ----------
@@ -39,11 +38,10 @@ def save_response_model(
         for name, values in vars(quality).items()
         if name != "tier"
     }
-    summary = {
-        f"mean_{name}": None if values is None else float(np.mean(values))
-        for name, values in per_neuron.items()
-    }
+    summary = {f"mean_{name}": mean_score(values) for name, values in per_neuron.items()}
+    oracle, correlation = quality.oracle, quality.single_trial_correlation
     summary |= {
+        "fraction_of_oracle": None if oracle is None else fraction_of_oracle(correlation, oracle),
         "neurons": len(quality.w),
         "tier": quality.tier,
         "epochs": len(fitted.history),

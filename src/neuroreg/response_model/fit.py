@@ -12,13 +12,13 @@ import torch
 from torch import Generator, Tensor
 
 from neuroreg.errors import InputError
-from neuroreg.response_model.build import build_model, empty_model, usable_trials
+from neuroreg.response_model.build import build_model, empty_model
 from neuroreg.response_model.model import ResponseModel
 from neuroreg.response_model.predict import predict_trials
 from neuroreg.response_model.reliability import single_trial_correlation
 from neuroreg.response_model.settings import FitSettings
 from neuroreg.resume import Progress, copied, fingerprint, load_progress, save_progress
-from neuroreg.scans.scan import Scan
+from neuroreg.scans.scan import Scan, usable_trials
 from neuroreg.seeds import derive_seed
 
 logger = logging.getLogger(__name__)

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroreg.response_model.fit import usable_trials
 from neuroreg.response_model.regressors import Regressors
-from neuroreg.scans.scan import Scan
+from neuroreg.scans.scan import Scan, usable_trials
 
 PENALTIES = 10.0 ** np.arange(-2, 4.1, 0.5)
 """Candidates, per training trial, in units of a pixel's variance."""

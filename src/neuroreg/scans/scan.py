@@ -194,6 +194,21 @@ _DATASETS = {
 _TEXTS = ("key", "tier", "left_out", "area", "layer")
 
 
+def usable_trials(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of a scan's training and of its validation trials, with which a model is fitted.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two of either, or they are withheld.
+    """
+    train, validation = scan.trials_of("train"), scan.trials_of("validation")
+    for tier, trials in (("train", train), ("validation", validation)):
+        if len(trials) < 2:
+            raise InputError(f"scan: {len(trials)} trials of tier '{tier}'; expected at least 2.")
+    return train, validation
+
+
 def save_scan(
     path: str | Path, scan: Scan, *, config: Mapping | None = None, inputs: Iterable[str | Path] = ()
 ) -> None:
