@@ -42,3 +42,4 @@ rule all:
         "results/noise.pdf",
         "results/similarity.pdf",
         "results/training.pdf",
+        "results/overlap.csv",
