@@ -44,3 +44,4 @@ rule all:
         "results/noise.pdf",
         "results/similarity.pdf",
         "results/training.pdf",
+        "results/overlap.csv",

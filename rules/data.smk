@@ -1,8 +1,12 @@
+# The scans whose images are the pool; none where it comes from elsewhere.
+POOL_SCANS = {"scan": [config["stimuli"]["scan"]], "intersection": SCANS, "union": SCANS}.get(
+    config["stimuli"]["source"], []
+)
+
+
 rule prepare_stimuli:
     input:
-        scan=lambda _: (
-            f"results/scans/{config['stimuli']['scan']}.h5" if config["stimuli"]["source"] == "scan" else []
-        ),
+        scans=expand("results/scans/{scan}.h5", scan=POOL_SCANS),
     output:
         "results/stimuli.h5",
     log:
@@ -17,6 +21,7 @@ rule prepare_stimuli:
         runtime=60,
     params:
         settings=config["stimuli"],
+        scans=POOL_SCANS,
         seed=config["seed"],
         code=code("prepare_stimuli"),
     script:
@@ -42,3 +47,31 @@ rule prepare_classification:
         code=code("prepare_classification"),
     script:
         "../workflow_scripts/prepare_classification.py"
+
+
+rule tabulate_overlap:
+    input:
+        expand("results/scans/{scan}.h5", scan=SCANS),
+    output:
+        report(
+            "results/overlap.csv",
+            caption="../report/overlap.rst",
+            category="Figures",
+            labels={"figure": "Overlap", "shows": "images that scans share"},
+        ),
+    log:
+        "results/logs/tabulate_overlap.log",
+    benchmark:
+        "results/benchmarks/tabulate_overlap.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=30,
+    params:
+        scans=SCANS,
+        note=NOTE,
+        code=code("tabulate_overlap"),
+    script:
+        "../workflow_scripts/tabulate_overlap.py"

@@ -1,5 +1,7 @@
-DENOISED = [target["name"] for target in config["targets"] if target["kind"] == "denoised"]
-SHUFFLED = [target["name"] for target in config["targets"] if target["kind"] == "shuffled"]
+DENOISED, RAW, FEATURES, SHUFFLED = (
+    [target["name"] for target in config["targets"] if target["kind"] == kind]
+    for kind in ("denoised", "raw", "features", "shuffled")
+)
 
 
 if DENOISED:
@@ -26,10 +28,70 @@ if DENOISED:
             runtime=60,
         params:
             scans=lambda wildcards: by_name(config["targets"], wildcards.target)["scans"],
-            weight_exponent=config["reliability"]["weight_exponent"],
+            weighting=config["reliability"],
             code=code("average_similarity"),
         script:
             "../workflow_scripts/average_similarity.py"
+
+
+if RAW:
+
+    rule measure_raw_similarity:
+        input:
+            stimuli="results/stimuli.h5",
+            scans=lambda wildcards: [
+                f"results/scans/{scan}.h5" for scan in by_name(config["targets"], wildcards.target)["scans"]
+            ],
+        output:
+            "results/similarity/{target}.h5",
+        log:
+            "results/logs/measure_raw_similarity/{target}.log",
+        benchmark:
+            "results/benchmarks/measure_raw_similarity/{target}.tsv"
+        wildcard_constraints:
+            target="|".join(RAW),
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=600,
+            runtime=60,
+        params:
+            scans=lambda wildcards: by_name(config["targets"], wildcards.target)["scans"],
+            weighting=config["reliability"],
+            seed=config["seed"],
+            code=code("measure_raw_similarity"),
+        script:
+            "../workflow_scripts/measure_raw_similarity.py"
+
+
+if FEATURES:
+
+    rule measure_feature_similarity:
+        input:
+            stimuli="results/stimuli.h5",
+            weights=lambda wildcards: by_name(config["targets"], wildcards.target).get("weights") or [],
+        output:
+            "results/similarity/{target}.h5",
+        log:
+            "results/logs/measure_feature_similarity/{target}.log",
+        benchmark:
+            "results/benchmarks/measure_feature_similarity/{target}.tsv"
+        wildcard_constraints:
+            target="|".join(FEATURES),
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=60,
+            gpu=GPU,
+        params:
+            weights=lambda wildcards: by_name(config["targets"], wildcards.target).get("weights"),
+            device=config["device"],
+            code=code("measure_feature_similarity"),
+        script:
+            "../workflow_scripts/measure_feature_similarity.py"
 
 
 if SHUFFLED:

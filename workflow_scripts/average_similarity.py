@@ -6,13 +6,16 @@ from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    exponent = snakemake.params.weight_exponent
+    weighting = snakemake.params.weighting
     scans = zip(snakemake.params.scans, snakemake.input.responses, strict=True)
     similarity = mean_similarity(
-        denoised_similarity(name, load_responses(path), exponent) for name, path in scans
+        (
+            denoised_similarity(name, load_responses(path), weighting["weight_exponent"])
+            for name, path in scans
+        ),
+        {"kind": "denoised", **weighting},
     )
-    config = {"scans": snakemake.params.scans, "weight_exponent": exponent}
-    save_similarity(snakemake.output[0], similarity, config=config, inputs=snakemake.input)
+    save_similarity(snakemake.output[0], similarity, inputs=snakemake.input)
 
 
 run_job(main, snakemake)

@@ -8,7 +8,7 @@ from neuroreg.workflow.job import run_job
 def main(snakemake):
     seed = derive_seed(snakemake.params.seed, "shuffle", snakemake.wildcards.target)
     similarity = shuffled(load_similarity(snakemake.input[0]), seed)
-    save_similarity(snakemake.output[0], similarity, config={"seed": seed}, inputs=snakemake.input)
+    save_similarity(snakemake.output[0], similarity, inputs=snakemake.input)
 
 
 run_job(main, snakemake)

@@ -11,6 +11,7 @@ from neuroreg.seeds import derive_seed
 from neuroreg.similarity import centred_cosine, denoised_weights, similarity_correlation
 
 FEWEST_IMAGES = 3  # two have one similarity, which correlates with nothing
+CHOICES = 10  # of the single trials; as many as the paper's repeats, each of which is then chosen once
 
 SINGLE_TRIAL = "single trial vs others averaged"
 MODEL = "model vs averaged"
@@ -29,7 +30,8 @@ class OracleSimilarities:
         float32 (O, O): from one trial of each image, from the mean of its other trials, from the mean of all,
         from the model's predictions.
     single_trial_to_average
-        Correlation of the upper triangles of `single_trial` and `others_averaged`, which share no trial.
+        Correlation of the upper triangles of `single_trial` and `others_averaged`, which share no trial: the
+        mean over `CHOICES` choices of the single trials, the first of which is shown by these matrices.
     model_to_average
         Correlation of the upper triangles of `model` and `averaged`.
     """
@@ -60,11 +62,12 @@ def oracle_similarities(
     predicted
         float (O, N), predicted responses to ``scan.images[scan.repeated_images()]``.
     w, v
-        float (N,): measured responses are weighted by w, predicted ones by ``(w v)^exponent``.
+        float (N,): measured responses are weighted by ``w^exponent``, predicted ones by ``(w v)^exponent``.
     exponent
         See `denoised_weights`.
     seed
-        Chooses the single trial of each image; its other trials are what it is compared with.
+        Orders the trials of each image, which are chosen in turn; an image's other trials are what the chosen
+        one is compared with.
 
     Raises
     ------
@@ -83,17 +86,25 @@ def oracle_similarities(
             " one row an oracle image, one column a neuron."
         )
     generator = np.random.default_rng(derive_seed(seed, "single trial"))
-    single, others, average = [], [], []
-    for trials in repeats.values():
-        responses = scan.responses[trials].astype(np.float64)
-        chosen = generator.integers(len(trials))
-        single.append(responses[chosen])
-        others.append(np.delete(responses, chosen, axis=0).mean(0))
-        average.append(responses.mean(0))
+    responses = [
+        scan.responses[generator.permutation(trials)].astype(np.float64) for trials in repeats.values()
+    ]
     key = scan.key[list(repeats)]
-    single_trial, others_averaged, averaged = (
-        centred_cosine(np.stack(rows), w, key) for rows in (single, others, average)
-    )
+    measured_weights = denoised_weights(w, np.ones_like(w), exponent)
+
+    def measured(rows: list[np.ndarray]) -> np.ndarray:
+        return centred_cosine(np.stack(rows), measured_weights, key)
+
+    def choice(number: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = [number % len(rows) for rows in responses]
+        single = [rows[one] for rows, one in zip(responses, chosen, strict=True)]
+        others = [np.delete(rows, one, axis=0).mean(0) for rows, one in zip(responses, chosen, strict=True)]
+        return measured(single), measured(others)
+
+    single_trial, others_averaged = choice(0)
+    correlations = [similarity_correlation(single_trial, others_averaged)]
+    correlations += [similarity_correlation(*choice(number)) for number in range(1, CHOICES)]
+    averaged = measured([rows.mean(0) for rows in responses])
     model = centred_cosine(predicted, denoised_weights(w, v, exponent), key)
     return OracleSimilarities(
         key,
@@ -101,6 +112,6 @@ def oracle_similarities(
         others_averaged,
         averaged,
         model,
-        similarity_correlation(single_trial, others_averaged),
+        float(np.mean(correlations)),
         similarity_correlation(model, averaged),
     )

@@ -456,7 +456,8 @@ def test_similarity_draws_the_pairs_and_their_correlation():
 
 def test_similarity_shows_three_matrices_in_one_order_on_one_scale():
     matrices = similarities()
-    fig, _ = similarity_figure(matrices, similarities(20)["model"], correlations())
+    fig, _ = similarity_figure(matrices, similarities(20)["model"], correlations(), scan="s1")
+    assert fig.axes[0].get_ylabel() == "9 oracle images\nof scan s1"
     images = [ax.get_images()[0] for ax in fig.axes if ax.get_images()]
     order = cluster_order(matrices["averaged"])
     assert sorted(order) == list(range(9))

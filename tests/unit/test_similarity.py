@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroreg.errors import InputError
-from neuroreg.scan_similarity import oracle_similarities
+from neuroreg.scan_similarity import CHOICES, oracle_similarities
 from neuroreg.scans.scan import Scan
 from neuroreg.similarity import (
+    CHUNK,
     SimilarityMatrix,
     centred_cosine,
     denoised_weights,
@@ -37,7 +39,7 @@ def random_similarity(seed=0, images=7, neurons=5, scans=("a",), prefix="c"):
 
 def test_cosine_equals_the_definition_image_by_image():
     rng = np.random.default_rng(1)
-    # More neurons than one block of the running sum.
+    # More neurons than one chunk.
     responses, weights = rng.gamma(1.0, 1.0, (6, 2500)).astype(np.float32), rng.random(2500)
     scaled = responses * weights
     centred = [row - scaled.mean(0) for row in scaled]
@@ -47,6 +49,35 @@ def test_cosine_equals_the_definition_image_by_image():
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, found.T)
     np.testing.assert_array_equal(np.diagonal(found), np.ones(6))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_float32_products_are_within_a_millionth_of_float64(seed):
+    # What is hard: means far above the differences, images nearly alike, one neuron above all others, images
+    # of very different lengths; more images and neurons than one chunk.
+    rng = np.random.default_rng(seed)
+    responses = rng.standard_gamma(0.5, (CHUNK + 70, 2 * CHUNK + 1))
+    responses[1:40] = responses[0] + 1e-3 * rng.normal(size=(39, responses.shape[1]))
+    responses[40:80] = responses.mean(0) + 1e-4 * (responses[40:80] - responses.mean(0))
+    responses = (1000 + responses * rng.lognormal(0, 2, responses.shape[1])).astype(np.float32)
+    weights = rng.lognormal(0, 1, responses.shape[1])
+    scaled = responses.astype(np.float64) * weights
+    scaled -= scaled.mean(0)
+    scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
+    found = centred_cosine(responses, weights)
+    assert np.abs(found - scaled @ scaled.T).max() < 1e-6
+    np.testing.assert_array_equal(found, found.T)
+    np.testing.assert_array_equal(np.diagonal(found), np.ones(len(found)))
+    assert np.abs(found).max() == 1
+
+
+def test_memory_beside_the_responses_is_the_result_and_one_chunk():
+    responses, weights = np.random.default_rng(0).normal(size=(500, 20 * CHUNK)), np.ones(20 * CHUNK)
+    tracemalloc.start()
+    centred_cosine(responses, weights)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * (4 * 500**2 + 12 * 500 * CHUNK)  # a copy of the responses alone is ten times that
 
 
 def test_cosine_has_its_closed_form():
@@ -119,6 +150,8 @@ def spoil(matrix, index, value):
         (lambda m, k: (spoil(m, (0, 1), 0.123), k), "not symmetric"),
         (lambda m, k: (spoil(m, (2, 2), 0.999), k), "diagonal"),
         (lambda m, k: (spoil(spoil(m, (0, 1), 1.5), (1, 0), 1.5), k), r"\[-1, 1\]"),
+        (lambda m, k: (spoil(spoil(m, (0, 1), -1.5), (1, 0), -1.5), k), r"\[-1, 1\]"),
+        (lambda m, k: (m, k, (), {}, np.array([0, 1, 2, 3, 4, 5, 5])), "permutation expected of all 7"),
     ],
 )
 def test_a_matrix_that_is_no_similarity_is_refused(change, message):
@@ -129,12 +162,16 @@ def test_a_matrix_that_is_no_similarity_is_refused(change, message):
 
 def test_a_file_gives_back_what_was_saved(tmp_path):
     path = tmp_path / "s.h5"
-    for similarity in (random_similarity(scans=("b", "a")), random_similarity(scans=())):
-        save_similarity(path, similarity, config={"exponent": 1})
+    made = dataclasses.replace(random_similarity(scans=("b", "a")), provenance={"kind": "raw", "seed": 1})
+    for similarity in (made, random_similarity(scans=()), shuffled(made, seed=2**62)):
+        save_similarity(path, similarity)
         loaded = load_similarity(path)
         np.testing.assert_array_equal(loaded.matrix, similarity.matrix)
         np.testing.assert_array_equal(loaded.key, similarity.key)
         assert loaded.scans == similarity.scans
+        assert loaded.provenance == similarity.provenance
+    np.testing.assert_array_equal(loaded.permutation, similarity.permutation)
+    assert loaded.provenance == {"kind": "shuffled", "seed": 2**62, "of": {"kind": "raw", "seed": 1}}
 
 
 def test_a_damaged_file_is_named(tmp_path):
@@ -150,7 +187,8 @@ def test_a_damaged_file_is_named(tmp_path):
 
 def test_mean_over_scans():
     parts = [random_similarity(seed, scans=(name,)) for seed, name in enumerate("abc")]
-    mean = mean_similarity(iter(parts))
+    mean = mean_similarity(iter(parts), {"kind": "denoised"})
+    assert mean.provenance == {"kind": "denoised"}
     np.testing.assert_allclose(mean.matrix, np.mean([p.matrix for p in parts], axis=0), atol=1e-6)
     assert mean.scans == ("a", "b", "c")
     with pytest.raises(InputError, match="similarity of d: other image keys"):
@@ -170,6 +208,9 @@ def test_shuffling_moves_images_and_keeps_the_spectrum():
     np.testing.assert_array_equal(
         np.sort(upper_triangle(moved.matrix)), np.sort(upper_triangle(similarity.matrix))
     )
+    undone = np.empty_like(moved.matrix)
+    undone[np.ix_(moved.permutation, moved.permutation)] = moved.matrix
+    np.testing.assert_array_equal(undone, similarity.matrix)
     np.testing.assert_array_equal(shuffled(similarity, seed=3).matrix, moved.matrix)
     assert not np.array_equal(shuffled(similarity, seed=4).matrix, moved.matrix)
 
@@ -221,22 +262,46 @@ def test_oracle_similarities_come_from_one_trial_the_mean_and_the_model():
     np.testing.assert_array_equal(found.key, scan.key[:4])
     trials = [np.flatnonzero(scan.image == i) for i in range(4)]
     average = np.array([scan.responses[t].mean(0) for t in trials])
-    np.testing.assert_allclose(found.averaged, centred_cosine(average, w), atol=1e-6)
+    np.testing.assert_allclose(found.averaged, centred_cosine(average, w**2), atol=1e-6)
     np.testing.assert_allclose(found.model, centred_cosine(signal, (w * v) ** 2), atol=1e-6)
     matches = [
         choice
         for choice in itertools.product(*trials)
-        if np.allclose(found.single_trial, centred_cosine(scan.responses[list(choice)], w), atol=1e-6)
+        if np.allclose(found.single_trial, centred_cosine(scan.responses[list(choice)], w**2), atol=1e-6)
     ]
     assert len(matches) == 1
     left_out = [
         scan.responses[[k for k in t if k != one]].mean(0) for t, one in zip(trials, matches[0], strict=True)
     ]
-    np.testing.assert_allclose(found.others_averaged, centred_cosine(np.array(left_out), w), atol=1e-6)
-    assert found.single_trial_to_average == similarity_correlation(found.single_trial, found.others_averaged)
+    np.testing.assert_allclose(found.others_averaged, centred_cosine(np.array(left_out), w**2), atol=1e-6)
     assert found.model_to_average == similarity_correlation(found.model, found.averaged)
     others = [oracle_similarities(scan, signal, w, v, seed=seed).single_trial for seed in range(1, 5)]
     assert any(not np.allclose(found.single_trial, other) for other in others)
+
+
+def test_single_trials_take_turns():
+    rng = np.random.default_rng(11)
+    scan, signal = oracle_scan(rng, repeats=(2, 3, 3, 2))
+    w = rng.random(6) + 0.1
+    found = oracle_similarities(scan, signal, w, np.ones(6), seed=3)
+    trials = [np.flatnonzero(scan.image == i) for i in range(4)]
+    r = {}
+    for choice in itertools.product(*trials):
+        single = centred_cosine(scan.responses[list(choice)], w)
+        others = [
+            scan.responses[np.setdiff1d(t, [one])].mean(0) for t, one in zip(trials, choice, strict=True)
+        ]
+        r[choice] = similarity_correlation(single, centred_cosine(np.array(others), w))
+        if np.allclose(single, found.single_trial, atol=1e-6):
+            shown = choice
+    # Whatever the order of each image's trials, the first choice is the one shown.
+    expected = [
+        np.mean([r[tuple(o[n % len(o)] for o in orders)] for n in range(CHOICES)])
+        for orders in itertools.product(*map(itertools.permutations, trials))
+        if tuple(o[0] for o in orders) == shown
+    ]
+    assert np.abs(np.array(expected) - found.single_trial_to_average).min() < 1e-6
+    assert abs(found.single_trial_to_average - r[shown]) > 1e-3
 
 
 def test_a_single_trial_that_says_nothing_has_no_correlation():

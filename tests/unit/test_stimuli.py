@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuroreg.data.stimuli import Stimuli, load_stimuli, make_stimuli, save_stimuli, stimuli_from_scan
+from neuroreg.data.stimuli import Stimuli, load_stimuli, make_stimuli, save_stimuli, stimuli_from_scans
 from neuroreg.errors import InputError
-from neuroreg.scans.scan import Scan
+from neuroreg.scans.scan import Scan, save_scan
+from neuroreg.scans.shown_images import ShownImages, load_shown_images
 from neuroreg.storage import write_h5
 
 
@@ -18,19 +19,14 @@ def arrays(count=4):
     }
 
 
-def scan_of(shown, tier):
-    """A scan of as many images as `shown` names, two neurons."""
-    trials, count = len(shown), max(shown) + 1
-    return Scan(
-        images=np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((1, 36, 64), np.uint8),
-        key=np.array([f"class/{i}" for i in range(count)]),
-        image=np.array(shown, dtype=np.int64),
-        tier=np.array(tier),
-        responses=np.ones((trials, 2), np.float32),
-        behavior=np.ones((trials, 3), np.float32),
-        pupil_center=np.ones((trials, 2), np.float32),
-        unit_id=np.arange(2, dtype=np.int64),
-    )
+def shown(scan, gray, repeated=()):
+    """A scan that showed even images: key to gray level, and which keys were repeated."""
+    images = np.array(list(gray.values()), np.uint8)[:, None, None] * np.ones((1, 36, 64), np.uint8)
+    return ShownImages(scan, images, np.array(list(gray)), np.isin(list(gray), list(repeated)))
+
+
+def described(stimuli):
+    return dict(zip(stimuli.key.tolist(), stimuli.images[:, 0, 0].tolist(), strict=True))
 
 
 def test_photographs_are_split_into_pool_and_oracle():
@@ -63,27 +59,87 @@ def test_source_errors(source, message):
         make_stimuli(source, 1, 1)
 
 
-def test_scan_gives_its_repeated_test_images_as_oracle():
+@pytest.mark.parametrize("withheld", [False, True])
+def test_a_scan_file_gives_its_images_and_which_are_repeated(tmp_path, withheld):
     # Image 0: test, three times; 1: train, twice; 2: test, once (others were dropped); 3, 4: single.
-    scan = scan_of(
-        [0, 1, 2, 0, 3, 1, 4, 0], ["test", "train", "test", "test", "train", "train", "validation", "test"]
+    tier = np.array(["test", "train", "test", "test", "train", "train", "validation", "test"])
+    responses = np.ones((8, 2), np.float32)
+    responses[(tier == "test") & withheld] = 0
+    rng = np.random.default_rng(0)
+    scan = Scan(
+        images=rng.integers(0, 256, (5, 36, 64), np.uint8),
+        key=np.array([f"class/{i}" for i in range(5)]),
+        image=np.array([0, 1, 2, 0, 3, 1, 4, 0], dtype=np.int64),
+        tier=tier,
+        responses=responses,
+        behavior=np.ones((8, 3), np.float32),
+        pupil_center=np.ones((8, 2), np.float32),
+        unit_id=np.arange(2, dtype=np.int64),
     )
-    stimuli = stimuli_from_scan(scan, None, seed=0)
+    save_scan(tmp_path / "a.h5", scan)
+    images = load_shown_images("a", tmp_path / "a.h5")
+    np.testing.assert_array_equal(images.images, scan.images)
+    assert images.key.tolist() == scan.key.tolist()
+    assert images.repeated.tolist() == [True, False, False, False, False]
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["trials/tier"]
+    with pytest.raises(InputError, match=r"a\.h5: no dataset 'trials/tier'; expected images, key"):
+        load_shown_images("a", tmp_path / "a.h5")
+
+
+def test_a_sample_of_one_scan():
+    scan = shown("a", {f"c/{i}": i for i in range(6)}, ["c/2"])
+    stimuli = stimuli_from_scans([scan], None, seed=0)
     assert stimuli.key.tolist() == scan.key.tolist()
-    assert stimuli.oracle.tolist() == [True, False, False, False, False]
-    samples = {tuple(stimuli_from_scan(scan, 2, seed=s).key) for s in range(12)}
-    assert all(len(keys) == 3 and keys[0] == "class/0" for keys in samples)
-    assert len(samples) > 1
+    assert stimuli.oracle.tolist() == [False, False, True, False, False, False]
+    samples = {tuple(stimuli_from_scans([scan], 2, seed=s).key) for s in range(20)}
+    assert all(len(keys) == 3 and "c/2" in keys and list(keys) == sorted(keys) for keys in samples)
+    assert len(samples) > 3
     with pytest.raises(
-        InputError, match="the scan has 4 images outside the repeated ones; pool_size asks for 5"
+        InputError, match=r"5 images in any scan, repeated .*; expected at least 6 \(pool_size\)"
     ):
-        stimuli_from_scan(scan, 5, seed=0)
+        stimuli_from_scans([scan], 6, seed=0)
 
 
-def test_withheld_responses_do_not_hide_the_oracle_images():
-    scan = scan_of([0, 0, 1], ["test", "test", "train"])
-    scan.responses[:2] = 0
-    assert stimuli_from_scan(scan, None, seed=0).oracle.tolist() == [True, False]
+SCANS = [
+    shown("a", {"c/0": 0, "c/1": 1, "c/2": 2, "c/3": 3, "c/9": 9, "c/8": 8}, ["c/0"]),
+    shown("b", {"c/1": 1, "c/4": 4, "c/2": 2, "c/3": 3, "d/0": 0, "d/4": 4, "c/8": 8}, ["c/3"]),
+    shown("c", {"c/2": 2, "c/3": 3, "c/1": 1, "c/5": 5, "c/8": 8}),
+]
+
+
+def test_the_union_holds_each_image_of_any_scan_once():
+    stimuli = stimuli_from_scans(SCANS, None, seed=0)
+    # d/0 is c/0 and d/4 is c/4, by their pixels.
+    assert described(stimuli) == {f"c/{i}": i for i in (0, 1, 2, 3, 9, 8, 4, 5)}
+    assert set(stimuli.key[stimuli.oracle]) == {"c/0", "c/3"}
+    sample = stimuli_from_scans(SCANS, 3, seed=0)
+    assert (~sample.oracle).sum() == 3
+    assert set(sample.key) < set(stimuli.key)
+
+
+def test_the_intersection_holds_the_images_of_every_scan():
+    stimuli = stimuli_from_scans(SCANS, None, seed=0, shared=True)
+    assert described(stimuli) == {f"c/{i}": i for i in (1, 2, 3, 8)}
+    assert stimuli.key[stimuli.oracle].tolist() == ["c/3"]
+    with pytest.raises(InputError, match=r"3 images in every scan, .*; expected at least 4 \(pool_size\)\."):
+        stimuli_from_scans(SCANS, 4, seed=0, shared=True)
+    others = [SCANS[0], shown("z", {"z/1": 1, "z/2": 2})]
+    with pytest.raises(InputError, match=r"0 images in every scan, .*; expected at least 2\."):
+        stimuli_from_scans(others, None, seed=0, shared=True)
+
+
+def test_an_image_that_another_scan_repeats_under_another_key_is_not_in_the_pool():
+    scans = [shown("a", {"c/0": 0, "c/1": 1, "c/2": 2}), shown("b", {"d/0": 0, "d/3": 3}, ["d/0"])]
+    stimuli = stimuli_from_scans(scans, None, seed=0)
+    assert stimuli.key[stimuli.oracle].tolist() == ["c/0"]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_one_key_with_different_pixels_is_refused(shared):
+    scans = [*SCANS, shown("wrong", {"c/1": 1, "c/2": 7, "c/3": 3})]
+    with pytest.raises(InputError, match="scan 'wrong' has other pixels under the key 'c/2'"):
+        stimuli_from_scans(scans, None, seed=0, shared=shared)
 
 
 def test_round_trip(tmp_path):

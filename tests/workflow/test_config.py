@@ -12,7 +12,7 @@ from neuroreg.errors import InputError
 from neuroreg.response_model.settings import FitSettings
 from neuroreg.robustness.attacks.registry import attack_methods
 from neuroreg.training.settings import TrainingSettings
-from neuroreg.workflow.config import validate_config
+from neuroreg.workflow.config import check_weights, validate_config
 
 
 def changed(config, key, value):
@@ -153,6 +153,41 @@ def test_the_schema_names_every_setting_of_the_library(schema):
             "expected one of: neural, neural_one_scan.",
         ),
         (
+            "targets.1",
+            {"name": "raw", "kind": "raw"},
+            "config key 'targets[1].scans': missing; kind 'raw' needs it.",
+        ),
+        (
+            "targets.1",
+            {"name": "vgg", "kind": "features", "scans": ["simulated1"]},
+            "config key 'targets[1].scans': found [\"simulated1\"]; "
+            "expected nothing, kind 'features' does not use it.",
+        ),
+        (
+            "targets.1.weights",
+            "vgg19.pth",
+            "config key 'targets[1].weights': found \"vgg19.pth\"; "
+            "expected nothing, kind 'denoised' does not use it.",
+        ),
+        (
+            "targets.0.kind",
+            "vgg",
+            "config key 'targets[0].kind': found \"vgg\"; "
+            'expected one of "denoised", "raw", "features", "shuffled".',
+        ),
+        (
+            "stimuli.source",
+            "union",
+            "config key 'scans[0].source': a scan can't be simulated where stimuli.source is 'union'; "
+            "expected a recorded scan.",
+        ),
+        (
+            "stimuli.pool_size",
+            None,
+            "config key 'stimuli.pool_size': found null; expected a number "
+            "where stimuli.source is 'photographs'.",
+        ),
+        (
             "models.2.target",
             "neurall",
             "config key 'models[2].target': 'neurall' is not among the targets; "
@@ -187,6 +222,19 @@ def test_a_setting_that_an_attack_lacks_is_named(config, schema):
     wrong = changed(config, "adversarial.attacks.0.settings.0", {"stepz": 3})
     with pytest.raises(InputError, match=r"adversarial.attacks\[0\].settings\[0\].*'stepz' of pgd"):
         validate_config(wrong, schema)
+
+
+def test_a_missing_file_of_weights_is_named(config, tmp_path):
+    target = {"name": "vgg", "kind": "features"}
+    path = tmp_path / "vgg.pth"
+    check_weights(changed(config, "targets.0", target))
+    check_weights(changed(config, "targets.0", target | {"weights": None}))
+    with pytest.raises(
+        InputError, match=r"^config key 'targets\[0\].weights': no file '.*vgg.pth'; expected"
+    ):
+        check_weights(changed(config, "targets.0", target | {"weights": str(path)}))
+    path.write_bytes(b"")
+    check_weights(changed(config, "targets.0", target | {"weights": str(path)}))
 
 
 def test_a_missing_key_is_named(config, schema):

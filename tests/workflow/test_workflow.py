@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from neuroreg.csv_files import read_csv
-from neuroreg.storage import read_json
+from neuroreg.similarity import load_similarity
+from neuroreg.storage import read_json, sha256
 
 FINAL = [
     "fig1.pdf",
@@ -24,6 +25,7 @@ FINAL = [
     "noise.pdf",
     "similarity.pdf",
     "training.pdf",
+    "overlap.csv",
     "table1.csv",
     "table1.tex",
     "table2.csv",
@@ -80,8 +82,8 @@ def only_scan(path):
     return {
         "scans": [{"name": "mine", "source": "static_hdf5", "path": path}],
         "targets": [
-            {"name": name, "kind": "denoised", "scans": ["mine"]}
-            for name in ("neural", "neural_one_scan", "shuffle")
+            {"name": name, "kind": "raw" if name == "raw" else "denoised", "scans": ["mine"]}
+            for name in ("neural", "neural_one_scan", "shuffle", "raw")
         ],
     }
 
@@ -161,7 +163,7 @@ def test_editing_the_noise_evaluation_reruns_it_and_its_figures(finished):
     original = path.read_text()
     path.write_text(original + "\nEXTRA = 1\n")
     try:
-        assert finished.planned() == {"evaluate_noise": 4, "plot_fig1": 1, "plot_noise": 1}
+        assert finished.planned() == {"evaluate_noise": 5, "plot_fig1": 1, "plot_noise": 1}
     finally:
         path.write_text(original)
 
@@ -169,7 +171,7 @@ def test_editing_the_noise_evaluation_reruns_it_and_its_figures(finished):
 def test_changing_a_setting_reruns_what_it_decides(finished):
     finished.overlay("more_noise", {"noise": {"draws": 2}})
     planned = finished.planned(configs=("smoke", "more_noise"))
-    assert planned == {"evaluate_noise": 4, "plot_fig1": 1, "plot_noise": 1}
+    assert planned == {"evaluate_noise": 5, "plot_fig1": 1, "plot_noise": 1}
 
 
 def test_the_report_holds_every_figure_with_its_caption(finished):
@@ -185,7 +187,7 @@ def test_the_report_holds_every_figure_with_its_caption(finished):
 
 def test_fig2_alone_needs_neither_sweep_nor_noise(fresh):
     planned = fresh.planned("results/fig2.pdf")
-    assert planned["train_model"] == 3
+    assert planned["train_model"] == 4
     assert not {"evaluate_noise", "plot_fig1", "plot_noise", "plot_training"} & set(planned)
 
 
@@ -221,14 +223,14 @@ def test_a_mistake_in_the_config_ends_with_one_sentence(fresh, overlay, message)
     assert not fresh.results.exists()
 
 
-def recorded(path):
-    """A small scan in the lab's static HDF5 layout."""
+def recorded(path, seed=1):
+    """A small scan in the lab's static HDF5 layout; every seed has the same images."""
     from neuroreg.data.stimuli import make_stimuli
     from neuroreg.scans.simulate import simulate_scan
     from neuroreg.scans.static_hdf5_writer import write_static_hdf5
 
     stimuli = make_stimuli("photographs", 40, 8, None, 1)
-    simulated = simulate_scan(stimuli, n_neurons=5, oracle_repeats=3, seed=1, name="recorded")
+    simulated = simulate_scan(stimuli, n_neurons=5, oracle_repeats=3, seed=seed, name="recorded")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_static_hdf5(path, simulated.scan)
 
@@ -311,6 +313,71 @@ def test_a_recorded_scan_goes_the_whole_way(fresh):
     assert matrix.shape == (30, 30)
     np.testing.assert_allclose(np.diag(matrix), 1)
     np.testing.assert_array_equal(matrix, matrix.T)
+
+
+def test_a_pool_that_two_scans_share_and_its_raw_similarity(fresh):
+    scans = []
+    for seed, name in enumerate("ab"):
+        recorded(fresh.folder / "data" / f"{name}.h5", seed)
+        scans.append({"name": name, "source": "static_hdf5", "path": f"data/{name}.h5"})
+    neural = {"kind": "denoised", "scans": ["a", "b"]}
+    targets = [{"name": name} | neural for name in ("neural", "neural_one_scan")]
+    targets += [
+        {"name": "raw", "kind": "raw", "scans": ["a", "b"]},
+        {"name": "shuffle", "kind": "shuffled", "of": "raw"},
+    ]
+    stimuli = {"source": "intersection", "pool_size": None}
+    fresh.overlay("two", {"scans": scans, "targets": targets, "stimuli": stimuli})
+    result = fresh("results/similarity/shuffle.h5", "results/overlap.csv", configs=("smoke", "two"))
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert not (fresh.results / "response_models").exists()
+    with h5py.File(fresh.results / "stimuli.h5") as file:
+        pool = file["key"].asstr()[()][~file["oracle"][()]]
+    row = pd.read_csv(fresh.results / "overlap.csv").iloc[0]
+    assert row["shared_keys"] == row["shared_pixels"] == len(pool) + 8
+    assert row["conflicts"] == 0
+    raw = load_similarity(fresh.results / "similarity/raw.h5")
+    shuffle = load_similarity(fresh.results / "similarity/shuffle.h5")
+    assert raw.key.tolist() == shuffle.key.tolist() == pool.tolist()
+    assert raw.scans == ("a", "b")
+    assert shuffle.provenance["of"] == raw.provenance
+    order = shuffle.permutation
+    np.testing.assert_array_equal(shuffle.matrix, raw.matrix[np.ix_(order, order)])
+
+
+def test_raw_targets_leave_out_what_a_scan_has_not_measured(finished):
+    raw = load_similarity(finished.results / "similarity/raw.h5")
+    neural = load_similarity(finished.results / "similarity/neural.h5")
+    assert set(raw.key) < set(neural.key)
+    assert raw.provenance["pool_images"] == len(neural.key)
+    assert (raw.provenance["kind"], neural.provenance["kind"]) == ("raw", "denoised")
+
+
+def test_features_of_weights_in_a_file(finished):
+    import torch
+    from safetensors.torch import save_file
+
+    shapes = {
+        0: (64, 3, 3, 3),
+        2: (64, 64, 3, 3),
+        5: (128, 64, 3, 3),
+        7: (128, 128, 3, 3),
+        10: (256, 128, 3, 3),
+    }
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        f"features.{i}.weight": torch.randn(shape, generator=generator) / 10 for i, shape in shapes.items()
+    }
+    tensors |= {f"features.{i}.bias": torch.zeros(shape[0]) for i, shape in shapes.items()}
+    save_file(tensors, finished.folder / "vgg.safetensors")
+    targets = yaml.safe_load((finished.code / "configs/smoke.yaml").read_text())["targets"]
+    targets.append({"name": "vgg", "kind": "features", "weights": "vgg.safetensors"})
+    finished.overlay("vgg", {"targets": targets})
+    result = finished("results/similarity/vgg.h5", configs=("smoke", "vgg"))
+    assert result.returncode == 0, result.stderr[-3000:]
+    vgg = load_similarity(finished.results / "similarity/vgg.h5")
+    assert vgg.key.tolist() == load_similarity(finished.results / "similarity/neural.h5").key.tolist()
+    assert vgg.provenance["weights_sha256"] == sha256(finished.folder / "vgg.safetensors")
 
 
 def test_a_killed_training_job_goes_on_where_it_was(finished, tmp_path, root):

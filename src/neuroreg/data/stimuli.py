@@ -1,6 +1,8 @@
 """The common set of stimuli: the pool whose similarities are the target, and the oracle images beside it."""
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +10,11 @@ import numpy as np
 
 from neuroreg.data.photographs import STIMULUS_SHAPE, folder_stimuli, photograph_stimuli
 from neuroreg.errors import InputError
-from neuroreg.scans.scan import Scan
+from neuroreg.scans.shown_images import ShownImages
 from neuroreg.seeds import derive_seed
 from neuroreg.storage import open_h5, read_strings, write_h5
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +65,8 @@ def make_stimuli(
     Parameters
     ----------
     source
-        ``"photographs"`` (inside the installed packages) or ``"image_folder"``. For ``"scan"`` see
-        `stimuli_from_scan`.
+        ``"photographs"`` (inside the installed packages) or ``"image_folder"``. For images
+        that scans have shown see `stimuli_from_scans`.
     pool_size, oracle_size
         How many images of each kind; the paper has 5,000 and 100.
     path
@@ -90,38 +94,63 @@ def make_stimuli(
     return Stimuli(images, key, oracle)
 
 
-def stimuli_from_scan(scan: Scan, pool_size: int | None, seed: int) -> Stimuli:
-    """Return the images of a scan as stimuli.
+def stimuli_from_scans(
+    scans: Sequence[ShownImages], pool_size: int | None, seed: int, *, shared: bool = False
+) -> Stimuli:
+    """Return the images that scans have shown as stimuli.
 
-    Oracle images are those shown more than once in the test tier, whether or not its responses are withheld.
+    Oracle images are those repeated in the test tier of any of the scans; all others are the pool. Images
+    with equal pixels are one image, under the first of their keys, in the order of first appearance.
 
     Parameters
     ----------
-    scan
-        The scan.
+    scans
+        The images of one scan or more.
     pool_size
-        How many of the other images, drawn by `seed` and kept in the scan's order; None takes all.
+        How many images of the pool, drawn by `seed`; None takes all.
     seed
         Decides the sample.
+    shared
+        Whether to take only images whose key every scan has (their intersection) instead of those of any scan
+        (their union).
 
     Raises
     ------
     InputError
-        If the scan has fewer such images than asked for.
+        If two scans have different pixels under one key, or the pool is smaller than `pool_size` or than 2.
     """
-    oracle = np.zeros(len(scan.images), dtype=np.bool_)
-    oracle[scan.repeated_images()] = True
+    pixels_of: dict[str, bytes] = {}
+    image_of: dict[bytes, np.ndarray] = {}
+    repeated: set[bytes] = set()
+    for scan in scans:
+        for image, key, pixels in zip(scan.images, scan.key.tolist(), scan.pixels, strict=True):
+            if pixels_of.setdefault(key, pixels) != pixels:
+                raise InputError(
+                    f"stimuli: scan '{scan.scan}' has other pixels under the key '{key}' than a scan before "
+                    "it; expected the same image under the same key."
+                )
+            image_of.setdefault(pixels, image)
+        repeated.update(scan.pixels[index] for index in np.flatnonzero(scan.repeated))
+    times = Counter(key for scan in scans for key in scan.key.tolist())
+    wanted = len(scans) if shared else 1
+    candidates = [(key, pixels) for key, pixels in pixels_of.items() if times[key] >= wanted]
+    key_of: dict[bytes, str] = {}
+    for key, pixels in candidates:
+        key_of.setdefault(pixels, key)
+    logger.info("%d images, %d more left out for equal pixels", len(key_of), len(candidates) - len(key_of))
+    oracle = np.array([pixels in repeated for pixels in key_of], dtype=np.bool_)
     pool = np.flatnonzero(~oracle)
+    if len(pool) < (pool_size or 2):
+        raise InputError(
+            f"stimuli: {len(pool)} images in {'every' if shared else 'any'} scan, repeated ones left out; "
+            f"expected at least {pool_size or 2}{' (pool_size)' if pool_size else ''}."
+        )
     if pool_size is not None:
-        if pool_size > len(pool):
-            raise InputError(
-                f"stimuli: the scan has {len(pool)} images outside the repeated ones; "
-                f"pool_size asks for {pool_size}."
-            )
         rng = np.random.default_rng(derive_seed(seed, "pool"))
         pool = rng.choice(pool, pool_size, replace=False)
     chosen = np.sort(np.concatenate([np.flatnonzero(oracle), pool]))
-    return Stimuli(scan.images[chosen], scan.key[chosen], oracle[chosen])
+    images, keys = [image_of[pixels] for pixels in key_of], np.array(list(key_of.values()), dtype=np.str_)
+    return Stimuli(np.stack([images[index] for index in chosen]), keys[chosen], oracle[chosen])
 
 
 def save_stimuli(

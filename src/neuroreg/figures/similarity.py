@@ -110,7 +110,7 @@ def similarity_figure(
     with style():
         fig = new_figure(2, 4.6)
         top, bottom = fig.add_gridspec(2, 1, height_ratios=(1, 0.95))
-        _draw_matrices(fig, top.subgridspec(1, 3), {name: checked[name] for name in _TITLES})
+        _draw_matrices(fig, top.subgridspec(1, 3), {name: checked[name] for name in _TITLES}, scan)
         axes = [fig.add_subplot(cell) for cell in bottom.subgridspec(1, 4)]
         size = float(np.clip(100 / np.sqrt(len(pairs["averaged"])), 1.5, 5))  # dots of few pairs must show
         for ax, row in zip(axes, own, strict=False):
@@ -127,7 +127,7 @@ def similarity_figure(
     return fig, numbers
 
 
-def _draw_matrices(fig: Figure, cells, shown: Mapping[str, np.ndarray]) -> None:
+def _draw_matrices(fig: Figure, cells, shown: Mapping[str, np.ndarray], scan: str) -> None:
     order = cluster_order(shown["averaged"])
     # The diagonal is 1 by construction: it must not set the scale.
     limit = max(float(np.quantile(np.abs(upper_triangle(matrix)), 0.99)) for matrix in shown.values())
@@ -140,7 +140,7 @@ def _draw_matrices(fig: Figure, cells, shown: Mapping[str, np.ndarray]) -> None:
         ax.set(title=title, xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
         axes.append(ax)
-    axes[0].set_ylabel(f"{len(order)} oracle images")
+    axes[0].set_ylabel(f"{len(order)} oracle images\nof scan {scan}")
     fig.colorbar(image, ax=axes, label="Similarity", extend="both", shrink=0.85, aspect=15)
 
 

@@ -25,6 +25,8 @@ _TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
 )
 _Validator = extend(Draft202012Validator, type_checker=_TYPES)
 _SCAN_NEEDS = {"simulated": "n_neurons", "static_hdf5": "path", "filetree": "path"}
+_TARGET_NEEDS = {"denoised": "scans", "raw": "scans", "shuffled": "of"}
+_SHOWN = ("scan", "intersection", "union")  # sources of stimuli that scans have shown
 
 
 def validate_config(config: Mapping, schema: Mapping) -> None:
@@ -134,24 +136,24 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
     yield from _source_needs("stimuli", config["stimuli"], {"image_folder": "path", "scan": "scan"})
     needs_path = dict.fromkeys(("cifar10", "cifar100", "image_folder"), "path")
     yield from _source_needs("classification", config["classification"], needs_path)
-    if config["stimuli"]["pool_size"] is None and config["stimuli"]["source"] != "scan":
+    pool_source = config["stimuli"]["source"]
+    if config["stimuli"]["pool_size"] is None and pool_source not in _SHOWN:
         yield (
             "config key 'stimuli.pool_size': found null; expected a number "
-            f"where stimuli.source is '{config['stimuli']['source']}'."
+            f"where stimuli.source is '{pool_source}'."
         )
     yield from _unknown("stimuli.scan", [config["stimuli"]["scan"]], [None, *scans], "scans")
-    if config["stimuli"]["source"] == "scan":
+    if pool_source in _SHOWN:
         for index, scan in enumerate(config["scans"]):
             if scan["source"] == "simulated":
                 yield (
                     f"config key 'scans[{index}].source': a scan can't be simulated where "
-                    "stimuli.source is 'scan'; expected a recorded scan."
+                    f"stimuli.source is '{pool_source}'; expected a recorded scan."
                 )
     for index, target in enumerate(config["targets"]):
         key = f"targets[{index}]"
-        needs = {"denoised": "scans", "shuffled": "of"}
-        yield from _source_needs(key, target, needs, selector="kind")
-        yield from _unused(key, target, needs, selector="kind")
+        yield from _source_needs(key, target, _TARGET_NEEDS, selector="kind")
+        yield from _unused(key, target, _TARGET_NEEDS | {"features": "weights"}, selector="kind")
         yield from _unknown(f"{key}.scans", target.get("scans", []), scans, "scans")
         if "of" in target:
             others = [name for name, other in targets.items() if other["kind"] != "shuffled"]
@@ -209,6 +211,22 @@ def check_recorded_scans(config: Mapping) -> None:
             raise InputError(
                 f"config key 'scans[{index}].path': no file or folder '{scan['path']}'; "
                 "expected a recorded scan."
+            )
+
+
+def check_weights(config: Mapping) -> None:
+    """Check that the files of features' weights are there.
+
+    Raises
+    ------
+    InputError
+        With one sentence for the first that is not.
+    """
+    for index, target in enumerate(config["targets"]):
+        path = target.get("weights")
+        if path and not Path(path).is_file():
+            raise InputError(
+                f"config key 'targets[{index}].weights': no file '{path}'; expected weights of VGG19."
             )
 
 

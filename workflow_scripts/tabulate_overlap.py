@@ -1,0 +1,14 @@
+"""Count the images that scans share."""
+
+from neuroreg.csv_files import write_csv
+from neuroreg.image_overlap import image_overlap
+from neuroreg.scans.shown_images import load_shown_images
+from neuroreg.workflow.job import run_job
+
+
+def main(snakemake):
+    shown = map(load_shown_images, snakemake.params.scans, snakemake.input)
+    write_csv(snakemake.output[0], image_overlap(list(shown)))
+
+
+run_job(main, snakemake)
