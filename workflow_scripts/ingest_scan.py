@@ -1,14 +1,15 @@
 """Read a scan in its own format and write the consolidated file."""
 
-from neuroreg.scans.readers import read_scan
+from neuroreg.data.download_record import recorded_file
+from neuroreg.scans.readers import find_reader
 from neuroreg.scans.scan import save_scan
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    scan = read_scan(snakemake.input[0], snakemake.params.format)
-    config = {"format": snakemake.params.format}
-    save_scan(snakemake.output[0], scan, config=config, inputs=snakemake.input)
+    path = recorded_file(snakemake.input[0])
+    reader = find_reader(path)
+    save_scan(snakemake.output[0], reader.read(path), config={"format": reader.name}, inputs=[path])
 
 
 run_job(main, snakemake)

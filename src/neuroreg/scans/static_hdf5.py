@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from neuroreg.errors import InputError
+from neuroreg.file_kinds import head, is_hdf5
 from neuroreg.scans.columns import CLASS_COLUMNS, ID_COLUMNS, find_column, image_keys, texts
 from neuroreg.scans.images import DistinctImages
 from neuroreg.scans.scan import TIERS, Scan
@@ -38,6 +39,11 @@ def read_static_hdf5(path: str | Path) -> Scan:
             raise InputError(f"{path}: {error}") from error
         except (OSError, RuntimeError) as error:
             raise InputError(f"{path}: cannot be read to the end; expected {_EXPECTED}.") from error
+
+
+def recognises_static_hdf5(path: Path) -> bool:
+    """Say whether `path` is an HDF5 file."""
+    return path.is_file() and is_hdf5(head(path))
 
 
 def _check_layout(file: h5py.File) -> None:
