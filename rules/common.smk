@@ -19,6 +19,7 @@ SCANS = names(config["scans"])
 TARGETS = names(config["targets"])
 ATTACKS = names(config["adversarial"]["attacks"])
 SIMULATED = [scan["name"] for scan in config["scans"] if scan["source"] == "simulated"]
+DOWNLOADED = [scan["name"] for scan in config["scans"] if scan["source"] == "download"]
 NOTE = simulation_note(config["scans"])
 
 
@@ -49,15 +50,18 @@ def described(grid):
 
 
 def raw_scan(wildcards):
-    """The file that a scan is read from."""
+    """The file that a scan is read from, or the record of where its download lies."""
     scan = by_name(config["scans"], wildcards.scan)
-    return f"results/simulated_scans/{wildcards.scan}.h5" if scan["source"] == "simulated" else scan["path"]
+    if scan["source"] == "recorded":
+        return scan["path"]
+    folder, suffix = ("simulated_scans", "h5") if scan["source"] == "simulated" else ("downloads", "json")
+    return f"results/{folder}/{wildcards.scan}.{suffix}"
 
 
-def scan_format(wildcards):
-    """The format of that file: simulated scans are written as a lab would write them."""
-    source = by_name(config["scans"], wildcards.scan)["source"]
-    return "static_hdf5" if source == "simulated" else source
+def download(wildcards):
+    """What is downloaded, and where to."""
+    scan = by_name(config["scans"], wildcards.scan)
+    return {key: scan.get(key) for key in ("url", "file", "sha256")} | config["downloads"]
 
 
 def model_target(wildcards):

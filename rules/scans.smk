@@ -26,6 +26,37 @@ if SIMULATED:
             "../workflow_scripts/simulate_scan.py"
 
 
+if DOWNLOADED:
+
+    # The archive of gigabytes is no output: Snakemake deletes outputs before a rule runs again and when it fails.
+    # The output is a record of where the archive lies and of its SHA-256.
+    rule download_scan:
+        output:
+            "results/downloads/{scan}.json",
+        log:
+            "results/logs/download_scan/{scan}.log",
+        benchmark:
+            "results/benchmarks/download_scan/{scan}.tsv"
+        wildcard_constraints:
+            scan="|".join(DOWNLOADED),
+        # The script tries again by itself.
+        retries: 0
+        # Compute nodes often have no network.
+        localrule: True
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=300,
+            runtime=1440,
+            download=1,
+        params:
+            settings=download,
+            code=code("download_scan"),
+        script:
+            "../workflow_scripts/download_scan.py"
+
+
 rule ingest_scan:
     input:
         raw_scan,
@@ -43,7 +74,6 @@ rule ingest_scan:
         mem_mb=600,
         runtime=60,
     params:
-        format=scan_format,
         neurons=config["neurons"],
         code=code("ingest_scan"),
     script:

@@ -2,7 +2,8 @@
 
 import logging
 
-from neuroreg.scans.readers import read_scan
+from neuroreg.data.download_record import recorded_file
+from neuroreg.scans.readers import find_reader
 from neuroreg.scans.scan import save_scan
 from neuroreg.scans.selection import select_neurons
 from neuroreg.scans.summary import summarise_scan, summary_lines
@@ -12,13 +13,15 @@ from neuroreg.workflow.job import run_job
 
 def main(snakemake):
     name, neurons = snakemake.wildcards.scan, snakemake.params.neurons
-    scan = read_scan(snakemake.input[0], snakemake.params.format)
+    path = recorded_file(snakemake.input[0])
+    reader = find_reader(path)
+    scan = reader.read(path)
     selection = select_neurons(name, scan, **neurons)
     summary = summarise_scan(name, scan, selection)
     for line in summary_lines(summary):
         logging.info("%s", line)
-    config = {"format": snakemake.params.format, "neurons": neurons}
-    save_scan(snakemake.output.scan, selection.scan, config=config, inputs=snakemake.input)
+    config = {"format": reader.name, "neurons": neurons}
+    save_scan(snakemake.output.scan, selection.scan, config=config, inputs=[path])
     write_json(snakemake.output.summary, summary)
 
 

@@ -11,7 +11,7 @@ from lab_files import assert_same_scan, npy
 from neuroreg.data.stimuli import make_stimuli
 from neuroreg.errors import InputError
 from neuroreg.scans.filetree import read_filetree
-from neuroreg.scans.readers import read_scan
+from neuroreg.scans.readers import find_reader
 from neuroreg.scans.simulate import simulate_scan
 from neuroreg.scans.static_hdf5 import read_static_hdf5
 from neuroreg.scans.static_hdf5_writer import write_static_hdf5
@@ -74,11 +74,11 @@ def written(tmp_path, **changes):
     return write_zip(tmp_path / "scan.zip", files_of(content() | changes))
 
 
-@pytest.mark.parametrize("root", ["", ROOT])
+@pytest.mark.parametrize("root", ["", ROOT, f"lurz2020/{ROOT}"])
 def test_a_published_scan(write, root):
     path = write({root + name: data for name, data in files_of(content()).items()})
     expected = content()
-    scan = read_scan(path, "filetree")
+    scan = find_reader(path).read(path)
     assert scan.key.tolist() == [f"imagenet/{i}" for i in (0, 10, 20, 30, 40, 50, 60)]
     assert scan.key[scan.image].tolist() == [f"imagenet/{10 * image}" for image in SHOWN]
     np.testing.assert_array_equal(scan.images[scan.image], expected["data/images"][:, 0])

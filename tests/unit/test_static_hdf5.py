@@ -5,7 +5,6 @@ from lab_files import assert_same_scan
 
 from neuroreg.data.stimuli import make_stimuli
 from neuroreg.errors import InputError
-from neuroreg.scans.readers import read_scan
 from neuroreg.scans.scan import load_scan, save_scan
 from neuroreg.scans.simulate import simulate_scan
 from neuroreg.scans.static_hdf5 import read_static_hdf5
@@ -42,7 +41,7 @@ def write(path, datasets):
 
 def test_a_laboratory_file(tmp_path):
     expected = content()
-    scan = read_scan(write(tmp_path / "static1-2-3-preproc0.h5", expected), "static_hdf5")
+    scan = read_static_hdf5(write(tmp_path / "static1-2-3-preproc0.h5", expected))
     assert scan.key.tolist() == ["imagenet/10", "imagenet/20", "imagenet/30"]
     assert scan.key[scan.image].tolist() == [f"imagenet/{i}" for i in expected["item_info/frame_image_id"]]
     np.testing.assert_array_equal(scan.images[scan.image], expected["images"][:, 0])
@@ -136,8 +135,6 @@ def test_errors_name_the_file_and_what_is_wrong(tmp_path, change, message):
 def test_other_files_are_refused(tmp_path):
     path = write(tmp_path / "scan.h5", content())
     whole = path.read_bytes()
-    with pytest.raises(InputError, match="scan source 'zip'; expected filetree or static_hdf5"):
-        read_scan(path, "zip")
     with pytest.raises(InputError, match=r"absent\.h5: no such file"):
         read_static_hdf5(tmp_path / "absent.h5")
     path.write_bytes(whole[: len(whole) // 2])

@@ -34,6 +34,8 @@ def test_the_default_is_valid(config, schema):
     "overlay", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda path: path.stem
 )
 def test_every_overlay_is_valid(config, schema, overlay):
+    if overlay.stem == "public_scans":  # made to be laid over another
+        update_config(config, yaml.safe_load(overlay.with_stem("paper").read_text()))
     update_config(config, yaml.safe_load(overlay.read_text()))
     validate_config(config, schema)
 
@@ -132,9 +134,53 @@ def test_the_schema_names_every_setting_of_the_library(schema):
         ),
         (
             "scans.0",
-            {"name": "mine", "source": "static_hdf5"},
-            "config key 'scans[0].path': missing; source 'static_hdf5' needs it.",
+            {"name": "mine", "source": "recorded"},
+            "config key 'scans[0].path': missing; source 'recorded' needs it.",
         ),
+        (
+            "scans.0",
+            {"name": "mine", "source": "filetree", "path": "data/mine.zip"},
+            "config key 'scans[0].source': found \"filetree\"; "
+            'expected one of "simulated", "recorded", "download".',
+        ),
+        (
+            "scans.0",
+            {"name": "mine", "source": "download"},
+            "config key 'scans[0].url': missing; source 'download' needs it.",
+        ),
+        (
+            "scans.0",
+            {"name": "mine", "source": "recorded", "path": "mine.zip", "sha256": "0"},
+            "config key 'scans[0].sha256': found \"0\"; expected nothing, source 'recorded' does not use it.",
+        ),
+        (
+            "scans.0",
+            {"name": "mine", "source": "download", "url": "sftp://example.org/mine.zip"},
+            "config key 'scans[0].url': found 'sftp://example.org/mine.zip'; "
+            "expected an address that starts with http:// or https://.",
+        ),
+        (
+            "scans.0",
+            {"name": "mine", "source": "download", "url": "https://example.org/"},
+            "config key 'scans[0].url': found the file name ''; expected letters, digits, '.', '_', '+' and "
+            "'-', starting with a letter or digit and not ending in .part or .sha256 "
+            "(the key 'file' sets it).",
+        ),
+        (
+            "scans.0",
+            {"name": "mine", "source": "download", "url": "https://example.org/mine.zip", "sha256": "abc"},
+            "config key 'scans[0].sha256': found \"abc\"; expected 64 hexadecimal digits.",
+        ),
+        (
+            "scans",
+            [
+                {"name": "simulated1", "source": "download", "url": "https://example.org/1/scan.zip"},
+                {"name": "simulated2", "source": "simulated", "n_neurons": 3},
+                {"name": "simulated3", "source": "download", "url": "https://example.org/3/scan.zip"},
+            ],
+            "config key 'scans[2].file': 'scan.zip' is the file of scans[0] as well; expected another name.",
+        ),
+        ("downloads.folder", None, "config key 'downloads.folder': found null; expected string."),
         (
             "classification.source",
             "cifar10",

@@ -1,5 +1,6 @@
 """The workflow as its users run it: from the command line, at small size."""
 
+import json
 import os
 import re
 import shutil
@@ -77,10 +78,10 @@ class Workflow:
         return self.folder / "results"
 
 
-def only_scan(path):
-    """An overlay in which one recorded scan takes the place of the simulated ones."""
+def only_scan(**source):
+    """An overlay in which one scan takes the place of the simulated ones."""
     return {
-        "scans": [{"name": "mine", "source": "static_hdf5", "path": path}],
+        "scans": [{"name": "mine", **source}],
         "targets": [
             {"name": name, "kind": "raw" if name == "raw" else "denoised", "scans": ["mine"]}
             for name in ("neural", "neural_one_scan", "shuffle", "raw")
@@ -201,6 +202,13 @@ def test_the_papers_jobs(fresh):
     assert planned["search_adversarials"] == 3 * 5 * 8
 
 
+def test_the_jobs_of_the_public_scans(fresh):
+    planned = fresh.planned(configs=("paper", "public_scans"))
+    assert planned["download_scan"] == planned["ingest_scan"] == planned["fit_response_model"] == 8
+    assert "simulate_scan" not in planned
+    assert planned["train_model"] == 30
+
+
 @pytest.mark.parametrize(
     ("overlay", "message"),
     [
@@ -208,7 +216,7 @@ def test_the_papers_jobs(fresh):
         ({"training": {"epochs": "many"}}, "config key 'training.epochs': found \"many\"; expected integer."),
         ({"stimuli": {"pool_size": 7}}, "config key 'stimuli.pool_size': found 7; expected at least 8"),
         (
-            only_scan("data/absent.h5"),
+            only_scan(source="recorded", path="data/absent.h5"),
             "config key 'scans[0].path': no file or folder 'data/absent.h5'; expected a recorded scan.",
         ),
     ],
@@ -259,14 +267,14 @@ def no_hdf5(path):
         (truncate, "data/mine.h5: is a truncated HDF5 file; expected"),
         (poison, "responses holds 1 values that are NaN or infinite, the first in trial 3; expected finite"),
         (of_another_kind, "data/mine.h5: no dataset 'images'; expected a scan in the static HDF5 layout"),
-        (no_hdf5, "data/mine.h5: is not a readable HDF5 file; expected"),
+        (no_hdf5, "data/mine.h5: is a text file; expected a scan as static HDF5, or in the FileTree"),
     ],
 )
 def test_a_damaged_scan_ends_with_one_sentence(fresh, damage, message):
     path = fresh.folder / "data" / "mine.h5"
     recorded(path)
     damage(path)
-    fresh.overlay("mine", only_scan("data/mine.h5"))
+    fresh.overlay("mine", only_scan(source="recorded", path="data/mine.h5"))
     result = fresh("results/scans/mine.h5", configs=("smoke", "mine"))
     assert result.returncode != 0
     sentences = [line for line in result.stderr.splitlines() if line.startswith("ingest_scan: ")]
@@ -281,7 +289,11 @@ def test_neurons_are_selected_and_the_scan_is_summarised(fresh):
     with h5py.File(fresh.folder / "data" / "mine.h5", "r+") as file:
         file["neurons/layer"][1] = b"L4"
         file["tiers"][file["tiers"][()] == b"validation"] = b"final_test"
-    fresh.overlay("mine", only_scan("data/mine.h5") | {"neurons": {"layers": ["L2/3"], "min_oracle": -1.0}})
+    fresh.overlay(
+        "mine",
+        only_scan(source="recorded", path="data/mine.h5")
+        | {"neurons": {"layers": ["L2/3"], "min_oracle": -1.0}},
+    )
     result = fresh("results/scans/mine.h5", configs=("smoke", "mine"))
     assert result.returncode == 0, result.stderr[-3000:]
     summary = read_json(fresh.results / "scans" / "mine.json")
@@ -294,7 +306,7 @@ def test_neurons_are_selected_and_the_scan_is_summarised(fresh):
     assert "scan 'mine': neurons: 5 read, 4 kept; dropped: 1 by layer; V1 5, L2/3 4, L4 1" in log
     assert "tier 'final_test' left out" in log
 
-    fresh.overlay("mine", only_scan("data/mine.h5") | {"neurons": {"areas": ["LM"]}})
+    fresh.overlay("mine", only_scan(source="recorded", path="data/mine.h5") | {"neurons": {"areas": ["LM"]}})
     result = fresh("results/scans/mine.h5", configs=("smoke", "mine"))
     assert result.returncode != 0
     assert "ingest_scan: scan 'mine': no neuron is in neurons.areas LM; it has area V1" in result.stderr
@@ -303,7 +315,7 @@ def test_neurons_are_selected_and_the_scan_is_summarised(fresh):
 def test_a_recorded_scan_goes_the_whole_way(fresh):
     recorded(fresh.folder / "data" / "mine.h5")
     stimuli = {"source": "scan", "scan": "mine", "pool_size": 30}
-    fresh.overlay("mine", only_scan("data/mine.h5") | {"stimuli": stimuli})
+    fresh.overlay("mine", only_scan(source="recorded", path="data/mine.h5") | {"stimuli": stimuli})
     result = fresh("results/similarity.pdf", configs=("smoke", "mine"))
     assert result.returncode == 0, result.stderr[-3000:]
     frame = pd.read_csv(fresh.results / "similarity.csv")
@@ -319,7 +331,7 @@ def test_a_pool_that_two_scans_share_and_its_raw_similarity(fresh):
     scans = []
     for seed, name in enumerate("ab"):
         recorded(fresh.folder / "data" / f"{name}.h5", seed)
-        scans.append({"name": name, "source": "static_hdf5", "path": f"data/{name}.h5"})
+        scans.append({"name": name, "source": "recorded", "path": f"data/{name}.h5"})
     neural = {"kind": "denoised", "scans": ["a", "b"]}
     targets = [{"name": name} | neural for name in ("neural", "neural_one_scan")]
     targets += [
@@ -380,6 +392,63 @@ def test_features_of_weights_in_a_file(finished):
     assert vgg.provenance["weights_sha256"] == sha256(finished.folder / "vgg.safetensors")
 
 
+def kill(running, script):
+    """End the job that runs a script, as a scheduler would, and wait for Snakemake to give up."""
+    for process in psutil.Process(running.pid).children(recursive=True):
+        if any(script in part for part in process.cmdline()):
+            process.kill()
+    running.communicate()
+    assert running.returncode != 0
+
+
+def test_a_scan_is_downloaded_once(fresh, server, tmp_path, wait_until):
+    """Through a kill, a lost folder of results, a checksum added to the config and a damaged file."""
+    recorded(tmp_path / "scan")
+    server.content = (tmp_path / "scan").read_bytes()
+    half = len(server.content) // 2
+    server.script = [server.stall(half)]
+    source = {"source": "download", "url": server.url("static1-2-3")}
+    fresh.overlay("mine", only_scan(**source))
+    kept, target = fresh.folder / "data" / "scans" / "static1-2-3", "results/scans/mine.h5"
+
+    def run(*arguments):
+        return fresh(*arguments, configs=("smoke", "mine"))
+
+    running = fresh.start(target, configs=("smoke", "mine"))
+    part = kept.with_name("static1-2-3.part")
+    wait_until(lambda: part.exists() and part.stat().st_size == half)
+    kill(running, "download_scan.py")
+    assert not list(fresh.results.rglob("*.json"))
+    result = run(target)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert server.ranges == [None, f"bytes={half}-"]
+    assert kept.read_bytes() == server.content
+    with h5py.File(fresh.folder / target) as file:
+        assert json.loads(file.attrs["config"])["format"] == "static_hdf5"
+        assert list(json.loads(file.attrs["inputs"])) == ["static1-2-3"]
+
+    shutil.rmtree(fresh.results)
+    assert run(target).returncode == 0
+    digest = kept.with_name("static1-2-3.sha256").read_text().split()[0]
+    fresh.overlay("mine", only_scan(**source, sha256=digest))
+    assert fresh.planned(target, configs=("smoke", "mine")) == {"download_scan": 1, "ingest_scan": 1}
+    assert run(target, "--until", "download_scan").returncode == 0
+    assert fresh.planned(target, configs=("smoke", "mine")) == {}
+    assert len(server.requests) == 2
+
+    truncate(kept)
+    result = run(target, "--forcerun", "ingest_scan")
+    assert result.returncode != 0
+    assert (
+        f"\ningest_scan: data/scans/static1-2-3: SHA-256 {sha256(kept)}; expected {digest}" in result.stderr
+    )
+    assert kept.exists()
+    kept.unlink()
+    assert run(target, "--forcerun", "download_scan").returncode == 0
+    assert len(server.requests) == 3
+    assert kept.read_bytes() == server.content
+
+
 def test_a_killed_training_job_goes_on_where_it_was(finished, tmp_path, root):
     model = "results/models/neural/seed1/model.safetensors"
     fresh = Workflow(root, tmp_path)
@@ -389,11 +458,7 @@ def test_a_killed_training_job_goes_on_where_it_was(finished, tmp_path, root):
     running = fresh.start(model)
     while not resume.exists() and running.poll() is None:
         time.sleep(0.01)
-    for process in psutil.Process(running.pid).children(recursive=True):
-        if any("train_model.py" in part for part in process.cmdline()):
-            process.kill()
-    running.communicate()
-    assert running.returncode != 0
+    kill(running, "train_model.py")
     assert resume.exists()
     assert not (fresh.folder / model).exists()
     assert fresh(model).returncode == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroreg.errors import InputError
+from neuroreg.file_kinds import head, is_zip
 from neuroreg.scans.images import expect_image_shape
 from neuroreg.scans.layout import Layout, read_layout
 from neuroreg.scans.npy import parse_npy
@@ -20,7 +21,7 @@ _KINDS = ("images", "responses", "behavior", "pupil_center")
 _TIERS = "meta/trials/tiers.npy"
 # Other names are not part of the layout; one that leaves the archive ("../") never matches.
 _MEMBER = re.compile(
-    rf"(?P<root>(?!\.)[^/\\]+/)?"
+    rf"(?P<root>(?:(?!\.)[^/\\]+/){{0,2}})"
     rf"(?P<name>data/(?:{'|'.join(_KINDS)})/(?:0|[1-9][0-9]*)\.npy|meta/(?:trials|neurons)/[A-Za-z0-9_]+\.npy)"
 )
 
@@ -28,7 +29,7 @@ _MEMBER = re.compile(
 def read_filetree(path: str | Path) -> Scan:
     """Return the scan in a folder of the lab's FileTree layout, or in a zip of one, read in place.
 
-    The scan stands at the top or in one folder below it: ``data/{images, responses, behavior,
+    The scan stands at the top or up to two folders below it: ``data/{images, responses, behavior,
     pupil_center}/{i}.npy`` with i = 0..T-1, the trial's place in the columns ``meta/trials/tiers.npy``,
     ``meta/trials/*image_id.npy`` and ``meta/trials/*image_class.npy`` (T,); and
     ``meta/neurons/{unit_ids, area, layer}.npy`` (N,). Images are (1, 36, 64) or (1, 144, 256), gray levels
@@ -51,11 +52,19 @@ def read_filetree(path: str | Path) -> Scan:
             raise InputError(f"{path}: {error}") from error
 
 
+def recognises_filetree(path: Path) -> bool:
+    """Say whether `path` is a zip, or a folder with ``data`` and ``meta`` at the top or up to two below."""
+    if path.is_file():
+        return is_zip(head(path))
+    places = (place for depth in ("", "*/", "*/*/") for place in path.glob(f"{depth}data"))
+    return any(place.is_dir() and place.with_name("meta").is_dir() for place in places)
+
+
 @contextmanager
 def _stored_files(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
     """Yield what returns each file's bytes, by its name inside the folder or zip."""
     if path.is_dir():
-        files = (file for pattern in ("*/*/*.npy", "*/*/*/*.npy") for file in path.glob(pattern))
+        files = (file for depth in range(3) for file in path.glob(depth * "*/" + "*/*/*.npy"))
         yield {file.relative_to(path).as_posix(): file.read_bytes for file in files}
         return
     if not path.is_file():

@@ -1,27 +1,46 @@
-"""Which function reads which format of scan."""
+"""Which formats of scans there are. A new one is a line here and a file that recognises and reads it."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from neuroreg.errors import InputError
-from neuroreg.scans.filetree import read_filetree
+from neuroreg.file_kinds import describe, head
+from neuroreg.scans.filetree import read_filetree, recognises_filetree
 from neuroreg.scans.scan import Scan
-from neuroreg.scans.static_hdf5 import read_static_hdf5
-
-READERS: dict[str, Callable[[str | Path], Scan]] = {
-    "filetree": read_filetree,
-    "static_hdf5": read_static_hdf5,
-}
+from neuroreg.scans.static_hdf5 import read_static_hdf5, recognises_static_hdf5
 
 
-def read_scan(path: str | Path, source: str) -> Scan:
-    """Return the scan at `path`, which is in the format `source`, a name in `READERS`.
+class Reader(NamedTuple):
+    """A format: its name in files that are made from it, a look at the content, and the reading."""
+
+    name: str
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], Scan]
+
+
+# The first that recognises a file or folder reads it: put a particular format before a general one.
+READERS = (
+    Reader("static_hdf5", recognises_static_hdf5, read_static_hdf5),
+    Reader("filetree", recognises_filetree, read_filetree),
+)
+
+
+def find_reader(path: str | Path) -> Reader:
+    """Return the reader that recognises the content of a file or folder, whatever its name.
 
     Raises
     ------
     InputError
-        If the format is unknown or the file does not hold a scan in it.
+        If there is nothing at `path`, or no reader recognises it; the message says what was found.
     """
-    if source not in READERS:
-        raise InputError(f"{path}: scan source '{source}'; expected {' or '.join(sorted(READERS))}.")
-    return READERS[source](path)
+    path = Path(path)
+    expected = "expected a scan as static HDF5, or in the FileTree layout as a folder or zip"
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; {expected}.")
+    for reader in READERS:
+        if reader.recognises(path):
+            return reader
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder without folders 'data' and 'meta' of one scan; {expected}.")
+    raise InputError(f"{path}: is {describe(head(path))}; {expected}.")

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 
 from neuroreg.errors import InputError
+from neuroreg.file_kinds import head, is_hdf5
 from neuroreg.scans.images import expect_image_shape
 from neuroreg.scans.layout import Layout, read_layout
 from neuroreg.scans.scan import Scan, refuse_non_finite
@@ -39,6 +40,11 @@ def read_static_hdf5(path: str | Path) -> Scan:
             raise InputError(f"{path}: {error}") from error
         except (OSError, RuntimeError) as error:
             raise InputError(f"{path}: cannot be read to the end; expected {_EXPECTED}.") from error
+
+
+def recognises_static_hdf5(path: Path) -> bool:
+    """Say whether `path` is an HDF5 file."""
+    return path.is_file() and is_hdf5(head(path))
 
 
 class _StaticHdf5(Layout):

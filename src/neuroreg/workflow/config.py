@@ -2,15 +2,18 @@
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
+from neuroreg.data.addresses import file_name
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import complete_setting
 
@@ -24,7 +27,9 @@ _TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
     }
 )
 _Validator = extend(Draft202012Validator, type_checker=_TYPES)
-_SCAN_NEEDS = {"simulated": "n_neurons", "static_hdf5": "path", "filetree": "path"}
+_SCAN_NEEDS = {"simulated": "n_neurons", "recorded": "path", "download": "url"}
+_SCAN_OPTIONS = {"download": ("file", "sha256")}
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _TARGET_NEEDS = {"denoised": "scans", "raw": "scans", "shuffled": "of"}
 _SHOWN = ("scan", "intersection", "union")  # sources of stimuli that scans have shown
 
@@ -132,7 +137,8 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
 
     for index, scan in enumerate(config["scans"]):
         yield from _source_needs(f"scans[{index}]", scan, _SCAN_NEEDS)
-        yield from _unused(f"scans[{index}]", scan, _SCAN_NEEDS)
+        yield from _unused(f"scans[{index}]", scan, _SCAN_NEEDS, _SCAN_OPTIONS)
+    yield from _downloads(config["scans"])
     yield from _source_needs("stimuli", config["stimuli"], {"image_folder": "path", "scan": "scan"})
     needs_path = dict.fromkeys(("cifar10", "cifar100", "image_folder"), "path")
     yield from _source_needs("classification", config["classification"], needs_path)
@@ -153,7 +159,8 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
     for index, target in enumerate(config["targets"]):
         key = f"targets[{index}]"
         yield from _source_needs(key, target, _TARGET_NEEDS, selector="kind")
-        yield from _unused(key, target, _TARGET_NEEDS | {"features": "weights"}, selector="kind")
+        needs = _TARGET_NEEDS | {"features": "weights"}
+        yield from _unused(key, target, needs, {}, selector="kind")
         yield from _unknown(f"{key}.scans", target.get("scans", []), scans, "scans")
         if "of" in target:
             others = [name for name, other in targets.items() if other["kind"] != "shuffled"]
@@ -198,6 +205,29 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
         )
 
 
+def _downloads(scans: list[Mapping]) -> Iterator[str]:
+    kept = {}
+    for index, scan in enumerate(scans):
+        if scan["source"] != "download":
+            continue
+        try:
+            name = file_name(scan["url"], scan.get("file"))
+        except InputError as error:
+            yield f"config key 'scans[{index}].url': {error}"
+            continue
+        if name in kept:
+            yield (
+                f"config key 'scans[{index}].file': '{name}' is the file of scans[{kept[name]}] as well; "
+                "expected another name."
+            )
+        kept[name] = index
+        if not _SHA256.fullmatch(scan.get("sha256", 64 * "0")):
+            yield (
+                f"config key 'scans[{index}].sha256': found {_show(scan['sha256'])}; "
+                "expected 64 hexadecimal digits."
+            )
+
+
 def check_recorded_scans(config: Mapping) -> None:
     """Check that the files of recorded scans are there.
 
@@ -207,7 +237,7 @@ def check_recorded_scans(config: Mapping) -> None:
         With one sentence for the first that is not.
     """
     for index, scan in enumerate(config["scans"]):
-        if scan["source"] != "simulated" and not Path(scan["path"]).exists():
+        if scan["source"] == "recorded" and not Path(scan["path"]).exists():
             raise InputError(
                 f"config key 'scans[{index}].path': no file or folder '{scan['path']}'; "
                 "expected a recorded scan."
@@ -238,8 +268,15 @@ def _source_needs(
         yield f"config key '{key}.{needed}': missing; {selector} '{entry[selector]}' needs it."
 
 
-def _unused(key: str, entry: Mapping, needs: Mapping[str, str], selector: str = "source") -> Iterator[str]:
-    for name in sorted(set(needs.values()) - {needs[entry[selector]]}):
+def _unused(
+    key: str,
+    entry: Mapping,
+    needs: Mapping[str, str],
+    options: Mapping[str, Iterable[str]],
+    selector: str = "source",
+) -> Iterator[str]:
+    used = {needs[entry[selector]], *options.get(entry[selector], ())}
+    for name in sorted({*needs.values(), *chain(*options.values())} - used):
         if name in entry:
             yield (
                 f"config key '{key}.{name}': found {_show(entry[name])}; "

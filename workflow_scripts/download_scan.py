@@ -1,0 +1,14 @@
+"""Download a scan, or find it in the folder of downloads, and record where it lies."""
+
+from neuroreg.data.download_record import write_record
+from neuroreg.data.downloads import obtain
+from neuroreg.workflow.job import run_job
+
+
+def main(snakemake):
+    settings = snakemake.params.settings
+    path, digest = obtain(**settings)
+    write_record(snakemake.output[0], path, digest, settings["url"])
+
+
+run_job(main, snakemake)
