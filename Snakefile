@@ -28,6 +28,7 @@ include: "rules/training.smk"
 include: "rules/noise.smk"
 include: "rules/attacks.smk"
 include: "rules/figures.smk"
+include: "rules/claims.smk"
 
 
 rule all:
@@ -42,3 +43,5 @@ rule all:
         "results/noise.pdf",
         "results/similarity.pdf",
         "results/training.pdf",
+        "results/claims.csv",
+        "results/claims.html",

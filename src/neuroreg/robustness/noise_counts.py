@@ -58,6 +58,7 @@ def load_noise_counts(path: str | Path) -> NoiseCounts:
         counts = NoiseCounts(file["sigma"][()], file["correct"][()], int(file["draws"][()]))
     if counts.correct.ndim != 2 or counts.sigma.shape != counts.correct.shape[:1]:
         raise InputError(
-            f"{path}: sigma {counts.sigma.shape} and correct {counts.correct.shape}; expected (L,) and (L, N)."
+            f"{path}: sigma {counts.sigma.shape} and correct {counts.correct.shape}; "
+            "expected (L,) and (L, N)."
         )
     return counts

@@ -77,8 +77,8 @@ def _sentence(error: ValidationError) -> str:
             return f"config key '{key}': found {_show(found)}; expected {' or '.join(types)}{hint}."
         case "enum" if key == "noise.clip" and isinstance(found, bool):
             return (
-                f"config key 'noise.clip': found {_show(found)}; expected \"{'unit' if found else 'none'}\" in its "
-                'place, or "image".'
+                f"config key 'noise.clip': found {_show(found)}; "
+                f'expected {_show("unit" if found else "none")} in its place, or "image".'
             )
         case "enum":
             options = ", ".join(_show(option) for option in expected)
