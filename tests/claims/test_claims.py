@@ -278,6 +278,7 @@ def test_the_page_shows_every_row_and_runs_no_text():
     assert [row[5] for row in cells.rows] == ["Verdict", *frame["verdict"]]
     assert cells.rows[1][8] == "<script>alert('&')</script>"
     assert cells.rows[1][0].startswith(frame["sentence"][0])
+    assert cells.rows[1][6:8] == ["5", "–"]
     assert not {"script", "b"} & set(cells.tags)
     assert "Simulated &lt;b&gt;scans&lt;/b&gt;" in page
     assert "Simulated" not in claims_page(claims_table(rows, ""))

@@ -54,7 +54,7 @@ def gamma_claims(histories: pd.DataFrame) -> list[dict]:
                 "Gamma collapses onto one layer in each regularised run.",
                 f"share of runs with a gamma above {COLLAPSED}",
                 Region(low=MOST),
-                "1",
+                "each run",
             ),
             _collapse,
         ),
@@ -65,18 +65,18 @@ def gamma_claims(histories: pd.DataFrame) -> list[dict]:
                 "share of pairs of runs with the same alpha whose layers are the same or neighbours; "
                 "the threshold is what choices at random give",
                 Region(low=neighbours),
-                "1",
+                "among neighbours",
             ),
             _neighbours,
         ),
         (
             Claim(
                 "gamma_early",
-                "It is an early layer.",
+                "The layer that gamma chooses is an early one.",
                 f"share of runs that choose one of the first {EARLY} layers ({first}); the threshold is what "
                 "choices at random give",
                 Region(low=min(1, EARLY / layers)),
-                "1",
+                "each run (Table 1)",
             ),
             _early,
         ),

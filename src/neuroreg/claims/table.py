@@ -66,7 +66,11 @@ def claims_page(table: pd.DataFrame) -> str:
 
 
 def _number(value: float) -> str:
-    return "–" if pd.isna(value) else "∞" if value == math.inf else f"{value:.3g}"
+    if pd.isna(value):
+        return "–"
+    if value == math.inf:
+        return "∞"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _row(row: Mapping) -> str:
