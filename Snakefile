@@ -28,6 +28,7 @@ include: "rules/training.smk"
 include: "rules/noise.smk"
 include: "rules/attacks.smk"
 include: "rules/figures.smk"
+include: "rules/claims.smk"
 
 
 rule all:
@@ -45,3 +46,5 @@ rule all:
         "results/similarity.pdf",
         "results/training.pdf",
         "results/overlap.csv",
+        "results/claims.csv",
+        "results/claims.html",

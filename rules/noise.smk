@@ -3,7 +3,8 @@ rule evaluate_noise:
         model="results/models/{model}/seed{seed}/model.safetensors",
         data="results/classification.h5",
     output:
-        "results/noise/{model}/seed{seed}.csv",
+        accuracy="results/noise/{model}/seed{seed}.csv",
+        counts="results/noise/{model}/seed{seed}.h5",
     log:
         "results/logs/evaluate_noise/{model}/seed{seed}.log",
     benchmark:

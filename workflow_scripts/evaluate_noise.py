@@ -3,14 +3,15 @@
 from neuroreg.csv_files import write_csv
 from neuroreg.data.classification import load_classification
 from neuroreg.devices import choose_device
-from neuroreg.robustness.noise import noise_accuracy
+from neuroreg.robustness.noise import count_correct
+from neuroreg.robustness.noise_counts import save_noise_counts
 from neuroreg.training.checkpoints import load_model
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
     data = load_classification(snakemake.input.data)
-    accuracy = noise_accuracy(
+    counts = count_correct(
         load_model(snakemake.input.model),
         data.test_images,
         data.test_labels,
@@ -19,7 +20,8 @@ def main(snakemake):
         device=choose_device(snakemake.params.device),
         **snakemake.params.settings,
     )
-    write_csv(snakemake.output[0], accuracy)
+    save_noise_counts(snakemake.output.counts, counts)
+    write_csv(snakemake.output.accuracy, counts.accuracy())
 
 
 run_job(main, snakemake)

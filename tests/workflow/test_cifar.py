@@ -10,7 +10,7 @@ import torch
 
 from neuroreg.data.classification import make_classification
 from neuroreg.robustness.minimal_distance import search
-from neuroreg.robustness.noise import noise_accuracy
+from neuroreg.robustness.noise import count_correct
 from neuroreg.robustness.samples import choose_samples
 from neuroreg.training.loop import train
 from neuroreg.training.settings import TrainingSettings
@@ -53,18 +53,18 @@ def test_a_network_learns_and_is_attacked(data):
     settings = TrainingSettings(width=4, epochs=10, validation_fraction=0.05)
     trained = train(data.train_images, data.train_labels, 10, settings=settings, seed=1)
     device = torch.device("cpu")
-    accuracy = noise_accuracy(
+    counts = count_correct(
         trained.model,
         data.test_images,
         data.test_labels,
         [0.0, 0.3],
         draws=1,
-        clip=False,
+        clip="none",
         seed=1,
         batch_size=100,
         device=device,
     )
-    assert accuracy["accuracy"][0] > 0.2  # chance is 0.1
+    assert counts.accuracy()["accuracy"][0] > 0.2  # chance is 0.1
     sample = choose_samples(data.test_labels, 40, 1)
     found = {}
     for method, setting in (("ddn", {"steps": 60, "gamma": 0.1}), ("pgd", {"steps": 10})):

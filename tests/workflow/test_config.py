@@ -11,6 +11,7 @@ from snakemake.utils import update_config
 from neuroreg.errors import InputError
 from neuroreg.response_model.settings import FitSettings
 from neuroreg.robustness.attacks.registry import attack_methods
+from neuroreg.robustness.noise import CLIPS
 from neuroreg.training.settings import TrainingSettings
 from neuroreg.workflow.config import check_weights, validate_config
 
@@ -77,6 +78,7 @@ def test_the_schema_names_every_setting_of_the_library(schema):
     assert network == set(TrainingSettings.__dataclass_fields__)
     methods = properties["adversarial"]["properties"]["attacks"]["items"]["properties"]["method"]["enum"]
     assert tuple(methods) == attack_methods()
+    assert tuple(properties["noise"]["properties"]["clip"]["enum"]) == CLIPS
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,21 @@ def test_the_schema_names_every_setting_of_the_library(schema):
             "../up",
             "config key 'models[1].name': found \"../up\"; expected letters, digits, '_' and '-', "
             "starting with a letter or digit.",
+        ),
+        (
+            "noise.clip",
+            True,
+            'config key \'noise.clip\': found true; expected "unit" in its place, or "image".',
+        ),
+        (
+            "noise.clip",
+            False,
+            'config key \'noise.clip\': found false; expected "none" in its place, or "image".',
+        ),
+        (
+            "noise.clip",
+            "range",
+            'config key \'noise.clip\': found "range"; expected one of "none", "unit", "image".',
         ),
         ("training.epochs", 10.0, "config key 'training.epochs': found 10.0; expected integer."),
         ("models.2.alpha", math.nan, "config key 'models[2].alpha': found NaN; expected number."),

@@ -33,6 +33,8 @@ FINAL = [
     "table2.tex",
     "scores.csv",
     "scores.tex",
+    "claims.csv",
+    "claims.html",
 ]
 
 
@@ -115,6 +117,25 @@ def test_everything_asked_for_is_there(finished):
     assert not list(finished.results.rglob("resume*"))
 
 
+def test_every_claim_has_a_verdict(finished):
+    claims = read_csv(finished.results / "claims.csv")
+    assert len(claims) == claims["claim"].nunique() == 28
+    assert set(claims["verdict"]) <= {"reproduced", "not reproduced", "undecided"}
+    assert set(claims["scans"]) == {"Simulated scans: no neural recording was used."}
+    decided = claims["verdict"] != "undecided"
+    assert claims.loc[decided, ["estimate", "low", "high"]].notna().all(axis=None)
+    assert claims.loc[~decided, "note"].notna().all()
+
+
+def test_noise_tables_are_the_sums_of_their_counts(finished):
+    for path in sorted((finished.results / "noise").rglob("*.csv")):
+        table = read_csv(path)
+        with h5py.File(path.with_suffix(".h5")) as file:
+            share = file["correct"][()].mean(axis=1) / file["draws"][()]
+        np.testing.assert_allclose(table["accuracy"], share)
+        assert list(table["sigma"]) == [0.0, 0.1]
+
+
 def test_distances_are_those_of_a_fresh_forward_pass(finished):
     import torch
 
@@ -164,7 +185,12 @@ def test_editing_the_noise_evaluation_reruns_it_and_its_figures(finished):
     original = path.read_text()
     path.write_text(original + "\nEXTRA = 1\n")
     try:
-        assert finished.planned() == {"evaluate_noise": 5, "plot_fig1": 1, "plot_noise": 1}
+        assert finished.planned() == {
+            "evaluate_noise": 5,
+            "plot_fig1": 1,
+            "plot_noise": 1,
+            "tabulate_claims": 1,
+        }
     finally:
         path.write_text(original)
 
@@ -172,7 +198,7 @@ def test_editing_the_noise_evaluation_reruns_it_and_its_figures(finished):
 def test_changing_a_setting_reruns_what_it_decides(finished):
     finished.overlay("more_noise", {"noise": {"draws": 2}})
     planned = finished.planned(configs=("smoke", "more_noise"))
-    assert planned == {"evaluate_noise": 5, "plot_fig1": 1, "plot_noise": 1}
+    assert planned == {"evaluate_noise": 5, "plot_fig1": 1, "plot_noise": 1, "tabulate_claims": 1}
 
 
 def test_the_report_holds_every_figure_with_its_caption(finished):
@@ -183,13 +209,15 @@ def test_the_report_holds_every_figure_with_its_caption(finished):
         page = next(archive.read(name).decode() for name in names if name.endswith("report.html"))
     for figure in ("fig1", "fig2", "noise", "similarity", "training"):
         assert any(name.endswith(f"{figure}.pdf") for name in names), names
+    assert any(name.endswith("claims.html") for name in names), names
     assert "Simulated scans" in page
 
 
 def test_fig2_alone_needs_neither_sweep_nor_noise(fresh):
     planned = fresh.planned("results/fig2.pdf")
     assert planned["train_model"] == 4
-    assert not {"evaluate_noise", "plot_fig1", "plot_noise", "plot_training"} & set(planned)
+    unneeded = {"evaluate_noise", "plot_fig1", "plot_noise", "plot_training", "tabulate_claims"}
+    assert not unneeded & set(planned)
 
 
 def test_the_papers_jobs(fresh):

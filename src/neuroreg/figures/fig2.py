@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from neuroreg.bootstrap import draw_counts, resampled_means
 from neuroreg.figures.checks import NORMS, check_distances
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
 from neuroreg.figures.tables import ONE_SEED, OVER_SEEDS, distance_matrix, distance_statistics
@@ -39,16 +40,8 @@ def bootstrap_interval(
     counted = chosen & np.isfinite(distance)
     if not counted.any():
         return np.nan, np.nan
-    seeds, samples = distance.shape
-    seed_draws = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES).astype(np.float64)
-    sample_draws = rng.multinomial(samples, np.full(samples, 1 / samples), size=RESAMPLES).astype(np.float64)
-    sums = sample_draws @ np.where(counted, distance, 0.0).T  # (resamples, seeds)
-    counts = sample_draws @ counted.T
-    seed_draws[counts == 0] = 0  # a seed without any entry in this resample has no mean
-    means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
-    weights = seed_draws.sum(axis=1)
-    resampled = (seed_draws * means).sum(axis=1)[weights > 0] / weights[weights > 0]
-    low, high = np.percentile(resampled, [2.5, 97.5])
+    means = resampled_means(distance, counted, *draw_counts(*distance.shape, RESAMPLES, rng))
+    low, high = np.percentile(means[~np.isnan(means)], [2.5, 97.5])
     return float(low), float(high)
 
 

@@ -1,5 +1,6 @@
 """Tables of single runs brought together."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -31,3 +32,9 @@ def kept_epochs(histories: pd.DataFrame) -> pd.DataFrame:
     """Return the row of each run (model, seed) at its lowest validation loss: the state that was kept."""
     best = histories.groupby(["model", "seed"], sort=False)["validation_loss"].idxmin()
     return histories.loc[best].reset_index(drop=True)
+
+
+def gamma_columns(histories: pd.DataFrame) -> list[str]:
+    """Return the names of the columns gamma_1, gamma_5, ..., from the first layer to the last."""
+    found = [name for name in histories.columns if re.fullmatch(r"gamma_\d+", str(name))]
+    return sorted(found, key=lambda name: int(name.removeprefix("gamma_")))

@@ -1,13 +1,13 @@
 """The paper's Table 1, and minimal adversarial distances summarised and as a table."""
 
 import math
-import re
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from neuroreg.figures.checks import NORMS, check_distances, check_frame, check_unique
+from neuroreg.figures.frames import gamma_columns
 
 # Supplement, Table 1: final gamma of layers 1, 5, 9, 13, 17, mean over seeds.
 _PAPER_LAYERS = (1, 5, 9, 13, 17)
@@ -118,10 +118,7 @@ def table1(histories: pd.DataFrame) -> pd.DataFrame:
         If a column is missing, the frame is empty, or an alpha has two rows for one seed.
     """
     what = "histories"
-    gammas = sorted(
-        (name for name in histories.columns if re.fullmatch(r"gamma_\d+", str(name))),
-        key=lambda name: int(name.removeprefix("gamma_")),
-    )
+    gammas = gamma_columns(histories)
     gammas = gammas or [f"gamma_{layer}" for layer in _PAPER_LAYERS]  # so that the message names them
     check_frame(histories, what, ["model"], ["alpha", "seed", *gammas])
     check_unique(histories, what, ["alpha", "seed"])

@@ -1,7 +1,6 @@
 """How training went: gamma of every run, losses and validation accuracy by epoch."""
 
 import math
-import re
 
 import pandas as pd
 import seaborn as sns
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from neuroreg.figures.checks import check_frame, check_unique
+from neuroreg.figures.frames import gamma_columns
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
 
 _MEASURES = {
@@ -44,10 +44,7 @@ def training_figure(histories: pd.DataFrame, note: str = "") -> tuple[Figure, pd
         If a column is missing, the frame is empty, or a run has an epoch twice.
     """
     what = "histories"
-    gammas = sorted(
-        (name for name in histories.columns if re.fullmatch(r"gamma_\d+", str(name))),
-        key=lambda name: int(name.removeprefix("gamma_")),
-    )
+    gammas = gamma_columns(histories)
     check_frame(histories, what, ["model", *_MEASURES, *(gammas or ["gamma_1"])], ["seed", "epoch"])
     check_unique(histories, what, ["model", "seed", "epoch"])
     models = list(dict.fromkeys(histories["model"]))

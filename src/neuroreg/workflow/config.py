@@ -82,6 +82,11 @@ def _sentence(error: ValidationError) -> str:
             if isinstance(found, str) and {"number", "integer"} & set(types) and _is_number(found):
                 hint = f" (YAML reads {found} as text: write it with a decimal point, as in 1.0e-5)"
             return f"config key '{key}': found {_show(found)}; expected {' or '.join(types)}{hint}."
+        case "enum" if key == "noise.clip" and isinstance(found, bool):
+            return (
+                f"config key 'noise.clip': found {_show(found)}; "
+                f'expected {_show("unit" if found else "none")} in its place, or "image".'
+            )
         case "enum":
             options = ", ".join(_show(option) for option in expected)
             return f"config key '{key}': found {_show(found)}; expected one of {options}."

@@ -27,6 +27,22 @@ def names(entries: list[Mapping]) -> list[str]:
     return [entry["name"] for entry in entries]
 
 
+def condition_models(config: Mapping) -> dict[str, str]:
+    """Return the names of the models that are the paper's conditions None, Shuffle and Neural.
+
+    A model's target decides: none; a shuffled one; a denoised one. Of several in ``conditions.models`` the
+    first is it; a condition without a model is left out.
+    """
+    kinds = {None: "None", "shuffled": "Shuffle", "denoised": "Neural"}
+    found = {}
+    for name in config["conditions"]["models"]:
+        target = by_name(config["models"], name)["target"]
+        kind = None if target is None else by_name(config["targets"], target)["kind"]
+        if kind in kinds:
+            found.setdefault(kinds[kind], name)
+    return found
+
+
 def simulation_note(scans: list[Mapping]) -> str:
     """Return what figures must say of simulated scans, an empty text if all scans are recorded."""
     simulated = sum(scan["source"] == "simulated" for scan in scans)

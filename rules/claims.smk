@@ -1,0 +1,33 @@
+rule tabulate_claims:
+    input:
+        sweep=paths("results/noise/{model}/seed{seed}.h5", SWEEP),
+        conditions=paths("results/noise/{model}/seed{seed}.h5", CONDITIONS),
+        histories=paths("results/models/{model}/seed{seed}/history.csv", SWEEP),
+        distances="results/distances.csv",
+    output:
+        page=report(
+            "results/claims.html",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"figure": "Claims", "shows": "what the paper claims and what is found"},
+        ),
+        table="results/claims.csv",
+    log:
+        "results/logs/tabulate_claims.log",
+    benchmark:
+        "results/benchmarks/tabulate_claims.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=30,
+    params:
+        sweep=described(SWEEP),
+        runs=described(CONDITIONS),
+        conditions=condition_models(config),
+        seed=config["seed"],
+        note=NOTE,
+        code=code("tabulate_claims"),
+    script:
+        "../workflow_scripts/tabulate_claims.py"

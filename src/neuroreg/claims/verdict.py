@@ -1,0 +1,103 @@
+"""A claim of the paper, what is measured of it, and the verdict that follows."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from neuroreg.claims.interval import Interval
+
+REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
+
+
+class NotTestable(Exception):
+    """What a test needs is not there; the message says what."""
+
+
+def model_of(conditions: Mapping[str, str], name: str) -> str:
+    """Return the model of a condition; raise `NotTestable` if there is none."""
+    if name not in conditions:
+        raise NotTestable(f"no model of the condition {name} in conditions.models")
+    return conditions[name]
+
+
+@dataclass(frozen=True)
+class Region:
+    """The values of a statistic for which a claim holds: above `low` and below `high`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __str__(self) -> str:
+        if math.isinf(self.high):
+            return f"> {self.low:.3g}"
+        return f"< {self.high:.3g}" if math.isinf(self.low) else f"{self.low:.3g} to {self.high:.3g}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper.
+
+    Attributes
+    ----------
+    name
+        Short and unique, for looking it up.
+    sentence
+        The claim.
+    statistic
+        What is computed to test it.
+    region
+        Where the statistic lies if the claim holds.
+    paper
+        What the paper found, in words or figures.
+    """
+
+    name: str
+    sentence: str
+    statistic: str
+    region: Region
+    paper: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found of a claim's statistic: its interval, the numbers behind it, and a remark."""
+
+    interval: Interval
+    seeds: int | None
+    samples: int | None = None
+    note: str = ""
+
+
+def verdict(interval: Interval, region: Region) -> str:
+    """Return the verdict: reproduced if the interval lies in the region, not if outside, else undecided."""
+    _, low, high = interval
+    if math.isnan(low) or math.isnan(high):
+        return UNDECIDED
+    if low > region.low and high < region.high:
+        return REPRODUCED
+    return NOT_REPRODUCED if high <= region.low or low >= region.high else UNDECIDED
+
+
+def judge(claim: Claim, measure: Callable[[], Measured]) -> dict:
+    """Return a claim's row of the table, undecided and with the reason if `measure` raises `NotTestable`."""
+    try:
+        found = measure()
+    except NotTestable as reason:
+        found = Measured(Interval(math.nan, math.nan, math.nan), None, None, str(reason))
+    note = found.note
+    if found.seeds == 1 and math.isnan(found.interval.low):
+        note = "; ".join(filter(None, ["one seed: no interval", note]))
+    return {
+        "claim": claim.name,
+        "sentence": claim.sentence,
+        "statistic": claim.statistic,
+        "estimate": found.interval.estimate,
+        "low": found.interval.low,
+        "high": found.interval.high,
+        "holds_if": str(claim.region),
+        "paper": claim.paper,
+        "verdict": verdict(found.interval, claim.region),
+        "seeds": found.seeds,
+        "samples": found.samples,
+        "note": note,
+    }

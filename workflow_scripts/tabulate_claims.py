@@ -1,0 +1,30 @@
+"""Test the paper's claims on the results."""
+
+from neuroreg.claims.distance import distance_claims
+from neuroreg.claims.gamma import gamma_claims
+from neuroreg.claims.noise import condition_claims, sweep_claims
+from neuroreg.claims.table import claims_page, claims_table
+from neuroreg.csv_files import read_csv, write_csv
+from neuroreg.figures.frames import kept_epochs, read_runs
+from neuroreg.robustness.noise_counts import load_noise_counts
+from neuroreg.storage import write_text
+from neuroreg.workflow.job import run_job
+
+
+def main(snakemake):
+    inputs, params = snakemake.input, snakemake.params
+    sweep, conditions = (
+        [load_noise_counts(path) for path in paths] for paths in (inputs.sweep, inputs.conditions)
+    )
+    rows = [
+        *sweep_claims(sweep, params.sweep, params.seed),
+        *condition_claims(conditions, params.runs, params.conditions, params.seed),
+        *gamma_claims(kept_epochs(read_runs(inputs.histories, params.sweep))),
+        *distance_claims(read_csv(inputs.distances), params.conditions, params.seed),
+    ]
+    table = claims_table(rows, params.note)
+    write_csv(snakemake.output.table, table)
+    write_text(snakemake.output.page, claims_page(table))
+
+
+run_job(main, snakemake)
