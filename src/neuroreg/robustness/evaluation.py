@@ -60,9 +60,14 @@ def predict(model: nn.Module, inputs: Tensor, *, batch_size: int, device: torch.
     """
     with evaluation(model, device), torch.no_grad():
         logits = torch.cat([model(part.to(device)).cpu() for part in inputs.split(batch_size)])
+    require_finite(logits)
+    return logits
+
+
+def require_finite(logits: Tensor) -> None:
+    """Raise InputError if any of the logits (N, classes) is NaN or infinite."""
     if not torch.isfinite(logits).all():
         bad = int((~torch.isfinite(logits)).any(dim=1).sum())
         raise InputError(
             f"model: logits are NaN or infinite for {bad} of {len(logits)} images; expected finite logits."
         )
-    return logits

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.boundary_step import step_l0, step_l1, step_l2, step_linf
-from neuroreg.robustness.verification import MARGIN
+from neuroreg.robustness.attacks.margins import adversarial_margin
 
 # As in Foolbox: aim a tenth past the boundary, halve the radius twenty times, bisect ten times.
 OVERSHOOT = 1.1
@@ -151,17 +151,11 @@ class _Search:
         self.record(point, self.margin(point)[0])
 
     def margin(self, point: Tensor, differentiate: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Return the largest other logit less the label's (rows,), and its gradient (rows, pixels).
-
-        A little more is taken off, so that what counts as adversarial here holds when it is verified.
-        """
+        """Return how far `point` is across the boundary (rows,), and the gradient (rows, pixels)."""
         self.passes += 1
         with torch.set_grad_enabled(differentiate):
             point = point.detach().requires_grad_(differentiate)
-            logits = self.model(point.view(self.shape))
-            own = logits.gather(1, self.labels[:, None])[:, 0]
-            margin = logits.scatter(1, self.labels[:, None], -torch.inf).amax(dim=1) - own
-            margin = margin - 2 * MARGIN * logits.detach().abs().amax(dim=1).clamp_min(1.0)
+            margin = adversarial_margin(self.model(point.view(self.shape)), self.labels)
         gradient = torch.autograd.grad(margin.sum(), point)[0] if differentiate else None
         return margin.detach(), gradient
 

@@ -224,16 +224,32 @@ def _l2_end(p: _Problem) -> Tensor:
 
 
 def _l1_end(p: _Problem) -> Tensor:
-    """The pixels with the largest |b| go to the box's edge, the last one part of the way."""
-    gap = p.c - _dot(p.b, p.x0 - p.x)
-    toward = p.b * _sign(gap)[:, None]
-    room = torch.where(toward > 0, 1.0 - p.x0, p.x0)
+    return nearest_in_l1(p.x0, p.b, p.c - _dot(p.b, p.x0 - p.x))
+
+
+def nearest_in_l1(x0: Tensor, b: Tensor, gap: Tensor) -> Tensor:
+    """Return the point y of the box [0, 1] nearest to `x0` in L1 with b.(y - x0) = gap.
+
+    The pixels with the largest |b| go to the box's edge, the last one part of the way. Where the plane is out
+    of reach all pixels go to the edge.
+
+    Parameters
+    ----------
+    x0
+        float64 (rows, pixels) in [0, 1].
+    b
+        float64 (rows, pixels), finite.
+    gap
+        float64 (rows,).
+    """
+    toward = b * _sign(gap)[:, None]
+    room = torch.where(toward > 0, 1.0 - x0, x0)
     size, order = toward.abs().sort(dim=1, descending=True, stable=True)
     rise = size * room.gather(1, order)
     before = rise.cumsum(dim=1) - rise
     taken = ((gap.abs()[:, None] - before) / size.clamp(min=TINY)).clamp(min=0.0)
     change = torch.zeros_like(room).scatter(1, order, taken).minimum(room)
-    return (p.x0 + change * toward.sign()).clamp(0.0, 1.0)
+    return (x0 + change * toward.sign()).clamp(0.0, 1.0)
 
 
 def _linf_end(p: _Problem) -> Tensor:

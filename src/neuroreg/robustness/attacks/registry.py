@@ -83,6 +83,32 @@ ATTACK_METHODS: dict[str, AttackMethod] = {
             "init_epsilon": Setting(1.0, 1e-6, 32.0, "the first norm, in pixels"),
         },
     ),
+    "jsma": AttackMethod(
+        "jsma",
+        "l0",
+        "l0",
+        {
+            "theta": Setting(0.1, 1e-6, 1.0, "change of a pixel at one step"),
+            "per_pixel": Setting(7, 1, 100_000, "changes of one pixel at most"),
+            "targets": Setting(9, 1, 1_000, "classes tried as targets, the nearest by gradient first"),
+            "steps": Setting(2000, 1, 100_000, "steps at most"),
+            "jitter": Setting(
+                0.1, 0.0, 1.0, "half range of the saliencies' random factors, from the second repetition on"
+            ),
+        },
+    ),
+    "sparsefool": AttackMethod(
+        "sparsefool",
+        "l1",
+        "l1",
+        {
+            "steps": Setting(30, 1, 100_000, "boundary planes at most"),
+            "lambda": Setting(1.0, 1.0, 100.0, "how many times as far away the plane is taken to be"),
+            "start_noise": Setting(
+                0.01, 0.0, 10.0, "std of the first DeepFool's start, from the second repetition on"
+            ),
+        },
+    ),
     **{
         f"{prefix}brendel_bethge_{norm}": AttackMethod(module, norm, norm, _BRENDEL_BETHGE, True)
         for prefix, module in (("", "boundary_attack"), ("foolbox_", "brendel_bethge"))

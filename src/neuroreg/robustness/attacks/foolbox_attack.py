@@ -1,0 +1,94 @@
+"""Any method of the registry as an ordinary Foolbox attack."""
+
+from collections.abc import Mapping
+
+import eagerpy as ep
+import foolbox
+import torch
+from foolbox.attacks.base import MinimizationAttack, get_criterion, raise_if_kwargs
+from torch import Tensor, nn
+
+from neuroreg.errors import InputError
+from neuroreg.robustness.attacks.registry import complete_setting, find_method
+from neuroreg.robustness.evaluation import evaluation
+
+DISTANCES = {
+    "l0": foolbox.distances.l0,
+    "l1": foolbox.distances.l1,
+    "l2": foolbox.distances.l2,
+    "linf": foolbox.distances.linf,
+}
+
+
+class RegistryAttack(MinimizationAttack):
+    """``attack(foolbox_model, x, labels, epsilons=None)`` runs a method of the registry, untargeted.
+
+    Where it finds nothing, and for inputs that are misclassified as they are, the input comes back. Starting
+    points, where the method needs them, go into the call: float (B, channels, H, W) as `starting_points`.
+
+    Parameters
+    ----------
+    method
+        A name from `attack_methods`.
+    setting
+        What it leaves out has the method's default.
+    repetition, seed
+        Decide what is random. Equal inputs get equal noise, wherever in the batch they are.
+
+    Raises
+    ------
+    InputError
+        If the method or a setting will not do; when called, if the model's inputs are not in [0, 1], the
+        criterion is another than misclassification, or starting points are missing.
+    """
+
+    def __init__(
+        self, method: str, setting: Mapping | None = None, *, repetition: int = 0, seed: int = 0
+    ) -> None:
+        self.method, self.repetition, self.seed = method, repetition, seed
+        self.setting = complete_setting(method, setting or {})
+
+    @property
+    def distance(self) -> foolbox.distances.Distance:
+        """The distance that the method minimises."""
+        return DISTANCES[find_method(self.method).norm]
+
+    def run(self, model, inputs, criterion, *, early_stop=None, starting_points=None, **kwargs):
+        """Return the closest adversarials found; see the class. `early_stop` is not used."""
+        raise_if_kwargs(kwargs)
+        x, restore = ep.astensor_(inputs)
+        criterion, method = get_criterion(criterion), find_method(self.method)
+        if not isinstance(criterion, foolbox.criteria.Misclassification):
+            raise InputError(f"{self.method}: criterion {criterion}; expected Misclassification.")
+        if tuple(model.bounds) != (0.0, 1.0):
+            raise InputError(f"{self.method}: inputs in {tuple(model.bounds)}; expected bounds (0, 1).")
+        if method.needs_starting_points and starting_points is None:
+            raise InputError(f"{self.method}: no starting_points; expected one per input.")
+        found, labels, module = x.raw.clone(), criterion.labels.raw, _Module(model)
+        with evaluation(module, found.device):
+            with torch.no_grad():
+                rows = (module(found).argmax(dim=1) == labels).nonzero()[:, 0]
+            if len(rows):
+                candidates, _ = method.load()(
+                    module,
+                    x.raw[rows],
+                    labels[rows],
+                    setting=self.setting,
+                    repetition=self.repetition,
+                    seeds=torch.full((len(rows),), self.seed, dtype=torch.int64),
+                    starting_points=None
+                    if starting_points is None
+                    else ep.astensor(starting_points).raw[rows],
+                )
+                there = torch.isfinite(candidates).flatten(1).all(dim=1)
+                found[rows[there]] = candidates[there]
+        return restore(ep.astensor(found))
+
+
+class _Module(nn.Module):
+    def __init__(self, model: foolbox.Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
