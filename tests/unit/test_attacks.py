@@ -4,17 +4,17 @@ import foolbox
 import numpy as np
 import pytest
 import torch
+from attack_problems import balanced_network, coarse_images
 from foolbox.criteria import Misclassification
 from torch import nn
 
 from neuroreg.errors import InputError
-from neuroreg.networks import ResNet
 from neuroreg.robustness.attacks.brendel_bethge import GuardedSolver
 from neuroreg.robustness.attacks.foolbox_bridge import sample_normal, sample_uniform
 from neuroreg.robustness.attacks.projected_gradient import AdamAttack, PlainAttack
 from neuroreg.robustness.attacks.registry import attack_methods, complete_setting, find_method
 from neuroreg.robustness.attacks.starting_points import choose_starting_points
-from neuroreg.robustness.evaluation import evaluation, predict
+from neuroreg.robustness.evaluation import evaluation
 
 CPU = torch.device("cpu")
 CHEAP = {
@@ -43,17 +43,8 @@ def linear_problem(count=6):
 
 
 def network_problem(count=5):
-    """A random ResNet with balanced logits, so that other classes are near, on coarse random images."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand((24, 1, 4, 4), generator=generator).repeat_interleave(8, 2).repeat_interleave(8, 3)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = ResNet(width=4).eval()
-    logits = predict(model, x, batch_size=24, device=CPU)
-    with torch.no_grad():
-        model.linear.weight /= logits.std(dim=0)[:, None]
-        model.linear.bias.copy_((model.linear.bias - logits.mean(dim=0)) / logits.std(dim=0))
-    labels = predict(model, x, batch_size=24, device=CPU).argmax(dim=1)
+    x = coarse_images(24)
+    model, labels = balanced_network(x)
     return model, x[:count], labels[:count]
 
 
@@ -277,7 +268,7 @@ def test_brendel_bethge_meets_the_linear_minimum_whatever_the_batch():
 def test_defaults_complete_a_setting():
     assert complete_setting("ddn", {"steps": 7}) == {"steps": 7, "gamma": 0.05, "init_epsilon": 1.0}
     assert isinstance(complete_setting("ddn", {"init_epsilon": 1})["init_epsilon"], float)
-    assert len(attack_methods()) == 12
+    assert len(attack_methods()) == 14
     for method in attack_methods():
         assert complete_setting(method, complete_setting(method, {})) == complete_setting(method, {})
 

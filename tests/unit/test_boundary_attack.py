@@ -3,9 +3,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from attack_problems import balanced_network, coarse_images
 from torch import nn
 
-from neuroreg.networks import ResNet
 from neuroreg.robustness.attacks import boundary_attack
 from neuroreg.robustness.evaluation import evaluation, predict
 
@@ -89,17 +89,8 @@ def test_linear_model_minimum_is_met_also_in_a_tight_box(variant, low, high):
 
 @pytest.fixture(scope="module")
 def network_problem():
-    """A random ResNet with balanced logits, so that other classes are near, on coarse random images."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand((64, 1, 4, 4), generator=generator).repeat_interleave(8, 2).repeat_interleave(8, 3)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = ResNet(width=4).eval()
-    logits = predict(model, x, batch_size=64, device=CPU)
-    with torch.no_grad():
-        model.linear.weight /= logits.std(dim=0)[:, None]
-        model.linear.bias.copy_((model.linear.bias - logits.mean(dim=0)) / logits.std(dim=0))
-    labels = predict(model, x, batch_size=64, device=CPU).argmax(dim=1)
+    x = coarse_images(64)
+    model, labels = balanced_network(x)
     starts = torch.stack([x[(labels != label).nonzero()[row, 0]] for row, label in enumerate(labels[:6])])
     return model, x[:6], labels[:6], starts
 

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from attack_problems import balanced_network
+from sklearn.datasets import load_digits
 from torch import nn
 
 from neuroreg.errors import InputError
@@ -18,14 +20,8 @@ def problem():
     """A random ResNet with balanced logits, images of which the last is given a wrong label."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (30, 4, 4), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = ResNet(width=4)
-    logits = predict(model, to_input(images), batch_size=30, device=CPU)
-    with torch.no_grad():
-        model.linear.weight /= logits.std(dim=0)[:, None]
-        model.linear.bias.copy_((model.linear.bias - logits.mean(dim=0)) / logits.std(dim=0))
-    labels = predict(model, to_input(images), batch_size=30, device=CPU).argmax(dim=1).numpy()
+    model, labels = balanced_network(to_input(images))
+    labels = labels.numpy()
     labels[4] = (labels[4] + 1) % 10
     return model, images, labels
 
@@ -138,6 +134,56 @@ def test_a_model_that_cannot_be_fooled_gives_inf():
         assert not result.verified.any()
 
 
+@pytest.fixture(scope="module")
+def digits():
+    """A small ResNet trained on digits, with images that it has not seen."""
+    data = load_digits()
+    images = (data.images * (255 / 16)).round().astype(np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    labels = data.target.astype(np.int64)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, x, y = ResNet(width=4), to_input(images[:1000]), torch.from_numpy(labels[:1000])
+        optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+        for _ in range(2):
+            for rows in torch.randperm(len(x)).split(50):
+                optimiser.zero_grad()
+                torch.nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
+                optimiser.step()
+    unseen, truth = images[1000:1200], labels[1000:1200]
+    right = predict(model, to_input(unseen), batch_size=50, device=CPU).argmax(dim=1).numpy() == truth
+    assert right.mean() > 0.8
+    chosen = np.r_[np.flatnonzero(right)[:6], np.flatnonzero(~right)[:2]]
+    return model, unseen[chosen], truth[chosen]
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "most_pixels"),
+    [
+        ("jsma", [{"theta": 0.5, "targets": 1}, {"theta": 1.0, "targets": 3}], 60),
+        ("sparsefool", [{}, {"lambda": 3.0}], 100),
+    ],
+)
+def test_sparse_attacks_on_digits(digits, method, settings, most_pixels):
+    options = {"method": method, "settings": settings}
+    found = run(digits, rows=slice(None), **options)
+    assert found.clean_correct.tolist() == [True] * 6 + [False] * 2
+    assert (found.queries[..., :6] > 0).all()
+    assert (found.queries[..., 6:] == 0).all()
+    assert found.verified.all()
+    for norm in NORMS:
+        assert (found.distance[norm][..., 6:] == 0).all()
+    assert (found.distance["l0"][..., :6] >= 1).all()
+    assert (found.distance["l0"][..., :6].min(axis=(0, 1)) <= most_pixels).all()
+    assert not np.array_equal(found.distance["l1"][:, 0], found.distance["l1"][:, 1])
+    logits = predict(
+        digits[0], torch.from_numpy(found.best_adversarial["l0"])[:, None], batch_size=8, device=CPU
+    )
+    assert (logits.argmax(dim=1).numpy() != digits[2]).all()
+    again = run(digits, rows=slice(None), batch_size=3, **options)
+    for norm in NORMS:
+        np.testing.assert_allclose(again.distance[norm], found.distance[norm], rtol=1e-3)
+
+
 def test_the_model_is_given_back_as_it_was(problem):
     model = problem[0]
     model.train()
@@ -151,7 +197,7 @@ def test_the_model_is_given_back_as_it_was(problem):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "jsma"}, "method 'jsma'"),
+        ({"method": "fgsm"}, "method 'fgsm'"),
         ({"settings": [{"lr": 1}]}, "setting 'lr' of ddn"),
         ({"settings": []}, "0 settings"),
         ({"repetitions": 0}, "0 repetitions"),

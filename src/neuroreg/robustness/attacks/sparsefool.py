@@ -9,8 +9,8 @@ from neuroreg.robustness.attacks.boundary_step import nearest_in_l1
 from neuroreg.robustness.attacks.foolbox_bridge import sample_normal
 from neuroreg.robustness.attacks.margins import adversarial_margin, class_margins, finite_logits
 
-# As in the authors' code: how far past the boundary; DeepFool's steps, its smallest one, and the other classes
-# that it looks at.
+# As in the authors' code: how far past the boundary; DeepFool's steps, its smallest one, and how many other
+# classes it looks at.
 OVERSHOOT = 1.02
 DEEPFOOL_STEPS = 50
 SMALLEST_STEP = 1e-4
