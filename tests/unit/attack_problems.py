@@ -58,6 +58,8 @@ def smooth_network(seed: int, pixels: int = 49, hidden: int = 16, classes: int =
     """Return a float64 softplus network of images (1, 7, 7), and its weights for NumPy."""
     rng = np.random.default_rng(seed)
     first, second = rng.standard_normal((hidden, pixels)) * 0.4, rng.standard_normal((classes, hidden))
+    # Classes differ in steepness, so that the likeliest need not be the nearest.
+    second *= np.exp(0.7 * rng.standard_normal((classes, 1)))
     bias = rng.standard_normal(hidden) * 0.1
     layers = [linear_model(first, bias)[1], linear_model(second, np.zeros(classes))[1]]
     return nn.Sequential(nn.Flatten(), layers[0], nn.Softplus(), layers[1]), (first, bias, second)

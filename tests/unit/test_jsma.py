@@ -18,14 +18,17 @@ from neuroreg.robustness.verification import measure, verify
 
 
 def jsma_step_by_step(weights, x, label, target, theta, per_pixel, steps):
-    """One sample and target, from the paper: probabilities' Jacobian, saliency map, one pixel at a time."""
+    """One sample and target, from the paper: probabilities' Jacobian, saliency map, one pixel at a time.
+
+    Returns the end, None where there is none, and the steps taken.
+    """
     point, changes, sign_of = x.copy(), np.zeros(len(x), int), np.zeros(len(x))
     for step in range(steps + 1):
         logits, jacobian = smooth_logits(weights, point)
         if logits.argmax() != label:
-            return point
+            return point, step
         if step == steps:
-            return None
+            return None, step
         p = np.exp(logits - logits.max())
         p /= p.sum()
         of_p = p[:, None] * (jacobian - p @ jacobian)
@@ -42,7 +45,7 @@ def jsma_step_by_step(weights, x, label, target, theta, per_pixel, steps):
                 if abs(alpha * beta) > best:
                     best, chosen = abs(alpha * beta), (pixel, sign)
         if chosen is None:
-            return None
+            return None, step
         pixel, sign = chosen
         point[pixel] = min(1.0, max(0.0, point[pixel] + sign * theta))
         changes[pixel] += 1
@@ -53,30 +56,68 @@ def jsma_step_by_step(weights, x, label, target, theta, per_pixel, steps):
 @pytest.mark.parametrize(("theta", "per_pixel"), [(0.1, 7), (0.1, 1), (0.45, 2), (1.0, 1)])
 def test_it_is_the_published_algorithm(theta, per_pixel):
     model, weights = smooth_network(1)
-    x = np.random.default_rng(2).uniform(-0.3, 1.3, (6, 49)).clip(0, 1)
+    x = np.random.default_rng(2).uniform(-0.3, 1.3, (12, 49)).clip(0, 1)
     labels = np.array([smooth_logits(weights, row)[0].argmax() for row in x])
-    images = torch.from_numpy(x).view(6, 1, 7, 7)
-    found, _ = run_attack(
-        "jsma", model, images, torch.from_numpy(labels), theta=theta, per_pixel=per_pixel, steps=60
-    )
+    images, truth = torch.from_numpy(x).view(12, 1, 7, 7), torch.from_numpy(labels)
+    setting = {"theta": theta, "per_pixel": per_pixel, "steps": 60}
+    found, _ = run_attack("jsma", model, images, truth, **setting)
+    to_nearest, queries = run_attack("jsma", model, images, truth, targets=1, **setting)
+    nearest = nearest_classes(model, images, truth, 1)[:, 0].tolist()
     solved = 0
-    for row in range(6):
-        ends = [
-            jsma_step_by_step(weights, x[row], labels[row], target, theta, per_pixel, 60)
-            for target in range(5)
-            if target != labels[row]
-        ]
-        cost = [
+    for row in range(12):
+        ends = []
+        for target in range(5):
+            if target != labels[row]:
+                end, steps = jsma_step_by_step(weights, x[row], labels[row], target, theta, per_pixel, 60)
+                ends.append(end)
+            if target == nearest[row]:
+                assert queries[row] == 2 + steps
+                if end is not None:
+                    np.testing.assert_allclose(to_nearest[row].flatten().numpy(), end, rtol=0, atol=1e-12)
+        costs = [
             (np.inf, np.inf) if end is None else ((end != x[row]).sum(), np.abs(end - x[row]).sum())
             for end in ends
         ]
-        best = ends[min(range(4), key=cost.__getitem__)]
-        if best is None:
+        least = min(costs)
+        if np.isinf(least[0]):
             assert torch.isnan(found[row]).all()
             continue
         solved += 1
-        np.testing.assert_allclose(found[row].flatten().numpy(), best, rtol=0, atol=1e-12)
-    assert solved >= 4
+        equals = [end for end, cost in zip(ends, costs, strict=True) if np.allclose(cost, least, atol=1e-9)]
+        assert any(np.allclose(found[row].flatten().numpy(), end, rtol=0, atol=1e-12) for end in equals)
+    assert solved >= 6
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_pixel_never_turns_back(sign):
+    class Ridge(nn.Module):
+        """The second class is likeliest where pixel 0 is 0.12 away; the others count little."""
+
+        def forward(self, x):
+            away = sign * (x.flatten(1) - 0.5)
+            height = 0.075 + 0.03 * away[:, 1:].sum(dim=1) - (away[:, 0] - 0.12) ** 2
+            return torch.stack([torch.full_like(height, 0.1), height], dim=1)
+
+    x = torch.full((1, 1, 2, 3), 0.5, dtype=torch.float64)
+    found, _ = run_attack("jsma", Ridge(), x, torch.zeros(1, dtype=torch.int64))
+    change = sign * (found - x).flatten()
+    # To 0.1 and, the slope being steeper than the others', past the ridge to 0.2, where it stays.
+    assert float(change[0]) == pytest.approx(0.2)
+    assert (change[1:] >= 0).all()
+    assert float(change[1:].sum()) == pytest.approx(1.1)
+
+
+def test_fewer_pixels_win_over_fewer_steps():
+    weight = np.zeros((3, 6))
+    # Three bright pixels, each one step from the edge, or one pixel that takes four steps.
+    weight[1, 1:4], weight[2, 0] = 20.0, 7.0
+    x = np.array([0.5, 0.95, 0.95, 0.95, 0.5, 0.5])
+    model = linear_model(weight, np.array([2.5, -20 * 2.85, -7 * 0.5]))
+    images, labels = torch.from_numpy(x).view(1, 1, 2, 3), torch.zeros(1, dtype=torch.int64)
+    found, _ = run_attack("jsma", model, images, labels)
+    np.testing.assert_allclose(found.flatten(), x + [0.4, 0, 0, 0, 0, 0])
+    found, _ = run_attack("jsma", model, images, labels, targets=1)
+    np.testing.assert_allclose(found.flatten(), x + [0, 0.05, 0.05, 0.05, 0, 0])
 
 
 def test_targets_are_the_nearest_by_gradient():

@@ -84,12 +84,12 @@ def test_it_is_the_published_algorithm(lam):
 
 
 def test_deepfool_is_the_published_algorithm():
-    model, weights = smooth_network(3, classes=12)
+    model, weights = smooth_network(5, classes=12)
     x = np.random.default_rng(4).uniform(0, 1, (8, 49))
     labels = np.array([smooth_logits(weights, row)[0].argmax() for row in x])
     shape = torch.Size((1, 7, 7))
     boundary, normal, passes = deepfool(model, torch.from_numpy(x), torch.from_numpy(labels), shape)
-    # Nine others are enough: the nearest boundary is none of the least likely classes'.
+    # The likeliest is not always the nearest (ranks 0 to 3 here), but nine others are enough.
     for row in range(8):
         point, beyond = deepfool_step_by_step(weights, x[row], labels[row])
         np.testing.assert_allclose(boundary[row].numpy(), point, rtol=0, atol=1e-9)
