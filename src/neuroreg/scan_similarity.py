@@ -1,6 +1,6 @@
 """How well one trial, and the predictive model, recover the similarity of repeat-averaged responses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,32 @@ class OracleSimilarities:
         return {name: getattr(self, name) for name in names}
 
 
+def split_repeats(
+    responses: np.ndarray, repeats: Iterable[np.ndarray], chosen: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return one trial of each image, and the mean of its others.
+
+    Parameters
+    ----------
+    responses
+        float (T, N).
+    repeats
+        The trials of each image, int (R,) with R >= 2.
+    chosen
+        Which of each image's trials is the one.
+
+    Returns
+    -------
+    single, others : numpy.ndarray
+        float64 (O, N), one row an image.
+    """
+    single, others = [], []
+    for trials, one in zip(repeats, chosen, strict=True):
+        single.append(responses[trials[one]].astype(np.float64))
+        others.append(responses[np.delete(trials, one)].mean(0, dtype=np.float64))
+    return np.stack(single), np.stack(others)
+
+
 def oracle_similarities(
     scan: Scan, predicted: np.ndarray, w: np.ndarray, v: np.ndarray, *, exponent: float = 1.0, seed: int
 ) -> OracleSimilarities:
@@ -83,16 +109,12 @@ def oracle_similarities(
             " one row an oracle image, one column a neuron."
         )
     generator = np.random.default_rng(derive_seed(seed, "single trial"))
-    single, others, average = [], [], []
-    for trials in repeats.values():
-        responses = scan.responses[trials].astype(np.float64)
-        chosen = generator.integers(len(trials))
-        single.append(responses[chosen])
-        others.append(np.delete(responses, chosen, axis=0).mean(0))
-        average.append(responses.mean(0))
+    chosen = [generator.integers(len(trials)) for trials in repeats.values()]
+    single, others = split_repeats(scan.responses, repeats.values(), chosen)
+    average = np.stack([scan.responses[trials].mean(0, dtype=np.float64) for trials in repeats.values()])
     key = scan.key[list(repeats)]
     single_trial, others_averaged, averaged = (
-        centred_cosine(np.stack(rows), w, key) for rows in (single, others, average)
+        centred_cosine(rows, w, key) for rows in (single, others, average)
     )
     model = centred_cosine(predicted, denoised_weights(w, v, exponent), key)
     return OracleSimilarities(
