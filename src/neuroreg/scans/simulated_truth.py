@@ -65,8 +65,7 @@ def true_weight(mean: np.ndarray, variance: np.ndarray, image: np.ndarray) -> np
     behavior = spread * (counts / (counts - 1))[:, None]
     signal = means.var(0, ddof=1) - (behavior / counts[:, None]).mean(0)
     noise = (behavior + average_repeats(variance[trials], inverse)[0]).mean(0)
-    with np.errstate(divide="ignore"):
-        return np.sqrt(np.maximum(signal, 0) / noise)
+    return np.sqrt(np.maximum(signal, 0) / noise)
 
 
 def ideal_correlation(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
