@@ -25,6 +25,32 @@ if SIMULATED:
         script:
             "../workflow_scripts/simulate_scan.py"
 
+    # Known of simulated scans alone: for tests, made when asked for by name, read by no rule.
+    rule simulate_truth:
+        input:
+            stimuli="results/stimuli.h5",
+        output:
+            "results/simulated_truth/{scan}.h5",
+        log:
+            "results/logs/simulate_truth/{scan}.log",
+        benchmark:
+            "results/benchmarks/simulate_truth/{scan}.tsv"
+        wildcard_constraints:
+            scan="|".join(SIMULATED),
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=600,
+            runtime=60,
+        params:
+            n_neurons=lambda wildcards: by_name(config["scans"], wildcards.scan)["n_neurons"],
+            settings=config["simulator"],
+            seed=config["seed"],
+            code=code("simulate_truth"),
+        script:
+            "../workflow_scripts/simulate_truth.py"
+
 
 if DOWNLOADED:
 

@@ -269,6 +269,18 @@ def test_the_schema_names_every_setting_of_the_library(schema):
             "expected one of: none, shuffle, neural, one_scan_a2, one_scan_a8, one_scan_a32.",
         ),
         (
+            "simulator.noise",
+            1.0,
+            "config key 'simulator.noise': found 1.0 beside single_trial_similarity 0.39; "
+            "expected a number for one of the two.",
+        ),
+        (
+            "simulator.single_trial_similarity",
+            None,
+            "config key 'simulator.noise': found null beside single_trial_similarity null; "
+            "expected a number for one of the two.",
+        ),
+        (
             "stimuli.pool_size",
             20,
             "config key 'stimuli.pool_size': found 20; expected at least 32, "

@@ -174,6 +174,20 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert finished.planned() == {}
 
 
+def test_the_truth_is_made_by_name_only_and_nothing_reads_it(finished):
+    assert not (finished.results / "simulated_truth").exists()
+    path = finished.results / "simulated_truth" / "simulated1.h5"
+    result = finished("results/simulated_truth/simulated1.h5")
+    assert result.returncode == 0, result.stderr[-3000:]
+    with h5py.File(path) as file, h5py.File(finished.results / "stimuli.h5") as stimuli:
+        assert file.attrs["kind"] == "simulated_truth"
+        np.testing.assert_array_equal(file["key"][()], stimuli["key"][()])
+        assert file["expected"].shape == (72, 12)
+    os.utime(path)
+    assert finished.planned() == {}
+    path.unlink()
+
+
 def test_editing_a_comment_reruns_nothing(finished):
     for path in finished.code.rglob("*.py"):
         path.write_text(path.read_text() + "\n# a remark\n")

@@ -161,6 +161,12 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
                     f"config key 'scans[{index}].source': a scan can't be simulated where "
                     f"stimuli.source is '{pool_source}'; expected a recorded scan."
                 )
+    simulator = config["simulator"]
+    if (simulator["single_trial_similarity"] is None) == (simulator["noise"] is None):
+        yield (
+            f"config key 'simulator.noise': found {_show(simulator['noise'])} beside single_trial_similarity "
+            f"{_show(simulator['single_trial_similarity'])}; expected a number for one of the two."
+        )
     for index, target in enumerate(config["targets"]):
         key = f"targets[{index}]"
         yield from _source_needs(key, target, _TARGET_NEEDS, selector="kind")
