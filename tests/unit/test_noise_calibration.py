@@ -11,7 +11,7 @@ from neuroreg.errors import InputError
 from neuroreg.response_model.reliability import signal_to_noise_weight
 from neuroreg.scan_similarity import oracle_similarities
 from neuroreg.scans.noise_calibration import calibrate_noise, single_trial_similarity
-from neuroreg.scans.readers import read_scan
+from neuroreg.scans.readers import find_reader
 from neuroreg.scans.simulate import simulate_scan
 from neuroreg.scans.static_hdf5_writer import write_static_hdf5
 
@@ -42,7 +42,7 @@ def test_default_scans_as_written_have_the_papers_similarity(stimuli, tmp_path, 
         **DEFAULT["simulator"],
     )
     write_static_hdf5(tmp_path / "scan.h5", simulated.scan)
-    found = as_the_figure_has_it(read_scan(tmp_path / "scan.h5", "static_hdf5"), range(40))
+    found = as_the_figure_has_it(find_reader(tmp_path / "scan.h5").read(tmp_path / "scan.h5"), range(40))
     # One choice of single trials scatters; the mean of 40 has a standard error below 0.01.
     assert np.std(found) < 0.06
     assert np.mean(found) == pytest.approx(0.39, abs=0.03)
