@@ -94,7 +94,6 @@ class TrainingRun:
             lr=settings.learning_rate,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
-            fused=True,
         )
 
     def _generator(self, *names: str | int) -> torch.Generator:
