@@ -12,7 +12,7 @@ rule search_adversarials:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=int(700 + CUDA_MEMORY + 0.15 * WIDTH * config["adversarial"]["batch_size"]),
         runtime=1440,
         gpu=GPU,
     params:

@@ -31,6 +31,24 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+# Of a recorded scan, whose number is not known before it is read.
+MANY_NEURONS = 8500
+PAIRS = (config["stimuli"]["pool_size"] or 5000) ** 2
+WIDTH = config["network"]["width"]
+# Megabytes of host memory that a job on a GPU needs besides.
+CUDA_MEMORY = 3000 * GPU
+
+
+def by_neurons(fixed, each):
+    """Megabytes that a job on one scan needs: fixed ones and some for each neuron, as measured."""
+
+    def megabytes(wildcards):
+        neurons = by_name(config["scans"], wildcards.scan).get("n_neurons", MANY_NEURONS)
+        return int(fixed + each * neurons)
+
+    return megabytes
+
+
 def code(rule_name, *loaded):
     """Digest of the statements that a rule's script reaches."""
     return code_digest(BASE / "workflow_scripts" / f"{rule_name}.py", *loaded)

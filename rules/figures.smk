@@ -204,7 +204,7 @@ rule plot_similarity:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=int(1000 + 4e-5 * PAIRS),
         runtime=30,
     params:
         scans=SCANS,

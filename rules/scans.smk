@@ -15,7 +15,7 @@ if SIMULATED:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=600,
+            mem_mb=by_neurons(400, 0.05),
             runtime=60,
         params:
             n_neurons=lambda wildcards: by_name(config["scans"], wildcards.scan)["n_neurons"],
@@ -41,7 +41,7 @@ if SIMULATED:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=600,
+            mem_mb=by_neurons(400, 0.05),
             runtime=60,
         params:
             n_neurons=lambda wildcards: by_name(config["scans"], wildcards.scan)["n_neurons"],
@@ -120,7 +120,7 @@ rule fit_response_model:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=by_neurons(700 + CUDA_MEMORY, 0.15),
         runtime=240,
         gpu=GPU,
     params:
@@ -146,7 +146,7 @@ rule fit_baselines:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=by_neurons(700, 0.17),
         runtime=60,
     params:
         code=code("fit_baselines"),
@@ -170,7 +170,7 @@ rule predict_responses:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=by_neurons(700 + CUDA_MEMORY, 0.15),
         runtime=60,
         gpu=GPU,
     params:

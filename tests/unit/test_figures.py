@@ -488,6 +488,17 @@ def test_similarity_draws_the_pools_histogram_and_every_scan():
     np.testing.assert_array_equal(given["paper"], [0.39, 0.73, 0.39, np.nan])
 
 
+@pytest.mark.parametrize("scans", [0, 2])
+def test_similarity_without_repeated_images_shows_the_rest(tmp_path, scans):
+    frame = correlations().iloc[len(correlations()) - 1 :].iloc[: min(scans, 1)]
+    fig, numbers = similarity_figure(None, similarities(20)["model"], frame, "note")
+    assert fig.axes[0].get_title() == "Pool: 20 images"
+    assert len(fig.axes) == 1 + min(scans, 1)
+    assert list(numbers.columns) == ["panel", "scan", "comparison", "r", "paper"]
+    assert numbers["r"].tolist() == frame["r"].tolist()
+    save_figure(tmp_path / "figure.pdf", fig)
+
+
 @pytest.mark.parametrize(
     ("matrices", "pool", "frame", "message"),
     [

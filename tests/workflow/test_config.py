@@ -106,12 +106,14 @@ def test_the_schema_names_every_setting_of_the_library(schema):
         (
             "noise.clip",
             True,
-            'config key \'noise.clip\': found true; expected "unit" in its place, or "image".',
+            "config key 'noise.clip': found true; "
+            'expected one of "none", "unit", "image" (true was "unit").',
         ),
         (
             "noise.clip",
             False,
-            'config key \'noise.clip\': found false; expected "none" in its place, or "image".',
+            "config key 'noise.clip': found false; "
+            'expected one of "none", "unit", "image" (false was "none").',
         ),
         (
             "noise.clip",
@@ -142,6 +144,19 @@ def test_the_schema_names_every_setting_of_the_library(schema):
         ("neurons.layers", "L4", "config key 'neurons.layers': found \"L4\"; expected array or null."),
         ("neurons.min_oracle", 1.5, "config key 'neurons.min_oracle': found 1.5; expected at most 1."),
         ("neurons.area", ["V1"], "config key 'neurons.area': unknown; did you mean 'areas'?"),
+        ("downloads.folder", "", "config key 'downloads.folder': found an empty text; expected a name."),
+        (
+            "stimuli.scan",
+            "simulated1",
+            "config key 'stimuli.scan': found \"simulated1\"; "
+            "expected nothing, source 'photographs' does not use it.",
+        ),
+        (
+            "classification.path",
+            "data/images",
+            "config key 'classification.path': found \"data/images\"; "
+            "expected nothing, source 'digits' does not use it.",
+        ),
         ("scans", [], "config key 'scans': found 0 entries; expected at least 1."),
         ("sweep.seeds", [1, 1], "config key 'sweep.seeds': found repeated entries; expected each once."),
         (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroreg.response_model.reliability import average_repeats, repeated_trials
+from neuroreg.response_model.repeats import average_repeats, repeated_trials
 from neuroreg.storage import write_h5
 
 KIND = "simulated_truth"
