@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -54,13 +55,14 @@ def folders(tmp_path):
     return tmp_path / "undisturbed", tmp_path / "killed"
 
 
-def test_a_killed_search_ends_with_the_same_bytes(root, folders, wait_until):
+def test_a_killed_search_ends_with_the_same_bytes(root, folders):
     command = [sys.executable, "-c", RUN, str(root / "workflow_scripts" / "search_adversarials.py")]
     undisturbed, killed = folders
     subprocess.run(command, cwd=undisturbed, check=True)
     resume = killed / "resume_ddn.safetensors"
     running = subprocess.Popen(command, cwd=killed)
-    wait_until(resume.exists)
+    while not resume.exists() and running.poll() is None:
+        time.sleep(0.01)
     running.kill()
     assert running.wait() == -signal.SIGKILL
     assert resume.exists()

@@ -15,7 +15,7 @@ from neuroreg.robustness.verification import verify
 from neuroreg.seeds import derive_seed
 
 SAMPLES = 64  # looked at, at the most
-QUERIES = 40  # of the random search, per norm
+QUERIES = 30  # of the random search, per norm
 PASSES = 5
 REPEATABLE = 1e-5
 CLOSER = 0.002  # what counts as closer
