@@ -15,6 +15,10 @@ ENVIRONMENT = "../envs/neuroreg.yaml"
 GPU = int(config["device"] == "cuda")
 SWEEP = runs(config["sweep"])
 CONDITIONS = runs(config["conditions"])
+# The condition without a regulariser, or the first; the others are compared with it.
+REFERENCE = min(
+    config["conditions"]["models"], key=lambda name: by_name(config["models"], name)["target"] is not None
+)
 SCANS = names(config["scans"])
 TARGETS = names(config["targets"])
 ATTACKS = names(config["adversarial"]["attacks"])
