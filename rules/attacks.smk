@@ -12,7 +12,7 @@ rule search_adversarials:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=int(700 + CUDA_MEMORY + 0.15 * WIDTH * config["adversarial"]["batch_size"]),
         runtime=1440,
         gpu=GPU,
     params:
@@ -51,3 +51,42 @@ rule collect_distances:
         code=code("collect_distances"),
     script:
         "../workflow_scripts/collect_distances.py"
+
+
+rule check_masking:
+    input:
+        models=paths("results/models/{model}/seed{seed}/model.safetensors", CONDITIONS),
+        attacks=[
+            f"results/attacks/{run.model}/seed{run.seed}/{attack}.h5"
+            for run in CONDITIONS
+            for attack in ATTACKS
+        ],
+    output:
+        report(
+            "results/masking.csv",
+            caption="../report/masking.rst",
+            category="Tables",
+            labels={"figure": "Masking", "shows": "signs of masked gradients"},
+        ),
+    log:
+        "results/logs/check_masking.log",
+    benchmark:
+        "results/benchmarks/check_masking.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=240,
+        gpu=GPU,
+    params:
+        runs=[(run.model, run.seed) for run in CONDITIONS],
+        attacks=ATTACKS,
+        reference=REFERENCE,
+        batch_size=config["adversarial"]["batch_size"],
+        device=config["device"],
+        seed=config["seed"],
+        note=NOTE,
+        code=code("check_masking"),
+    script:
+        "../workflow_scripts/check_masking.py"

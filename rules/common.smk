@@ -15,6 +15,10 @@ ENVIRONMENT = "../envs/neuroreg.yaml"
 GPU = int(config["device"] == "cuda")
 SWEEP = runs(config["sweep"])
 CONDITIONS = runs(config["conditions"])
+# The condition without a regulariser, or the first; the others are compared with it.
+REFERENCE = min(
+    config["conditions"]["models"], key=lambda name: by_name(config["models"], name)["target"] is not None
+)
 SCANS = names(config["scans"])
 TARGETS = names(config["targets"])
 ATTACKS = names(config["adversarial"]["attacks"])
@@ -29,6 +33,24 @@ wildcard_constraints:
     model="|".join(names(config["models"])),
     attack="|".join(ATTACKS),
     seed=r"\d+",
+
+
+# Of a recorded scan, whose number is not known before it is read.
+MANY_NEURONS = 8500
+PAIRS = (config["stimuli"]["pool_size"] or 5000) ** 2
+WIDTH = config["network"]["width"]
+# Megabytes of host memory that a job on a GPU needs besides.
+CUDA_MEMORY = 3000 * GPU
+
+
+def by_neurons(fixed, each):
+    """Megabytes that a job on one scan needs: fixed ones and some for each neuron, as measured."""
+
+    def megabytes(wildcards):
+        neurons = by_name(config["scans"], wildcards.scan).get("n_neurons", MANY_NEURONS)
+        return int(fixed + each * neurons)
+
+    return megabytes
 
 
 def code(rule_name, *loaded):

@@ -124,6 +124,71 @@ rule plot_fig2:
         "../workflow_scripts/plot_fig2.py"
 
 
+rule plot_survival:
+    input:
+        "results/distances.csv",
+    output:
+        figure=report(
+            "results/survival.pdf",
+            caption="../report/survival.rst",
+            category="Figures",
+            labels={"figure": "Survival", "shows": "accuracy against the adversary's distance"},
+        ),
+        numbers="results/survival.csv",
+    log:
+        "results/logs/plot_survival.log",
+    benchmark:
+        "results/benchmarks/plot_survival.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=30,
+    params:
+        models=LABELS,
+        note=NOTE,
+        code=code("plot_survival"),
+    script:
+        "../workflow_scripts/plot_survival.py"
+
+
+rule plot_examples:
+    input:
+        attacks=[
+            f"results/attacks/{model}/seed{config['conditions']['seeds'][0]}/{attack}.h5"
+            for model in LABELS
+            for attack in ATTACKS
+        ],
+        data="results/classification.h5",
+    output:
+        figure=report(
+            "results/examples.pdf",
+            caption="../report/examples.rst",
+            category="Figures",
+            labels={"figure": "Examples", "shows": "closest adversarials of a few images"},
+        ),
+        numbers="results/examples.csv",
+    log:
+        "results/logs/plot_examples.log",
+    benchmark:
+        "results/benchmarks/plot_examples.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=30,
+    params:
+        models=LABELS,
+        attacks=ATTACKS,
+        seed=config["seed"],
+        note=NOTE,
+        code=code("plot_examples"),
+    script:
+        "../workflow_scripts/plot_examples.py"
+
+
 rule tabulate_table2:
     input:
         "results/distances.csv",
@@ -204,7 +269,7 @@ rule plot_similarity:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=int(1000 + 4e-5 * PAIRS),
         runtime=30,
     params:
         scans=SCANS,

@@ -15,7 +15,7 @@ if SIMULATED:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=600,
+            mem_mb=by_neurons(400, 0.05),
             runtime=60,
         params:
             n_neurons=lambda wildcards: by_name(config["scans"], wildcards.scan)["n_neurons"],
@@ -24,6 +24,32 @@ if SIMULATED:
             code=code("simulate_scan"),
         script:
             "../workflow_scripts/simulate_scan.py"
+
+    # Known of simulated scans alone: for tests, made when asked for by name, read by no rule.
+    rule simulate_truth:
+        input:
+            stimuli="results/stimuli.h5",
+        output:
+            "results/simulated_truth/{scan}.h5",
+        log:
+            "results/logs/simulate_truth/{scan}.log",
+        benchmark:
+            "results/benchmarks/simulate_truth/{scan}.tsv"
+        wildcard_constraints:
+            scan="|".join(SIMULATED),
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=by_neurons(400, 0.05),
+            runtime=60,
+        params:
+            n_neurons=lambda wildcards: by_name(config["scans"], wildcards.scan)["n_neurons"],
+            settings=config["simulator"],
+            seed=config["seed"],
+            code=code("simulate_truth"),
+        script:
+            "../workflow_scripts/simulate_truth.py"
 
 
 if DOWNLOADED:
@@ -94,7 +120,7 @@ rule fit_response_model:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=by_neurons(700 + CUDA_MEMORY, 0.15),
         runtime=240,
         gpu=GPU,
     params:
@@ -120,7 +146,7 @@ rule fit_baselines:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=by_neurons(700, 0.17),
         runtime=60,
     params:
         code=code("fit_baselines"),
@@ -144,7 +170,7 @@ rule predict_responses:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=by_neurons(700 + CUDA_MEMORY, 0.15),
         runtime=60,
         gpu=GPU,
     params:

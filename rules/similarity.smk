@@ -24,7 +24,7 @@ if DENOISED:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=600,
+            mem_mb=int(500 + 2.4e-5 * PAIRS),
             runtime=60,
         params:
             scans=lambda wildcards: by_name(config["targets"], wildcards.target)["scans"],
@@ -54,7 +54,7 @@ if RAW:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=600,
+            mem_mb=int(500 + 2.4e-5 * PAIRS),
             runtime=60,
         params:
             scans=lambda wildcards: by_name(config["targets"], wildcards.target)["scans"],

@@ -13,7 +13,7 @@ rule train_model:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=700 + CUDA_MEMORY + 30 * WIDTH,
         runtime=1440,
         gpu=GPU,
     params:

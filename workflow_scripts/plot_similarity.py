@@ -18,9 +18,11 @@ def main(snakemake):
         exponent=params.weight_exponent,
         seed=params.seed,
     )
-    shown, oracle = next(iter(within.items()))
+    # The first scan that has them stands for all.
+    shown, oracle = next(iter(within.items()), ("", None))
+    matrices = oracle and oracle.matrices()
     pool = load_similarity(snakemake.input.target).matrix
-    figure, numbers = similarity_figure(oracle.matrices(), pool, correlations, params.note, shown)
+    figure, numbers = similarity_figure(matrices, pool, correlations, params.note, shown)
     save_figure(snakemake.output.figure, figure)
     write_csv(snakemake.output.numbers, numbers)
 

@@ -1,5 +1,7 @@
 """Search the smallest adversarial perturbations of one classifier with one attack."""
 
+from pathlib import Path
+
 from neuroreg.data.classification import load_classification
 from neuroreg.devices import choose_device
 from neuroreg.robustness.attack_result import save_attack
@@ -13,6 +15,8 @@ def main(snakemake):
     params = snakemake.params
     data = load_classification(snakemake.input.data)
     sample = choose_samples(data.test_labels, params.samples, params.seed)
+    output = Path(snakemake.output[0])
+    resume = output.with_name(f"resume_{output.stem}.safetensors")
     result = search(
         load_model(snakemake.input.model),
         data.test_images[sample],
@@ -26,9 +30,12 @@ def main(snakemake):
         seed=params.seed,
         batch_size=params.batch_size,
         device=choose_device(params.device),
+        resume_path=resume,
+        code=params.code,
     )
     config = params.attack | {"repetitions": params.repetitions, "seed": params.seed}
-    save_attack(snakemake.output[0], result, config=config, inputs=snakemake.input)
+    save_attack(output, result, config=config, inputs=snakemake.input)
+    resume.unlink(missing_ok=True)
 
 
 run_job(main, snakemake)

@@ -1,5 +1,7 @@
 """Simulate a V1 scan and write it as a lab would."""
 
+import logging
+
 from neuroreg.data.stimuli import load_stimuli
 from neuroreg.scans.simulate import simulate_scan
 from neuroreg.scans.static_hdf5_writer import write_static_hdf5
@@ -14,6 +16,7 @@ def main(snakemake):
         name=snakemake.wildcards.scan,
         **snakemake.params.settings,
     )
+    logging.info("noise level %.3g", simulated.truth.noise)
     write_static_hdf5(snakemake.output[0], simulated.scan)
 
 

@@ -1,4 +1,4 @@
-"""The state of an unfinished fit or training run, so that a killed one goes on from its last epoch."""
+"""The state of an unfinished fit, training run or search, so that a killed one goes on from there."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -21,9 +21,9 @@ class Progress:
     Attributes
     ----------
     history
-        One row per finished epoch.
+        One row per finished epoch, or batch of a search.
     best
-        Index of the epoch that is kept so far, -1 before the first.
+        Index of the epoch that is kept so far, -1 before the first and in a search.
     tensors
         Groups of named tensors, such as ``model``, the optimiser's state, and what is kept of the best epoch.
     """

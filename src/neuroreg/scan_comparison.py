@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from neuroreg.errors import InputError
 from neuroreg.response_model.responses import PredictedResponses
 from neuroreg.scan_similarity import (
     FEWEST_IMAGES,
@@ -39,15 +38,10 @@ def compare_scans(
     Returns
     -------
     dict of OracleSimilarities
-        By name, one for each scan with enough repeated images.
+        By name, one for each scan with enough repeated images; perhaps none.
     pandas.DataFrame
         Columns scan, comparison, r. Between scans, r is that of the similarities of the first
         `COMPARED_IMAGES` images of the pool at the most.
-
-    Raises
-    ------
-    InputError
-        If no scan has enough repeated images.
     """
     within, rows, modelled = {}, [], {}
     for name, scan, responses in scans:
@@ -64,9 +58,4 @@ def compare_scans(
         for other, matrix in modelled.items():
             rows.append((f"{other} and {name}", BETWEEN_SCANS, similarity_correlation(matrix, similarity)))
         modelled[name] = similarity
-    if not within:
-        raise InputError(
-            f"scans: none has {FEWEST_IMAGES} images repeated in its test tier with measured responses; "
-            "the similarity figure expects at least one such scan."
-        )
     return within, pd.DataFrame(rows, columns=["scan", "comparison", "r"])

@@ -1,6 +1,6 @@
 """How well one trial, and the predictive model, recover the similarity of repeat-averaged responses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,32 @@ class OracleSimilarities:
         return {name: getattr(self, name) for name in names}
 
 
+def split_repeats(
+    responses: np.ndarray, repeats: Iterable[np.ndarray], chosen: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return one trial of each image, and the mean of its others.
+
+    Parameters
+    ----------
+    responses
+        float (T, N).
+    repeats
+        The trials of each image, int (R,) with R >= 2.
+    chosen
+        Which of each image's trials is the one.
+
+    Returns
+    -------
+    single, others : numpy.ndarray
+        float64 (O, N), one row an image.
+    """
+    single, others = [], []
+    for trials, one in zip(repeats, chosen, strict=True):
+        single.append(responses[trials[one]].astype(np.float64))
+        others.append(responses[np.delete(trials, one)].mean(0, dtype=np.float64))
+    return np.stack(single), np.stack(others)
+
+
 def oracle_similarities(
     scan: Scan, predicted: np.ndarray, w: np.ndarray, v: np.ndarray, *, exponent: float = 1.0, seed: int
 ) -> OracleSimilarities:
@@ -86,25 +112,22 @@ def oracle_similarities(
             " one row an oracle image, one column a neuron."
         )
     generator = np.random.default_rng(derive_seed(seed, "single trial"))
-    responses = [
-        scan.responses[generator.permutation(trials)].astype(np.float64) for trials in repeats.values()
-    ]
+    orders = [generator.permutation(trials) for trials in repeats.values()]
     key = scan.key[list(repeats)]
     measured_weights = denoised_weights(w, np.ones_like(w), exponent)
 
-    def measured(rows: list[np.ndarray]) -> np.ndarray:
-        return centred_cosine(np.stack(rows), measured_weights, key)
+    def measured(rows: np.ndarray) -> np.ndarray:
+        return centred_cosine(rows, measured_weights, key)
 
     def choice(number: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = [number % len(rows) for rows in responses]
-        single = [rows[one] for rows, one in zip(responses, chosen, strict=True)]
-        others = [np.delete(rows, one, axis=0).mean(0) for rows, one in zip(responses, chosen, strict=True)]
+        chosen = [number % len(order) for order in orders]
+        single, others = split_repeats(scan.responses, orders, chosen)
         return measured(single), measured(others)
 
     single_trial, others_averaged = choice(0)
     correlations = [similarity_correlation(single_trial, others_averaged)]
     correlations += [similarity_correlation(*choice(number)) for number in range(1, CHOICES)]
-    averaged = measured([rows.mean(0) for rows in responses])
+    averaged = measured(np.stack([scan.responses[order].mean(0, dtype=np.float64) for order in orders]))
     model = centred_cosine(predicted, denoised_weights(w, v, exponent), key)
     return OracleSimilarities(
         key,

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -25,9 +26,12 @@ def attack_result(seed, settings=2, repetitions=3):
     return AttackResult(
         sample=np.arange(SAMPLES) * 3,
         label=np.arange(SAMPLES) % 10,
+        clean=np.random.default_rng(99).integers(0, 256, (SAMPLES, 32, 32), dtype=np.uint8),
         clean_correct=CORRECT,
         distance=distance,
         best_adversarial={norm: rng.random((SAMPLES, 32, 32)).astype(np.float32) for norm in NORMS},
+        predicted={norm: rng.integers(0, 10, SAMPLES) for norm in NORMS},
+        found_by={norm: rng.integers(0, 2, (SAMPLES, 2)) for norm in NORMS},
         queries=rng.integers(0, 99, (settings, repetitions, SAMPLES)),
         verified=np.isfinite(distance["l2"]),
         settings=tuple({"steps": k + 1, "gamma": 0.1} for k in range(settings)),
@@ -105,12 +109,20 @@ def test_a_file_comes_back_as_it_was(tmp_path):
     save_attack(tmp_path / "a.h5", result, config={"seed": 3})
     back = load_attack(tmp_path / "a.h5")
     assert back.settings == result.settings
-    for name in ("sample", "label", "clean_correct", "queries", "verified"):
+    for name in ("sample", "label", "clean", "clean_correct", "queries", "verified"):
         assert np.array_equal(getattr(back, name), getattr(result, name))
         assert getattr(back, name).dtype == getattr(result, name).dtype
-    for norm in NORMS:
-        assert np.array_equal(back.distance[norm], result.distance[norm])
-        assert np.array_equal(back.best_adversarial[norm], result.best_adversarial[norm])
+    for name in ("distance", "best_adversarial", "predicted", "found_by"):
+        for norm in NORMS:
+            assert np.array_equal(getattr(back, name)[norm], getattr(result, name)[norm])
+
+
+def test_a_file_that_lacks_something_is_refused(tmp_path):
+    save_attack(tmp_path / "a.h5", attack_result(5))
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["found_by/l2"]
+    with pytest.raises(InputError, match=r"a\.h5: no dataset 'found_by/l2'"):
+        load_attack(tmp_path / "a.h5")
 
 
 def test_distances_and_settings_need_no_torch():

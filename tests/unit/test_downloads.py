@@ -571,6 +571,8 @@ def test_names_of_files(url, name, expected):
     ("url", "name", "message"),
     [
         ("ftp://gin.g-node.org/scan.zip", None, "found 'ftp://gin.g-node.org/scan.zip'; expected an address"),
+        ("https://[x/scan.zip", None, "expected a web address"),
+        ("http://h:99999/scan.zip", None, "expected a web address"),
         ("file:///data/scan.zip", None, "expected an address that starts with http:// or https://"),
         ("data/scan.zip", None, "expected an address"),
         ("https:///scan.zip", None, "expected an address"),

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from neuroreg.errors import InputError
+from neuroreg.figures.examples import SAMPLES, choose_examples, examples_figure
 from neuroreg.figures.fig1 import fig1
 from neuroreg.figures.fig2 import bootstrap_interval, fig2
 from neuroreg.figures.noise import noise_figure
@@ -25,7 +26,9 @@ from neuroreg.figures.style import (
     stamp_simulated,
     style,
 )
+from neuroreg.figures.survival import survival_figure
 from neuroreg.figures.training import training_figure
+from neuroreg.robustness.closest import Closest
 from neuroreg.scan_similarity import MODEL, SINGLE_TRIAL
 
 INF = float("inf")
@@ -129,7 +132,32 @@ def correlations() -> pd.DataFrame:
     )
 
 
+def closest(seed: int = 4, samples: int = 7) -> dict[str, Closest]:
+    rng = np.random.default_rng(seed)
+    clean = rng.integers(0, 256, (samples, 32, 32), dtype=np.uint8)
+    result = {}
+    for wrong, model in enumerate(LABELS):
+        correct = np.arange(samples) != wrong
+        distance, adversarial, predicted, attack = {}, {}, {}, {}
+        for norm, order in zip(NORMS, (0, 1, 2, np.inf), strict=True):
+            change = 0.01 * rng.normal(size=clean.shape) * correct[:, None, None]
+            adversarial[norm] = (clean / 255 + change).astype(np.float32)
+            distance[norm] = np.linalg.norm(change.reshape(samples, -1), order, axis=1)
+            predicted[norm] = np.full(samples, 3)
+            attack[norm] = np.where(correct, "pgd", "").astype(object)
+        if model == "neural" and samples > 6:
+            adversarial["l2"][6], distance["l2"][6], predicted["l2"][6] = np.nan, INF, -1
+        label, sample = np.full(samples, 1), 10 * np.arange(samples)
+        result[model] = Closest(
+            sample, label, clean, correct, distance, distance, adversarial, predicted, attack
+        )
+    return result
+
+
+CLASSES = np.array(["airplane", "automobile", "bird", "cat"])
 FIGURES = {
+    "survival": lambda note="": survival_figure(distances(), LABELS, note),
+    "examples": lambda note="": examples_figure(closest(), LABELS, CLASSES, note),
     "fig1": lambda note="": fig1(sweep(), note),
     "noise": lambda note="": noise_figure(conditions(), LABELS, note),
     "fig2": lambda note="": fig2(distances(), LABELS, note),
@@ -185,7 +213,8 @@ def test_nothing_is_cut_off_and_the_note_covers_nothing(name):
 def test_figures_import_no_torch_and_leave_pyplot_alone():
     code = (
         "import sys, neuroreg.figures.fig1, neuroreg.figures.fig2, neuroreg.figures.training,"
-        "neuroreg.figures.similarity, neuroreg.figures.noise, matplotlib.pyplot as plt;"
+        "neuroreg.figures.similarity, neuroreg.figures.noise, neuroreg.figures.survival,"
+        "neuroreg.figures.examples, matplotlib.pyplot as plt;"
         "assert 'torch' not in sys.modules;"
         "neuroreg.figures.style.new_figure(1, 1); assert not plt.get_fignums()"
     )
@@ -488,6 +517,17 @@ def test_similarity_draws_the_pools_histogram_and_every_scan():
     np.testing.assert_array_equal(given["paper"], [0.39, 0.73, 0.39, np.nan])
 
 
+@pytest.mark.parametrize("scans", [0, 2])
+def test_similarity_without_repeated_images_shows_the_rest(tmp_path, scans):
+    frame = correlations().iloc[len(correlations()) - 1 :].iloc[: min(scans, 1)]
+    fig, numbers = similarity_figure(None, similarities(20)["model"], frame, "note")
+    assert fig.axes[0].get_title() == "Pool: 20 images"
+    assert len(fig.axes) == 1 + min(scans, 1)
+    assert list(numbers.columns) == ["panel", "scan", "comparison", "r", "paper"]
+    assert numbers["r"].tolist() == frame["r"].tolist()
+    save_figure(tmp_path / "figure.pdf", fig)
+
+
 @pytest.mark.parametrize(
     ("matrices", "pool", "frame", "message"),
     [
@@ -552,6 +592,116 @@ def test_histories_that_do_not_fit_are_refused(change, message):
     with pytest.raises(InputError, match=message) as caught:
         training_figure(change(histories()))
     assert re.fullmatch(r"[^\n]+\.", str(caught.value))
+
+
+# ---- survival ------------------------------------------------------------------------------------
+
+
+def test_survival_counts_what_no_attack_reached():
+    frame = distances()
+    fig, numbers = survival_figure(frame, LABELS)
+    assert len(fig.axes) == 4
+    assert [len(ax.lines) for ax in fig.axes] == [3 * (3 + 1)] * 4
+    assert numbers["accuracy"].between(0, 1).all()
+    single = numbers[numbers["level"] == "one seed"]
+    for row in single.sample(200, random_state=0).itertuples():
+        run = frame[(frame["model"] == row.model) & (frame["seed"] == row.seed) & (frame["norm"] == row.norm)]
+        assert row.accuracy == pytest.approx((run["distance"] > row.distance).mean())
+        assert row.n == 12
+    # Each run has one misclassified sample of twelve.
+    np.testing.assert_allclose(single.loc[single["distance"] == 0, "accuracy"], 11 / 12)
+    mean = numbers[numbers["level"] == "over seeds"].set_index(["norm", "model", "distance"])["accuracy"]
+    expected = single.groupby(["norm", "model", "distance"])["accuracy"].mean()
+    pd.testing.assert_series_equal(mean.sort_index(), expected.sort_index())
+    assert (numbers.loc[numbers["norm"] == "l0", "distance"] % 1 == 0).all()
+    # Neural has two samples that no attack reached under L0.
+    last = single[(single["norm"] == "l0") & (single["model"] == "neural")].groupby("seed")["accuracy"].last()
+    assert (last >= 2 / 12 - 1e-12).all()
+
+
+def test_survival_where_nothing_was_found():
+    frame = distances(failures=False)
+    frame.loc[frame["correct"], "distance"] = INF
+    _, numbers = survival_figure(frame, LABELS)
+    assert numbers["accuracy"].to_numpy() == pytest.approx(11 / 12)
+
+
+# ---- examples ------------------------------------------------------------------------------------
+
+
+def test_examples_are_the_same_for_all_and_correct_if_possible():
+    for seed in range(20):
+        chosen = choose_examples(closest(), seed)
+        assert len(set(chosen.tolist())) == SAMPLES
+        # 0, 1 and 2 are misclassified by a model each, 6 has no adversarial for one.
+        assert set(chosen.tolist()) == {3, 4, 5}
+    assert {tuple(choose_examples(closest(samples=40), seed)) for seed in (1, 1)} == {
+        tuple(choose_examples(closest(samples=40), 1))
+    }
+    assert not np.array_equal(
+        choose_examples(closest(samples=40), 1), choose_examples(closest(samples=40), 2)
+    )
+    assert choose_examples(closest(samples=2), 0).tolist() == [0, 1]
+
+
+def test_examples_show_images_adversarials_and_magnified_differences():
+    parts = closest(samples=2)
+    fig, numbers = examples_figure(parts, LABELS, CLASSES)
+    assert len(fig.axes) == 2 * 3 * 9
+    assert len(numbers) == 2 * 3 * 4
+    factors = numbers.groupby("norm")["factor"].first()
+    shown = iter(fig.axes)
+    for index in range(2):
+        for model in LABELS:
+            part = parts[model]
+            clean = part.clean[index] / 255
+            image = next(shown)
+            np.testing.assert_array_equal(image.images[0].get_array(), clean)
+            assert image.get_xlabel() == "automobile"
+            for norm in NORMS:
+                adversarial, difference = next(shown), next(shown)
+                np.testing.assert_array_equal(
+                    adversarial.images[0].get_array(), part.adversarial[norm][index]
+                )
+                assert adversarial.get_xlabel() == "cat"
+                expected = factors[norm] * (part.adversarial[norm][index] - clean)
+                np.testing.assert_allclose(difference.images[0].get_array(), expected)
+                assert float(difference.get_xlabel()) == pytest.approx(part.distance[norm][index], rel=6e-3)
+                assert difference.images[0].get_clim() == (-1, 1)
+    titles = [ax.get_title() for ax in fig.axes[:9]]
+    assert titles[2] == f"difference\n× {factors['l0']:g}"
+
+
+@pytest.mark.parametrize(("largest", "factor"), [(1.0, 1), (0.1, 10), (0.04, 20), (0.51, 1), (0.0025, 200)])
+def test_the_factor_fills_the_colour_scale(largest, factor):
+    parts = closest(samples=2)
+    for part in parts.values():
+        part.correct[:] = True
+        for norm in NORMS:
+            part.clean[:] = 0
+            part.adversarial[norm][:] = 0
+            part.adversarial[norm][:, 3, 3] = largest
+    _, numbers = examples_figure(parts, LABELS, CLASSES)
+    np.testing.assert_allclose(numbers["factor"], factor)
+
+
+def test_examples_without_an_adversarial_say_so():
+    parts = closest(samples=2)
+    for norm in NORMS:
+        parts["neural"].adversarial[norm][1] = np.nan
+        parts["neural"].distance[norm][1] = INF
+        parts["neural"].predicted[norm][1] = -1
+    fig, numbers = examples_figure(parts, LABELS, CLASSES)
+    assert sum(ax.get_xlabel() == "none found" for ax in fig.axes) == 4
+    assert (numbers.loc[np.isinf(numbers["distance"]), "taken_for"] == "").all()
+
+
+def test_examples_of_different_samples_are_refused():
+    parts = closest() | {"none": closest(seed=5)["none"]}
+    with pytest.raises(InputError, match="different samples"):
+        examples_figure(parts, LABELS, CLASSES)
+    with pytest.raises(InputError, match="no adversarials of neural"):
+        examples_figure({"none": parts["none"]}, {"none": "None", "neural": "Neural"}, CLASSES)
 
 
 # ---- captions ------------------------------------------------------------------------------------

@@ -115,9 +115,9 @@ def test_fewer_pixels_win_over_fewer_steps():
     model = linear_model(weight, np.array([2.5, -20 * 2.85, -7 * 0.5]))
     images, labels = torch.from_numpy(x).view(1, 1, 2, 3), torch.zeros(1, dtype=torch.int64)
     found, _ = run_attack("jsma", model, images, labels)
-    np.testing.assert_allclose(found.flatten(), x + [0.4, 0, 0, 0, 0, 0])
+    np.testing.assert_allclose(found.flatten(), x + np.array([0.4, 0, 0, 0, 0, 0]))
     found, _ = run_attack("jsma", model, images, labels, targets=1)
-    np.testing.assert_allclose(found.flatten(), x + [0, 0.05, 0.05, 0.05, 0, 0])
+    np.testing.assert_allclose(found.flatten(), x + np.array([0, 0.05, 0.05, 0.05, 0, 0]))
 
 
 def test_targets_are_the_nearest_by_gradient():

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -74,6 +76,90 @@ def test_the_stored_adversarials_are_the_evidence(problem, result):
         difference = (best.astype(np.float64) - clean).reshape(5, -1)
         measured = np.linalg.norm(difference, order, axis=1)
         np.testing.assert_allclose(measured, result.distance[norm].min(axis=(0, 1)), rtol=1e-6)
+
+
+def test_who_found_the_closest_and_what_it_is_taken_for(problem, result):
+    model, images, _ = problem
+    assert np.array_equal(result.clean, images[:5])
+    for norm in NORMS:
+        assert (result.found_by[norm][4] == -1).all()
+        for row, (setting, repetition) in enumerate(result.found_by[norm][:4]):
+            distance = result.distance[norm][..., row]
+            assert distance[setting, repetition] == distance.min()
+        best = torch.from_numpy(result.best_adversarial[norm])[:, None]
+        classes = predict(model, best, batch_size=5, device=CPU).argmax(dim=1)
+        assert result.predicted[norm].tolist() == classes.tolist()
+
+
+class Passes:
+    """Counts a model's forward passes and interrupts the one after the last allowed."""
+
+    def __init__(self, model, allowed=None):
+        self.count, self.allowed = 0, allowed
+        self.hook = model.register_forward_pre_hook(self)
+
+    def __call__(self, module, inputs):
+        if self.count == self.allowed:
+            raise KeyboardInterrupt
+        self.count += 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.hook.remove()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(problem, tmp_path_factory):
+    """A whole search of eight batches (two settings, two repetitions, four samples) as a file."""
+    path = tmp_path_factory.mktemp("undisturbed") / "a.h5"
+    with Passes(problem[0]) as passes:
+        save_attack(path, run(problem, batch_size=2))
+    return path.read_bytes(), passes.count
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.6, 0.9])
+def test_an_interrupted_search_goes_on_to_the_same_bytes(problem, undisturbed, tmp_path, share):
+    content, needed = undisturbed
+    resume = tmp_path / "resume.safetensors"
+    with Passes(problem[0], round(share * needed)), pytest.raises(KeyboardInterrupt):
+        run(problem, batch_size=2, resume_path=resume)
+    assert resume.exists()
+    with Passes(problem[0]) as passes:
+        save_attack(tmp_path / "b.h5", run(problem, batch_size=2, resume_path=resume))
+    # A batch of 30 steps, a try's verification and the first and last look at the samples come twice at most.
+    assert passes.count < (1 - share) * needed + 75
+    assert (tmp_path / "b.h5").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 2}, {"code": "another"}, {"repetitions": 3}, {"rows": slice(1, 5)}, {"settings": SETTINGS[:1]}],
+)
+def test_a_search_does_not_go_on_with_what_another_left(problem, tmp_path, change):
+    resume = tmp_path / "resume.safetensors"
+    run(problem, resume_path=resume)
+    with Passes(problem[0]) as again:
+        run(problem, resume_path=resume)
+    assert again.count < 10
+    found = run(problem, resume_path=resume, **change)
+    afresh = run(problem, **change)
+    save_attack(tmp_path / "a.h5", found)
+    save_attack(tmp_path / "b.h5", afresh)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_a_search_does_not_go_on_with_another_model(problem, tmp_path):
+    model, images, labels = problem
+    resume = tmp_path / "resume.safetensors"
+    run(problem, resume_path=resume)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.linear.weight[0] *= 1.01
+    with Passes(other) as passes:
+        run((other, images, labels), resume_path=resume)
+    assert passes.count > 50
 
 
 def test_same_seed_same_bytes(problem, result, tmp_path):

@@ -398,23 +398,26 @@ class Killed(Exception):
     """What stands for a kill between two epochs."""
 
 
-@pytest.mark.parametrize("last", [1, 4, 9])
-def test_a_killed_fit_goes_on_to_the_same_bytes(tmp_path, small_scan, last):
-    settings, resume = replace(TINY, max_epochs=12, patience=2), tmp_path / "resume.safetensors"
+def test_a_fit_killed_after_each_epoch_goes_on_to_the_same_bytes(tmp_path, small_scan):
+    settings, resume = replace(TINY, max_epochs=40, patience=1), tmp_path / "resume.safetensors"
     whole = fit_response_model(small_scan, settings, seed=3)
+    assert len({row["learning_rate"] for row in whole.history}) == settings.reductions + 1
+    assert len(whole.history) < settings.max_epochs
 
     def kill(line):
         if line.startswith(f"epoch {last + 1}:"):
             raise Killed
 
-    with pytest.raises(Killed):
-        fit_response_model(small_scan, settings, seed=3, resume_path=resume, log=kill)
-    lines = []
-    resumed = fit_response_model(small_scan, settings, seed=3, resume_path=resume, log=lines.append)
-    assert lines[0] == f"going on after epoch {last}"
-    assert resumed.history == whole.history
-    for name, tensor in whole.model.state_dict().items():
-        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+    for last in range(1, len(whole.history)):
+        resume.unlink(missing_ok=True)
+        with pytest.raises(Killed):
+            fit_response_model(small_scan, settings, seed=3, resume_path=resume, log=kill)
+        lines = []
+        resumed = fit_response_model(small_scan, settings, seed=3, resume_path=resume, log=lines.append)
+        assert lines[0] == f"going on after epoch {last}"
+        assert resumed.history == whole.history
+        for name, tensor in whole.model.state_dict().items():
+            assert torch.equal(tensor, resumed.model.state_dict()[name]), name
     # Another fit does not go on from there.
     other = fit_response_model(small_scan, TINY, seed=3, resume_path=resume, log=lines.append)
     assert len(other.history) == TINY.max_epochs

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 
-from neuroreg.errors import InputError
 from neuroreg.response_model.responses import PredictedResponses
 from neuroreg.scan_comparison import BETWEEN_SCANS, compare_scans
 from neuroreg.scan_similarity import MODEL, SINGLE_TRIAL, oracle_similarities
@@ -68,10 +67,15 @@ def test_scans_with_too_few_repeated_images_are_compared_between_scans_only():
         assert r[f"{a} and {b}", BETWEEN_SCANS] == pytest.approx(expected)
 
 
-def test_no_scan_with_enough_repeated_images_is_refused():
+def test_scans_without_enough_repeated_images_are_compared_with_each_other_only():
     entries = [("two", *make_scan(1, 2)), ("withheld", *make_scan(2, 4, withheld=True))]
-    with pytest.raises(InputError, match="none has 3 images repeated in its test tier"):
-        compare_scans(entries, exponent=1.0, seed=0)
+    within, frame = compare_scans(entries, exponent=1.0, seed=0)
+    assert within == {}
+    assert frame["comparison"].tolist() == [BETWEEN_SCANS]
+    within, frame = compare_scans(entries[:1], exponent=1.0, seed=0)
+    assert within == {}
+    assert list(frame.columns) == ["scan", "comparison", "r"]
+    assert frame.empty
 
 
 def test_comparing_and_drawing_scans_imports_no_torch():

@@ -1,9 +1,12 @@
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from neuroreg.data.stimuli import Stimuli, make_stimuli
+from neuroreg.data.stimuli import make_stimuli
 from neuroreg.errors import InputError
+from neuroreg.scans.noise_calibration import single_trial_similarity
 from neuroreg.scans.scan import Scan
 from neuroreg.scans.simulate import simulate_scan
 
@@ -16,8 +19,8 @@ def stimuli():
 
 
 def simulate(stimuli, **changes):
-    settings = {"n_neurons": 60, "oracle_repeats": 8, "seed": 1, "name": "a"}
-    return simulate_scan(stimuli, **{**settings, **changes})
+    settings = {"n_neurons": 60, "oracle_repeats": 8, "noise": 1.0, "single_trial_similarity": None}
+    return simulate_scan(stimuli, **{**settings, "seed": 1, "name": "a", **changes})
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def noise_free(stimuli):
 def expected_per_trial(simulated, stimuli):
     row = {key: i for i, key in enumerate(stimuli.key)}
     scan = simulated.scan
-    return simulated.expected[[row[key] for key in scan.key[scan.image]]].astype(np.float64)
+    return simulated.truth.expected[[row[key] for key in scan.key[scan.image]]].astype(np.float64)
 
 
 def arousal(scan):
@@ -48,7 +51,7 @@ def pupil_offset(scan):
 
 def test_same_seed_and_name_give_the_same_bytes(stimuli, simulated):
     again = simulate(stimuli)
-    assert again.expected.tobytes() == simulated.expected.tobytes()
+    assert again.truth.expected.tobytes() == simulated.truth.expected.tobytes()
     for name in FIELDS:
         assert getattr(again.scan, name).tobytes() == getattr(simulated.scan, name).tobytes(), name
 
@@ -58,16 +61,18 @@ def test_another_name_or_seed_is_another_animal(stimuli, simulated, changes):
     other = simulate(stimuli, **changes)
     for name in ("image", "responses", "behavior", "pupil_center"):
         assert not np.array_equal(getattr(other.scan, name), getattr(simulated.scan, name)), name
-    pairs = np.corrcoef(other.expected.T, simulated.expected.T)[:60, 60:]
+    pairs = np.corrcoef(other.truth.expected.T, simulated.truth.expected.T)[:60, 60:]
     assert np.diag(pairs).max() < 0.99  # no neuron came along
 
 
 def test_more_neurons_begin_with_the_same_ones(stimuli, simulated):
     more = simulate(stimuli, n_neurons=300)
-    assert more.expected.shape == (360, 300)
-    np.testing.assert_array_equal(more.expected[:, :60], simulated.expected)
+    assert more.truth.expected.shape == (360, 300)
+    np.testing.assert_array_equal(more.truth.expected[:, :60], simulated.truth.expected)
     np.testing.assert_array_equal(more.scan.responses[:, :60], simulated.scan.responses)
-    assert np.corrcoef(more.expected[:, :256].T, more.expected[:, 256:].T)[:256, 256:].max() < 0.999
+    assert (
+        np.corrcoef(more.truth.expected[:, :256].T, more.truth.expected[:, 256:].T)[:256, 256:].max() < 0.999
+    )
 
 
 def test_presentations(stimuli, simulated):
@@ -101,11 +106,11 @@ def test_dropped_trials_leave_ragged_repeats(stimuli):
 
 def test_mean_rates_are_skewed(stimuli):
     simulated = simulate(stimuli, n_neurons=250)
-    for rates in (simulated.expected.mean(axis=0), simulated.scan.responses.mean(axis=0)):
+    for rates in (simulated.truth.expected.mean(axis=0), simulated.scan.responses.mean(axis=0)):
         assert rates.min() > 0
         assert stats.skew(rates) > 1
         assert np.abs(stats.skew(np.log(rates))) < 0.5
-    assert 0.8 < simulated.expected.mean() < 1.2
+    assert 0.8 < simulated.truth.expected.mean() < 1.2
 
 
 def test_behaviour_is_autocorrelated(noise_free):
@@ -133,65 +138,29 @@ def test_behaviour_multiplies_and_the_pupil_shifts_the_noise_free_responses(nois
     assert stats.spearmanr(offset, left).statistic > 0.5
 
 
-def test_noise_has_the_stated_mean_and_variance(stimuli):
-    noise = 0.7
+def test_noise_leaves_the_mean_and_has_the_stated_variance(stimuli):
+    # The truth's v says how much of each neuron's variance over repeated trials is noise.
     mean = simulate(stimuli, noise=0.0).scan.responses.astype(np.float64)
-    error = simulate(stimuli, noise=noise).scan.responses - mean
-    variance = noise * mean + noise * mean**2
-    assert np.abs((error / np.sqrt(variance)).mean()) < 5 / np.sqrt(error.size)
-    for group in (mean < 0.5, (mean >= 0.5) & (mean < 2), mean >= 2):
-        np.testing.assert_allclose((error[group] ** 2).mean(), variance[group].mean(), rtol=0.15)
+    simulated = simulate(stimuli, noise=0.1)
+    error = simulated.scan.responses - mean
+    test = simulated.scan.tier == "test"
+    variance = mean[test].var(axis=0) * (1 / simulated.truth.v**2 - 1)
+    ratio = error[test].var(axis=0) / variance
+
+    assert ratio.mean() == pytest.approx(1, abs=0.05)
+    assert np.abs(error.mean(axis=0) / np.sqrt(variance)).max() < 0.15
+    # Trials shown once are drawn apart from repeated ones, but from the same noise.
+    assert (error[~test].var(axis=0) / variance).mean() == pytest.approx(1, abs=0.15)
 
 
-def similarity(responses):
-    centred = responses - responses.mean(axis=0)
-    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
-    return (centred @ centred.T)[np.triu_indices(len(centred), 1)]
-
-
-def test_single_trials_are_as_unreliable_as_the_paper_found():
-    stimuli = make_stimuli("photographs", 300, 100, seed=1)
-    scores = []
-    for name in ("a", "b"):
-        simulated = simulate_scan(stimuli, n_neurons=200, oracle_repeats=10, seed=1, name=name)
-        repeats = [simulated.scan.responses[t] for t in simulated.scan.oracle_trials().values()]
-        means = np.array([r.mean(axis=0) for r in repeats])
-        w = np.sqrt(means.var(axis=0) / np.mean([r.var(axis=0) for r in repeats], axis=0))
-        for k in range(min(map(len, repeats))):
-            single = similarity(w * np.array([r[k] for r in repeats]))
-            others = similarity(w * np.array([np.delete(r, k, axis=0).mean(axis=0) for r in repeats]))
-            scores.append(np.corrcoef(single, others)[0, 1])
-    assert 0.29 < np.mean(scores) < 0.49  # the paper: 0.39
-
-
-def test_tuning_to_gratings_is_that_of_mouse_v1():
-    frequencies = np.array([0.01, 0.02, 0.04, 0.08, 0.16, 0.24])  # cycles per degree
-    orientations, phases = np.arange(8) * np.pi / 8, np.arange(8) * np.pi / 4
-    y, x = np.mgrid[:36, :64] * (120 / 64)  # degrees
-    f, o, p = (
-        g.ravel()[:, None, None] for g in np.meshgrid(frequencies, orientations, phases, indexing="ij")
-    )
-    waves = np.cos(2 * np.pi * f * (x * np.cos(o) + y * np.sin(o)) + p)
-    gratings = Stimuli(
-        np.rint(127.5 + 127 * waves).astype(np.uint8),
-        np.array([f"grating/{i:03d}" for i in range(len(waves))]),
-        np.arange(len(waves)) < 2,
-    )
-    simulated = simulate_scan(gratings, n_neurons=200, oracle_repeats=2, noise=0.0, seed=1, name="a")
-    driven = simulated.expected - simulated.expected.min(axis=0)
-    tuning = driven.reshape(6, 8, 8, 200)
-    best = tuning.mean(axis=2).max(axis=1).argmax(axis=0)
-    assert np.isin(frequencies[best], [0.02, 0.04, 0.08]).mean() > 0.9
-    by_orientation = tuning.mean(axis=2)[best, :, np.arange(200)]
-    assert len(set(by_orientation.argmax(axis=1))) == 8
-    opposite = (by_orientation.argmax(axis=1) + 4) % 8
-    selectivity = 1 - by_orientation[np.arange(200), opposite] / by_orientation.max(axis=1)
-    assert np.median(selectivity) > 0.5
-    by_phase = tuning[best, by_orientation.argmax(axis=1), :, np.arange(200)]
-    # Complex cells hardly care for the phase of their best grating; simple cells follow it.
-    modulation = 2 * np.abs(np.fft.rfft(by_phase, axis=1)[:, 1]) / by_phase.sum(axis=1)
-    assert 0.35 < (modulation > 1).mean() < 0.65
-    assert ((modulation > 0.6) & (modulation < 1)).mean() < 0.2
+def test_the_level_is_set_to_the_similarity_of_single_trials(stimuli):
+    for target in (0.3, 0.5):
+        simulated = simulate(stimuli, noise=None, single_trial_similarity=target)
+        test = simulated.scan.tier == "test"
+        responses, image = simulated.scan.responses[test], simulated.scan.image[test]
+        assert single_trial_similarity(responses, image, seed=5) == pytest.approx(target, abs=0.03)
+        fixed = simulate(stimuli, noise=simulated.truth.noise)
+        np.testing.assert_array_equal(fixed.scan.responses, simulated.scan.responses)
 
 
 @pytest.mark.parametrize(
@@ -199,11 +168,25 @@ def test_tuning_to_gratings_is_that_of_mouse_v1():
     [
         ({"n_neurons": 0}, "simulated scan 'a': n_neurons is 0; expected at least 1"),
         ({"oracle_repeats": 0}, "oracle_repeats is 0; expected at least 1"),
-        ({"noise": -0.1}, r"noise is -0\.1; expected 0 or more"),
+        ({"noise": -0.1}, "noise is -0.1; expected 0 or more"),
         ({"noise": float("nan")}, "noise is nan; expected 0 or more"),
-        ({"dropped_fraction": 1.0}, r"dropped_fraction is 1\.0; expected 0 or more, less than 1"),
+        ({"noise": None}, "single_trial_similarity is None and noise is None; expected a number for one"),
+        (
+            {"single_trial_similarity": 0.39},
+            "single_trial_similarity is 0.39 and noise is 1.0; expected a number for one of the two",
+        ),
+        ({"noise": None, "single_trial_similarity": 1.0}, "is 1.0; expected between 0 and 1"),
+        (
+            {"noise": None, "single_trial_similarity": 0.99},
+            "simulated scan 'a': single_trial_similarity 0.99 is out of reach (noise of level 0.018 gives",
+        ),
+        (
+            {"noise": None, "single_trial_similarity": 0.39, "oracle_repeats": 1},
+            "simulated scan 'a': 0 images repeated; expected at least 3",
+        ),
+        ({"dropped_fraction": 1.0}, "dropped_fraction is 1.0; expected 0 or more, less than 1"),
     ],
 )
 def test_settings_out_of_range(stimuli, changes, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=re.escape(message)):
         simulate(stimuli, **changes)

@@ -116,32 +116,37 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_training import run
+from neuroreg.training.checkpoints import save_model
 import torch
 torch.set_num_threads(1)
-run(resume_path=Path(sys.argv[2]))
+trained = run(resume_path=Path(sys.argv[2]))
+save_model(sys.argv[3], trained.model, trained.similarity)
 """
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
+def test_a_run_killed_in_each_epoch_ends_with_the_same_bytes(tmp_path):
     whole = run()
-    resume = tmp_path / "resume.safetensors"
+    resume, finished = tmp_path / "resume.safetensors", tmp_path / "model.safetensors"
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(resume), str(finished)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    here = str(Path(__file__).parent)
-    process = subprocess.Popen([sys.executable, "-c", KILLED, here, str(resume)], env=environment)
-    while not resume.exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert resume.exists()
+    seconds = np.random.default_rng(7).uniform(0, 0.3, SETTINGS.epochs + 1)
+    kills = 0
+    for moment in seconds:
+        before = resume.stat().st_mtime_ns if resume.exists() else 0
+        process = subprocess.Popen(command, env=environment)
+        while process.poll() is None and not (resume.exists() and resume.stat().st_mtime_ns > before):
+            time.sleep(0.01)
+        time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 1
+    subprocess.run(command, env=environment, check=True)
+    expected = tmp_path / "expected.safetensors"
+    save_model(expected, whole.model, whole.similarity)
+    assert finished.read_bytes() == expected.read_bytes()
     resumed = run(resume_path=resume)
-    assert states_equal(whole, resumed)
-    assert np.allclose(
-        [list(row.values()) for row in whole.history],
-        [list(row.values()) for row in resumed.history],
-        rtol=0,
-        atol=0,
-        equal_nan=True,
-    )
+    for first, second in zip(whole.history, resumed.history, strict=True):
+        np.testing.assert_array_equal(list(first.values()), list(second.values()))
 
 
 def test_the_state_of_another_run_is_not_resumed(tmp_path, trained):

@@ -106,12 +106,14 @@ def test_the_schema_names_every_setting_of_the_library(schema):
         (
             "noise.clip",
             True,
-            'config key \'noise.clip\': found true; expected "unit" in its place, or "image".',
+            "config key 'noise.clip': found true; "
+            'expected one of "none", "unit", "image" (true was "unit").',
         ),
         (
             "noise.clip",
             False,
-            'config key \'noise.clip\': found false; expected "none" in its place, or "image".',
+            "config key 'noise.clip': found false; "
+            'expected one of "none", "unit", "image" (false was "none").',
         ),
         (
             "noise.clip",
@@ -142,6 +144,19 @@ def test_the_schema_names_every_setting_of_the_library(schema):
         ("neurons.layers", "L4", "config key 'neurons.layers': found \"L4\"; expected array or null."),
         ("neurons.min_oracle", 1.5, "config key 'neurons.min_oracle': found 1.5; expected at most 1."),
         ("neurons.area", ["V1"], "config key 'neurons.area': unknown; did you mean 'areas'?"),
+        ("downloads.folder", "", "config key 'downloads.folder': found an empty text; expected a name."),
+        (
+            "stimuli.scan",
+            "simulated1",
+            "config key 'stimuli.scan': found \"simulated1\"; "
+            "expected nothing, source 'photographs' does not use it.",
+        ),
+        (
+            "classification.path",
+            "data/images",
+            "config key 'classification.path': found \"data/images\"; "
+            "expected nothing, source 'digits' does not use it.",
+        ),
         ("scans", [], "config key 'scans': found 0 entries; expected at least 1."),
         ("sweep.seeds", [1, 1], "config key 'sweep.seeds': found repeated entries; expected each once."),
         (
@@ -267,6 +282,18 @@ def test_the_schema_names_every_setting_of_the_library(schema):
             ["none", "vgg"],
             "config key 'conditions.models': 'vgg' is not among the models; "
             "expected one of: none, shuffle, neural, one_scan_a2, one_scan_a8, one_scan_a32.",
+        ),
+        (
+            "simulator.noise",
+            1.0,
+            "config key 'simulator.noise': found 1.0 beside single_trial_similarity 0.39; "
+            "expected a number for one of the two.",
+        ),
+        (
+            "simulator.single_trial_similarity",
+            None,
+            "config key 'simulator.noise': found null beside single_trial_similarity null; "
+            "expected a number for one of the two.",
         ),
         (
             "stimuli.pool_size",

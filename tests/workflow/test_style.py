@@ -31,7 +31,7 @@ def test_snakemake_lint_finds_nothing(root, tmp_path):
 
 
 def rules(root):
-    pattern = re.compile(r"^ *rule (\w+):\n((?:(?: {4,}.*)?\n)+)", re.MULTILINE)
+    pattern = re.compile(r"^ *rule (\w+):\n((?:(?: {4,}(?!rule ).*)?\n)+)", re.MULTILINE)
     for path in sorted((root / "rules").glob("*.smk")):
         yield from pattern.findall(path.read_text())
 

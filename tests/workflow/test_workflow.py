@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from neuroreg.csv_files import read_csv
+from neuroreg.robustness.recheck import recheck
 from neuroreg.similarity import load_similarity
 from neuroreg.storage import read_json, sha256
 
@@ -27,6 +28,9 @@ FINAL = [
     "similarity.pdf",
     "training.pdf",
     "overlap.csv",
+    "survival.pdf",
+    "examples.pdf",
+    "masking.csv",
     "table1.csv",
     "table1.tex",
     "table2.csv",
@@ -111,7 +115,7 @@ def test_everything_asked_for_is_there(finished):
         assert path.stat().st_size > 100, name
         if path.suffix == ".pdf":
             assert path.read_bytes().startswith(b"%PDF")
-    for figure in ("fig1", "fig2", "noise", "similarity", "training"):
+    for figure in ("fig1", "fig2", "noise", "similarity", "survival", "examples", "training"):
         assert len(read_csv(finished.results / f"{figure}.csv")) > 0
     assert not list(finished.results.rglob("*partial*"))
     assert not list(finished.results.rglob("resume*"))
@@ -168,10 +172,45 @@ def test_distances_are_those_of_a_fresh_forward_pass(finished):
     assert checked > 10
 
 
+def test_every_row_of_every_attack_holds_when_checked_again(finished):
+    attacks = finished.results / "attacks"
+    paths = sorted(attacks.rglob("*.h5"))
+    assert len(paths) == 4 * 4
+    for path in paths:
+        model = finished.results / "models" / path.parent.relative_to(attacks) / "model.safetensors"
+        found = recheck(path, model, finished.results / "classification.h5")
+        assert found.complaints == ()
+        assert found.table["adversarials"].sum() > 0
+
+
+def test_masking_is_checked_for_every_model(finished):
+    table = read_csv(finished.results / "masking.csv")
+    assert set(table["model"]) == {"none", "shuffle", "neural", "raw"}
+    assert set(table["flag"]) <= {"ok", "flag", "none"}
+    hard = table[table["check"].isin(["zero gradients", "five passes"])]
+    assert (hard["flag"] == "ok").all()
+    # One repetition: nothing can be said of the last.
+    assert (table.loc[table["check"] == "last repetition", "flag"] == "none").all()
+
+
 def test_a_second_run_has_nothing_to_do(finished):
     result = finished()
     assert "Nothing to be done" in result.stdout + result.stderr
     assert finished.planned() == {}
+
+
+def test_the_truth_is_made_by_name_only_and_nothing_reads_it(finished):
+    assert not (finished.results / "simulated_truth").exists()
+    path = finished.results / "simulated_truth" / "simulated1.h5"
+    result = finished("results/simulated_truth/simulated1.h5")
+    assert result.returncode == 0, result.stderr[-3000:]
+    with h5py.File(path) as file, h5py.File(finished.results / "stimuli.h5") as stimuli:
+        assert file.attrs["kind"] == "simulated_truth"
+        np.testing.assert_array_equal(file["key"][()], stimuli["key"][()])
+        assert file["expected"].shape == (72, 12)
+    os.utime(path)
+    assert finished.planned() == {}
+    path.unlink()
 
 
 def test_editing_a_comment_reruns_nothing(finished):
@@ -207,7 +246,7 @@ def test_the_report_holds_every_figure_with_its_caption(finished):
     with zipfile.ZipFile(finished.folder / "report.zip") as archive:
         names = archive.namelist()
         page = next(archive.read(name).decode() for name in names if name.endswith("report.html"))
-    for figure in ("fig1", "fig2", "noise", "similarity", "training"):
+    for figure in ("fig1", "fig2", "noise", "similarity", "survival", "examples", "training"):
         assert any(name.endswith(f"{figure}.pdf") for name in names), names
     assert any(name.endswith("claims.html") for name in names), names
     assert "Simulated scans" in page

@@ -13,9 +13,8 @@ from neuroreg.figures.checks import check_distances
 from neuroreg.figures.tables import distance_matrix
 from neuroreg.seeds import derive_seed
 
-MARKED = (
-    1.1  # our choice: the smallest ratio that is a marked increase; the paper's medians have 1.13 and more
-)
+# Our choice: the smallest ratio that is a marked increase; the paper's medians have 1.13 and more.
+MARKED = 1.1
 CLOSE = 1.25  # our choice: the largest ratio of a median to the paper's at which the two agree
 
 # Main text: median of the minimal perturbation over 1,000 test images.

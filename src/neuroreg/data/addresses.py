@@ -23,7 +23,11 @@ def file_name(url: str, name: str | None = None) -> str:
     InputError
         If the address is of another kind, or a file cannot have the name in the folder of downloads.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise InputError(f"found '{url}'; expected a web address ({error}).") from error
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise InputError(f"found '{url}'; expected an address that starts with http:// or https://.")
     found = unquote(parts.path.rpartition("/")[2]) if name is None else name

@@ -32,7 +32,7 @@ def recorded_file(path: str | Path) -> Path:
     if path.suffix != ".json":
         return path
     record = read_json(path)
-    if not isinstance(record, dict) or record.get("kind") != _KIND:
+    if not isinstance(record, dict) or record.get("kind") != _KIND or not {"path", "sha256"} <= set(record):
         raise InputError(f"{path}: is no record of a download; expected one.")
     file = Path(record["path"])
     again = "--forcerun download_scan"

@@ -46,7 +46,7 @@ def cluster_order(similarity: np.ndarray) -> np.ndarray:
 
 
 def similarity_figure(
-    matrices: Mapping[str, np.ndarray],
+    matrices: Mapping[str, np.ndarray] | None,
     pool: np.ndarray,
     between_scans: pd.DataFrame,
     note: str = "",
@@ -59,12 +59,14 @@ def similarity_figure(
     matrices
         ``single_trial``, ``others_averaged`` (over the repeats but that trial), ``averaged`` (over all
         repeats) and ``model``: similarity of one scan's oracle images, each (n, n). Only entries above the
-        diagonal enter the correlations: of single_trial with others_averaged, of model with averaged.
+        diagonal enter the correlations: of single_trial with others_averaged, of model with averaged. None
+        if no scan has repeated images: their panels are then left out.
     pool
         (Q, Q), the target similarity over the pool.
     between_scans
-        Columns scan, comparison, r. The comparisons `SINGLE_TRIAL` and `MODEL` have the paper's value beside
-        them; any other, such as the correlation of two scans' predicted similarity, is drawn by its name.
+        Columns scan, comparison, r; without `matrices` it may have no row. The comparisons `SINGLE_TRIAL`
+        and `MODEL` have the paper's value beside them; any other, such as the correlation of two scans'
+        predicted similarity, is drawn by its name.
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
     scan
@@ -81,8 +83,46 @@ def similarity_figure(
     ------
     InputError
         If a matrix is missing, not square, not of the others' size or not finite; or the frame lacks a
-        column, has no row, or an r outside [-1, 1].
+        column, or has an r outside [-1, 1].
     """
+    checked = {} if matrices is None else _check_matrices(matrices)
+    pool = _check_square("pool", pool)
+    if checked or len(between_scans):
+        check_frame(between_scans, "correlations between scans", ["scan", "comparison"], ["r"])
+    if not between_scans["r"].between(-1, 1).all():
+        raise InputError(
+            f"correlations between scans: r ranges from {between_scans['r'].min()} "
+            f"to {between_scans['r'].max()}; expected values in [-1, 1]."
+        )
+    pairs = {name: upper_triangle(matrix) for name, matrix in checked.items()}
+    scatters = _SCATTERS if checked else {}
+    own = [
+        {"panel": "scatter", "scan": scan, "comparison": name, "r": np.corrcoef(pairs[x], pairs[y])[0, 1]}
+        for name, (x, y, _, _) in scatters.items()
+    ]
+    rows = own + between_scans[["scan", "comparison", "r"]].assign(panel="scans").to_dict("records")
+    numbers = pd.DataFrame(rows, columns=["panel", "scan", "comparison", "r"])
+    numbers["paper"] = numbers["comparison"].map(PAPER_R).astype("float64")
+    given = numbers[numbers["panel"] == "scans"]
+    with style():
+        fig = new_figure(2, 4.6 if checked else 2.4)
+        if checked:
+            top, bottom = fig.add_gridspec(2, 1, height_ratios=(1, 0.95))
+            _draw_matrices(fig, top.subgridspec(1, 3), {name: checked[name] for name in _TITLES}, scan)
+        else:
+            (bottom,) = fig.add_gridspec(1, 1)
+        panels = len(own) + 1 + (len(given) > 0)
+        axes = iter([fig.add_subplot(cell) for cell in bottom.subgridspec(1, panels)])
+        for row in own:
+            _draw_scatter(next(axes), pairs, row["comparison"], row["r"])
+        _draw_pool(next(axes), pool)
+        if len(given):
+            _draw_scans(next(axes), given)
+        stamp_simulated(fig, note)
+    return fig, numbers
+
+
+def _check_matrices(matrices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     names = ("single_trial", "others_averaged", "averaged", "model")
     missing = [name for name in names if name not in matrices]
     if missing:
@@ -90,41 +130,19 @@ def similarity_figure(
             f"similarity: has the matrices {', '.join(matrices) or '(none)'}; "
             f"expected also {', '.join(missing)}."
         )
-    averaged = _check_square("averaged", matrices["averaged"])
-    checked = {name: _check_square(name, matrices[name], len(averaged)) for name in names}
-    pool = _check_square("pool", pool)
-    check_frame(between_scans, "correlations between scans", ["scan", "comparison"], ["r"])
-    if not between_scans["r"].between(-1, 1).all():
-        raise InputError(
-            f"correlations between scans: r ranges from {between_scans['r'].min()} "
-            f"to {between_scans['r'].max()}; expected values in [-1, 1]."
-        )
-    pairs = {name: upper_triangle(matrix) for name, matrix in checked.items()}
-    own = [
-        {"panel": "scatter", "scan": scan, "comparison": name, "r": np.corrcoef(pairs[x], pairs[y])[0, 1]}
-        for name, (x, y, _, _) in _SCATTERS.items()
-    ]
-    given = between_scans[["scan", "comparison", "r"]].assign(panel="scans")
-    numbers = pd.concat([pd.DataFrame(own), given], ignore_index=True)
-    numbers["paper"] = numbers["comparison"].map(PAPER_R).astype("float64")
-    with style():
-        fig = new_figure(2, 4.6)
-        top, bottom = fig.add_gridspec(2, 1, height_ratios=(1, 0.95))
-        _draw_matrices(fig, top.subgridspec(1, 3), {name: checked[name] for name in _TITLES}, scan)
-        axes = [fig.add_subplot(cell) for cell in bottom.subgridspec(1, 4)]
-        size = float(np.clip(100 / np.sqrt(len(pairs["averaged"])), 1.5, 5))  # dots of few pairs must show
-        for ax, row in zip(axes, own, strict=False):
-            x, y, xlabel, ylabel = _SCATTERS[row["comparison"]]
-            ax.plot(
-                pairs[x], pairs[y], ".", markersize=size, markeredgewidth=0, color=_COLOR, alpha=0.4,
-                rasterized=True,
-            )  # fmt: skip
-            ax.set_title(f"r = {row['r']:.2f} (paper {PAPER_R[row['comparison']]:.2f})")
-            ax.set(xlabel=xlabel, ylabel=ylabel)
-        _draw_pool(axes[2], pool)
-        _draw_scans(axes[3], numbers[numbers["panel"] == "scans"])
-        stamp_simulated(fig, note)
-    return fig, numbers
+    size = len(_check_square("averaged", matrices["averaged"]))
+    return {name: _check_square(name, matrices[name], size) for name in names}
+
+
+def _draw_scatter(ax, pairs: Mapping[str, np.ndarray], comparison: str, r: float) -> None:
+    x, y, xlabel, ylabel = _SCATTERS[comparison]
+    size = float(np.clip(100 / np.sqrt(len(pairs[x])), 1.5, 5))  # dots of few pairs must show
+    ax.plot(
+        pairs[x], pairs[y], ".", markersize=size, markeredgewidth=0, color=_COLOR, alpha=0.4,
+        rasterized=True,
+    )  # fmt: skip
+    ax.set_title(f"r = {r:.2f} (paper {PAPER_R[comparison]:.2f})")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
 
 
 def _draw_matrices(fig: Figure, cells, shown: Mapping[str, np.ndarray], scan: str) -> None:

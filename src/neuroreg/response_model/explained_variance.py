@@ -11,8 +11,8 @@ def variances(observed: np.ndarray, image_index: np.ndarray) -> tuple[np.ndarray
     """Return each neuron's total and noise variance over trials of repeated images.
 
     The noise variance is the mean over trials of the unbiased variance among the repeats of the trial's
-    image: images count by their number of trials, as they do in a mean squared error, so that the difference
-    of the two is unbiased however ragged the repeats are.
+    image: images count by their number of trials, as they do in a mean squared error, so that ragged repeats
+    do not bias the difference. Its only bias is that of a population variance, noise / T.
 
     Parameters
     ----------

@@ -243,7 +243,7 @@ def fit_response_model(
             progress.tensors["best_model"] = copied(fit.model.state_dict())
         if plateaus(_scores(history), settings.patience) > reductions:
             reductions += 1
-            rate *= REDUCTION
+            rate = settings.learning_rate * REDUCTION**reductions
             fit.restore({"model": progress.tensors["best_model"]}, rate)
         progress.tensors |= fit.state()
         if resume_path:

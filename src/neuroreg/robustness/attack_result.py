@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroreg.errors import InputError
 from neuroreg.storage import open_h5, read_strings, write_h5
 
 NORMS = ("l0", "l1", "l2", "linf")
+_PER_SAMPLE = ("sample", "label", "clean", "clean_correct", "queries", "verified")
+_PER_NORM = ("distance", "best_adversarial", "predicted", "found_by")
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class AttackResult:
         int64 (S,), indices into the test set.
     label
         int64 (S,).
+    clean
+        uint8 (S, H, W), the images attacked.
     clean_correct
         bool (S,); only these were attacked.
     distance
@@ -30,6 +35,11 @@ class AttackResult:
     best_adversarial
         Norm to float32 (S, H, W), the closest verified adversarial over settings and repetitions; NaN where
         none, the clean image where that is misclassified.
+    predicted
+        Norm to int64 (S,), the class that the model takes the closest adversarial for; -1 where none.
+    found_by
+        Norm to int64 (S, 2), the setting and the repetition that found the closest adversarial, counted from
+        0; -1 where none did or the clean sample is misclassified.
     queries
         int64 (R, K, S), forward passes spent on each sample.
     verified
@@ -40,9 +50,12 @@ class AttackResult:
 
     sample: np.ndarray
     label: np.ndarray
+    clean: np.ndarray
     clean_correct: np.ndarray
     distance: dict[str, np.ndarray]
     best_adversarial: dict[str, np.ndarray]
+    predicted: dict[str, np.ndarray]
+    found_by: dict[str, np.ndarray]
     queries: np.ndarray
     verified: np.ndarray
     settings: tuple[dict, ...]
@@ -55,19 +68,10 @@ def save_attack(
     inputs: Iterable[str | Path] = (),
 ) -> None:
     """Write `result` as an HDF5 file of kind ``attacks``; `config` and `inputs` as in `write_h5`."""
-    datasets = {
-        "sample": result.sample,
-        "label": result.label,
-        "clean_correct": result.clean_correct,
-        "queries": result.queries,
-        "verified": result.verified,
-        "settings": np.array(
-            [json.dumps(setting, sort_keys=True) for setting in result.settings], dtype=np.str_
-        ),
-    }
-    for norm in NORMS:
-        datasets[f"distance/{norm}"] = result.distance[norm]
-        datasets[f"best_adversarial/{norm}"] = result.best_adversarial[norm]
+    datasets = {name: getattr(result, name) for name in _PER_SAMPLE}
+    datasets |= {f"{name}/{norm}": getattr(result, name)[norm] for name in _PER_NORM for norm in NORMS}
+    settings = [json.dumps(setting, sort_keys=True) for setting in result.settings]
+    datasets["settings"] = np.array(settings, dtype=np.str_)
     write_h5(path, "attacks", datasets, config=config, inputs=inputs)
 
 
@@ -77,16 +81,15 @@ def load_attack(path: str | Path) -> AttackResult:
     Raises
     ------
     InputError
-        If the file is missing, unreadable, or not of kind ``attacks``.
+        If the file is missing, unreadable, not of kind ``attacks``, or lacks a dataset.
     """
     with open_h5(path, "attacks") as file:
+        expected = ["settings", *_PER_SAMPLE, *(f"{name}/{norm}" for name in _PER_NORM for norm in NORMS)]
+        missing = [name for name in expected if name not in file]
+        if missing:
+            raise InputError(f"{path}: no dataset '{missing[0]}'; expected a complete file of an attack.")
         return AttackResult(
-            sample=file["sample"][()],
-            label=file["label"][()],
-            clean_correct=file["clean_correct"][()],
-            distance={norm: file[f"distance/{norm}"][()] for norm in NORMS},
-            best_adversarial={norm: file[f"best_adversarial/{norm}"][()] for norm in NORMS},
-            queries=file["queries"][()],
-            verified=file["verified"][()],
+            **{name: file[name][()] for name in _PER_SAMPLE},
+            **{name: {norm: file[f"{name}/{norm}"][()] for norm in NORMS} for name in _PER_NORM},
             settings=tuple(json.loads(text) for text in read_strings(file["settings"])),
         )

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from neuroreg.errors import InputError
-from neuroreg.robustness.attack_result import NORMS, AttackResult, load_attack
+from neuroreg.robustness.attack_result import NORMS
+from neuroreg.robustness.closest import closest_adversarials
 
 
 def collect_distances(entries: Iterable[tuple[str, int, str, str | Path]]) -> pd.DataFrame:
@@ -32,54 +33,35 @@ def collect_distances(entries: Iterable[tuple[str, int, str, str | Path]]) -> pd
         If there are no entries, or the files differ in samples or labels, or two attacks on one model differ
         in which clean samples are correct.
     """
-    tables: dict[tuple[str, int], _Minima] = {}
-    first: Path | None = None
+    groups: dict[tuple[str, int], list[tuple[str, str | Path]]] = {}
     for model, seed, attack, path in entries:
-        path, result = Path(path), load_attack(path)
-        if first is None:
-            first, sample, label = path, result.sample, result.label
-        if not (np.array_equal(result.sample, sample) and np.array_equal(result.label, label)):
+        groups.setdefault((model, seed), []).append((attack, path))
+    parts, first = [], None
+    for (model, seed), files in groups.items():
+        attacks, paths = zip(*files, strict=True)
+        found = closest_adversarials(paths, attacks)
+        first = first or (paths[0], found)
+        if not (
+            np.array_equal(found.sample, first[1].sample) and np.array_equal(found.label, first[1].label)
+        ):
             raise InputError(
-                f"{path}: samples or labels differ from {first}; expected the same in every file."
+                f"{paths[0]}: samples or labels differ from {first[0]}; expected the same in every file."
             )
-        minima = tables.setdefault((model, seed), _Minima(path, result.clean_correct))
-        if not np.array_equal(result.clean_correct, minima.correct):
-            raise InputError(
-                f"{path}: the correct clean samples differ from {minima.path}; expected attacks on one model."
+        parts += [
+            pd.DataFrame(
+                {
+                    "model": model,
+                    "seed": seed,
+                    "sample": found.sample,
+                    "label": found.label,
+                    "correct": found.correct,
+                    "norm": norm,
+                    "distance": found.distance[norm],
+                    "attack": found.attack[norm],
+                }
             )
-        minima.add(attack, result)
-    if first is None:
+            for norm in NORMS
+        ]
+    if not parts:
         raise InputError("distances: no attack files; expected at least one.")
-    parts = [
-        pd.DataFrame(
-            {
-                "model": model,
-                "seed": seed,
-                "sample": sample,
-                "label": label,
-                "correct": minima.correct,
-                "norm": norm,
-                "distance": minima.distance[norm],
-                "attack": minima.attack[norm],
-            }
-        )
-        for (model, seed), minima in tables.items()
-        for norm in NORMS
-    ]
     return pd.concat(parts, ignore_index=True)
-
-
-class _Minima:
-    """The smallest distances to one model so far; nothing else of the attacks' files stays in memory."""
-
-    def __init__(self, path: Path, correct: np.ndarray) -> None:
-        self.path, self.correct = path, correct
-        self.distance = {norm: np.full(len(correct), np.inf) for norm in NORMS}
-        self.attack = {norm: np.full(len(correct), "", dtype=object) for norm in NORMS}
-
-    def add(self, attack: str, result: AttackResult) -> None:
-        for norm in NORMS:
-            values = result.distance[norm].min(axis=(0, 1)).astype(np.float64)
-            closer = values < self.distance[norm]
-            self.distance[norm][closer] = values[closer]
-            self.attack[norm][closer & self.correct] = attack

@@ -3,17 +3,20 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from neuroreg.errors import InputError
+from neuroreg.resume import Progress, fingerprint, load_progress, save_progress
 from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
 from neuroreg.robustness.attacks.starting_points import choose_starting_points
 from neuroreg.robustness.evaluation import evaluation, predict, to_input
-from neuroreg.robustness.verification import verify
+from neuroreg.robustness.verification import Verified, verify
 from neuroreg.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
@@ -33,8 +36,12 @@ def search(
     seed: int,
     batch_size: int,
     device: torch.device,
+    resume_path: Path | None = None,
+    code: str = "",
 ) -> AttackResult:
     """Attack every correctly classified sample with each setting, several times, and verify what is found.
+
+    Killed and called again, it goes on after the last batch that it finished, and its result is the same.
 
     Parameters
     ----------
@@ -60,6 +67,11 @@ def search(
         Samples attacked at once.
     device
         Where to compute.
+    resume_path
+        Where the state of the unfinished search is kept, from batch to batch; the caller deletes it. None
+        keeps none.
+    code
+        What tells this version of the code from others; a search goes on only under the same.
 
     Raises
     ------
@@ -87,38 +99,46 @@ def search(
             for repetition in range(repetitions)
         ]
 
-    shape = (len(settings), repetitions, len(clean))
-    distance = {norm: np.full(shape, np.inf, dtype=np.float32) for norm in NORMS}
-    closest = {norm: np.full(len(clean), np.inf) for norm in NORMS}
-    best = {norm: np.full(clean[:, 0].shape, np.nan, dtype=np.float32) for norm in NORMS}
-    queries, verified = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=bool)
-
-    for index, setting in enumerate(settings):
-        for repetition in range(repetitions):
-            begun = time.perf_counter()
-            start = starts[repetition]
-            candidates = torch.full_like(clean, torch.nan)
-            for rows in _batches(correct, batch_size):
-                with evaluation(model, device):
-                    found, passes = run(
-                        model,
-                        clean[rows].to(device),
-                        targets[rows].to(device),
-                        setting=setting,
-                        repetition=repetition,
-                        seeds=seeds[rows],
-                        starting_points=None if start is None else start[rows].to(device),
-                    )
-                candidates[rows] = found.detach().cpu()
-                queries[index, repetition, rows.numpy()] = passes.numpy()
+    decisive = {"method": method, "settings": settings, "repetitions": repetitions, "seed": seed}
+    decisive |= {"batch_size": batch_size, "device": device.type, "model": repr(model), "code": code}
+    weights = [tensor.detach().cpu().numpy() for tensor in model.state_dict().values()]
+    arrays = map(np.asarray, (images, labels, sample, pool_images, pool_labels, *weights))
+    mark = fingerprint(decisive, arrays) if resume_path else ""
+    progress = load_progress(resume_path, mark) if resume_path else None
+    batches = correct.nonzero()[:, 0].split(batch_size)
+    if progress:
+        logger.info("going on after %d batches", len(progress.history))
+    else:
+        progress = Progress(tensors=_nothing_found((len(settings), repetitions), clean))
+    state = progress.tensors
+    candidates, queries = state["search"]["candidates"], state["search"]["queries"]
+    tries = list(product(range(len(settings)), range(repetitions), range(len(batches))))
+    for index, repetition, batch in tries[len(progress.history) :]:
+        begun = time.perf_counter()
+        start, rows = starts[repetition], batches[batch]
+        if batch == 0:
+            candidates.fill_(torch.nan)
+        if len(rows):
+            with evaluation(model, device):
+                found, passes = run(
+                    model,
+                    clean[rows].to(device),
+                    targets[rows].to(device),
+                    setting=settings[index],
+                    repetition=repetition,
+                    seeds=seeds[rows],
+                    starting_points=None if start is None else start[rows].to(device),
+                )
+            candidates[rows] = found.detach().cpu()
+            queries[index, repetition, rows] = passes.cpu()
+        last = batch == len(batches) - 1
+        if last:
             outcome = verify(model, clean, targets, candidates, **forward)
-            verified[index, repetition] = outcome.verified.numpy()
-            for norm in NORMS:
-                values = outcome.distance[norm].numpy()
-                distance[norm][index, repetition] = values
-                closer = values < closest[norm]
-                closest[norm][closer] = values[closer]
-                best[norm][closer] = outcome.adversarial[norm][:, 0].numpy()[closer]
+            _keep(state, outcome, correct, index, repetition)
+        progress.history.append({"seconds": time.perf_counter() - begun})
+        if resume_path:
+            save_progress(resume_path, progress, mark)
+        if last:
             logger.info(
                 "%s: setting %d of %d, repetition %d of %d: %d of %d correct samples, median %s %.4g, %.1f s",
                 method,
@@ -129,24 +149,71 @@ def search(
                 (outcome.verified & correct).sum(),
                 correct.sum(),
                 attack.norm,
-                np.median(distance[attack.norm][index, repetition]),
-                time.perf_counter() - begun,
+                np.median(outcome.distance[attack.norm].numpy()),
+                sum(row["seconds"] for row in progress.history[-len(batches) :]),
             )
+    as_arrays = {
+        group: {name: tensor.numpy() for name, tensor in tensors.items()} for group, tensors in state.items()
+    }
     return AttackResult(
         sample=np.asarray(sample, dtype=np.int64),
         label=targets.numpy(),
+        clean=np.asarray(images),
         clean_correct=correct.numpy(),
-        distance=distance,
-        best_adversarial=best,
-        queries=queries,
-        verified=verified,
+        distance=as_arrays["distance"],
+        best_adversarial=as_arrays["best_adversarial"],
+        predicted={
+            norm: _classes(model, best, **forward) for norm, best in state["best_adversarial"].items()
+        },
+        found_by=as_arrays["found_by"],
+        queries=as_arrays["search"]["queries"],
+        verified=as_arrays["search"]["verified"],
         settings=settings,
     )
 
 
-def _batches(correct: torch.Tensor, batch_size: int) -> tuple[torch.Tensor, ...]:
-    rows = correct.nonzero()[:, 0]
-    return rows.split(batch_size) if len(rows) else ()
+def _nothing_found(tries: tuple[int, int], clean: torch.Tensor) -> dict[str, dict[str, torch.Tensor]]:
+    """Return the state before the first batch, as an unfinished search keeps it."""
+    shape = (*tries, len(clean))
+    return {
+        "distance": {norm: torch.full(shape, torch.inf) for norm in NORMS},
+        # In float64: of two distances that round to the same float32 the smaller one wins.
+        "closest": {norm: torch.full(shape[2:], torch.inf, dtype=torch.float64) for norm in NORMS},
+        "best_adversarial": {norm: torch.full_like(clean[:, 0], torch.nan) for norm in NORMS},
+        "found_by": {norm: torch.full((len(clean), 2), -1) for norm in NORMS},
+        "search": {
+            "queries": torch.zeros(shape, dtype=torch.int64),
+            "verified": torch.zeros(shape, dtype=torch.bool),
+            "candidates": torch.full_like(clean, torch.nan),
+        },
+    }
+
+
+def _keep(
+    state: dict[str, dict[str, torch.Tensor]],
+    outcome: Verified,
+    correct: torch.Tensor,
+    index: int,
+    repetition: int,
+) -> None:
+    """Enter what one repetition of one setting has found."""
+    state["search"]["verified"][index, repetition] = outcome.verified
+    for norm, values in outcome.distance.items():
+        state["distance"][norm][index, repetition] = values.float()
+        closer = values < state["closest"][norm]
+        state["closest"][norm][closer] = values[closer]
+        state["best_adversarial"][norm][closer] = outcome.adversarial[norm][closer, 0]
+        state["found_by"][norm][closer & correct] = torch.tensor([index, repetition])
+
+
+def _classes(model: nn.Module, images: torch.Tensor, *, batch_size: int, device: torch.device) -> np.ndarray:
+    """Return the class that the model takes each image (S, H, W) for, -1 where it is NaN."""
+    classes = torch.full((len(images),), -1)
+    there = torch.isfinite(images).flatten(1).all(dim=1)
+    if there.any():
+        logits = predict(model, images[there, None], batch_size=batch_size, device=device)
+        classes[there] = logits.argmax(dim=1)
+    return classes.numpy()
 
 
 def _starting_points(

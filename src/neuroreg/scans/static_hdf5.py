@@ -97,9 +97,10 @@ class _StaticHdf5(Layout):
                 f"dataset '{kind}' has shape {dataset.shape}; "
                 f"expected ({len(dataset)}, {'any' if length is None else length})."
             )
-        values = dataset.astype(np.float32)[()]
-        if len(trials) < len(values):
-            values = values[trials]
+        values = np.empty((len(trials), dataset.shape[1]), np.float32)
+        for start in range(0, len(dataset), _BLOCK):
+            kept = np.flatnonzero((trials >= start) & (trials < start + _BLOCK))
+            values[kept] = dataset.astype(np.float32)[start : start + _BLOCK][trials[kept] - start]
         refuse_non_finite(kind, values, trials)
         return values
 

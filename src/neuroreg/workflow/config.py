@@ -85,7 +85,8 @@ def _sentence(error: ValidationError) -> str:
         case "enum" if key == "noise.clip" and isinstance(found, bool):
             return (
                 f"config key 'noise.clip': found {_show(found)}; "
-                f'expected {_show("unit" if found else "none")} in its place, or "image".'
+                f'expected one of "none", "unit", "image" ({_show(found)} was '
+                f"{_show('unit' if found else 'none')})."
             )
         case "enum":
             options = ", ".join(_show(option) for option in expected)
@@ -105,6 +106,8 @@ def _sentence(error: ValidationError) -> str:
             )
         case "minItems":
             return f"config key '{key}': found {len(found)} entries; expected at least {expected}."
+        case "minLength":
+            return f"config key '{key}': found an empty text; expected a name."
         case "uniqueItems":
             return f"config key '{key}': found repeated entries; expected each once."
         case _:
@@ -144,9 +147,13 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
         yield from _source_needs(f"scans[{index}]", scan, _SCAN_NEEDS)
         yield from _unused(f"scans[{index}]", scan, _SCAN_NEEDS, _SCAN_OPTIONS)
     yield from _downloads(config["scans"])
-    yield from _source_needs("stimuli", config["stimuli"], {"image_folder": "path", "scan": "scan"})
-    needs_path = dict.fromkeys(("cifar10", "cifar100", "image_folder"), "path")
-    yield from _source_needs("classification", config["classification"], needs_path)
+    images = {
+        "stimuli": {"image_folder": "path", "scan": "scan"},
+        "classification": dict.fromkeys(("cifar10", "cifar100", "image_folder"), "path"),
+    }
+    for key, needs in images.items():
+        yield from _source_needs(key, config[key], needs)
+        yield from _unused(key, config[key], needs, {})
     pool_source = config["stimuli"]["source"]
     if config["stimuli"]["pool_size"] is None and pool_source not in _SHOWN:
         yield (
@@ -161,6 +168,12 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
                     f"config key 'scans[{index}].source': a scan can't be simulated where "
                     f"stimuli.source is '{pool_source}'; expected a recorded scan."
                 )
+    simulator = config["simulator"]
+    if (simulator["single_trial_similarity"] is None) == (simulator["noise"] is None):
+        yield (
+            f"config key 'simulator.noise': found {_show(simulator['noise'])} beside single_trial_similarity "
+            f"{_show(simulator['single_trial_similarity'])}; expected a number for one of the two."
+        )
     for index, target in enumerate(config["targets"]):
         key = f"targets[{index}]"
         yield from _source_needs(key, target, _TARGET_NEEDS, selector="kind")
@@ -218,7 +231,8 @@ def _downloads(scans: list[Mapping]) -> Iterator[str]:
         try:
             name = file_name(scan["url"], scan.get("file"))
         except InputError as error:
-            yield f"config key 'scans[{index}].url': {error}"
+            key = "url" if scan.get("file") is None else "file"
+            yield f"config key 'scans[{index}].{key}': {error}"
             continue
         if name in kept:
             yield (
@@ -280,9 +294,9 @@ def _unused(
     options: Mapping[str, Iterable[str]],
     selector: str = "source",
 ) -> Iterator[str]:
-    used = {needs[entry[selector]], *options.get(entry[selector], ())}
+    used = {needs.get(entry[selector]), *options.get(entry[selector], ())}
     for name in sorted({*needs.values(), *chain(*options.values())} - used):
-        if name in entry:
+        if entry.get(name) is not None:
             yield (
                 f"config key '{key}.{name}': found {_show(entry[name])}; "
                 f"expected nothing, {selector} '{entry[selector]}' does not use it."

@@ -21,6 +21,8 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
         filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s", force=True
     )
     logging.captureWarnings(True)
+    # Sums of floats, and so a trained model's bytes, depend on the number of threads.
+    logging.info("%s with %d threads", snakemake.rule, snakemake.threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(snakemake.threads)
     try:

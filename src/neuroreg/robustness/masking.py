@@ -1,0 +1,220 @@
+"""Signs of masked gradients: whether distances are large because attacks fail (Athalye et al. 2018)."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from neuroreg.robustness.attack_result import NORMS
+from neuroreg.robustness.black_box import random_search
+from neuroreg.robustness.closest import Closest
+from neuroreg.robustness.evaluation import evaluation, predict, to_input
+from neuroreg.robustness.verification import verify
+from neuroreg.seeds import derive_seed
+
+SAMPLES = 64  # looked at, at the most
+QUERIES = 30  # of the random search, per norm
+PASSES = 5
+REPEATABLE = 1e-5
+CLOSER = 0.002  # what counts as closer
+SETTLED = 0.05
+ALIKE = (0.8, 1.25)
+
+Run = tuple[str, int]
+
+
+def masking_checks(
+    networks: Iterable[tuple[Run, nn.Module]],
+    closest: Mapping[Run, Closest],
+    reference: str,
+    *,
+    seed: int,
+    batch_size: int,
+    device: torch.device,
+) -> pd.DataFrame:
+    """Look for signs that attacks failed where distances are large.
+
+    Parameters
+    ----------
+    networks
+        (model's name, its seed) and the classifier, one after the other.
+    closest
+        What the attacks on each found; the same samples for all.
+    reference
+        Name of the model to whose distances the others' are compared; the one without a regulariser.
+    seed
+        Decides which samples are looked at and the random search.
+    batch_size, device
+        Of the forward passes.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, seed, check and (where it depends on it) norm. `value` is what was found, `n` of
+        how many, `expected` in words; `flag` is ``ok``, ``flag``, or ``none`` where nothing can be said or is
+        expected.
+        Checks: ``zero gradients``: share of samples at which the gradient of the cross-entropy or of the
+        logits' margin vanishes; ``five passes``: largest difference of a sample's logits over five forward
+        passes, relative to the largest logit (at least 1); ``last repetition``: share by which the mean
+        distance falls through the attacks' last repetition; ``black box``: share of samples for which a
+        random search without gradients came closer than all attacks by more than 0.2 %; ``transfer``: the
+        same for the other models' adversarials; ``ratio``: mean distance over correctly classified samples,
+        relative to that of `reference`, all seeds together; only L0, which masking would raise too, is
+        expected to be alike.
+    """
+    rows = []
+    for run, network in networks:
+        for row in _check_network(network, run, closest, seed, {"batch_size": batch_size, "device": device}):
+            rows.append({"model": run[0], "seed": run[1], **row})
+    for model in dict.fromkeys(name for name, _ in closest):
+        if model != reference:
+            rows += [{"model": model, "seed": None, **row} for row in _ratios(closest, model, reference)]
+    return pd.DataFrame(rows).astype({"seed": "Int64"})
+
+
+def _row(check: str, norm: str, value: float, n: int, expected: str, fits: bool) -> dict:
+    flag = "none" if not expected or np.isnan(value) else "ok" if fits else "flag"
+    return {"check": check, "norm": norm, "value": float(value), "n": n, "expected": expected, "flag": flag}
+
+
+def _check_network(
+    network: nn.Module, run: Run, closest: Mapping[Run, Closest], seed: int, options: Mapping
+) -> list[dict]:
+    own = closest[run]
+    order = np.random.default_rng(derive_seed(seed, "masking samples")).permutation(len(own.sample))
+    shown = np.sort(order[own.correct[order]][:SAMPLES])
+    clean, labels = to_input(own.clean[shown]), torch.from_numpy(own.label[shown])
+    n = len(shown)
+    zero, spread = np.nan, np.nan
+    if n:
+        zero = float(vanishing_gradients(network, clean, labels, **options).float().mean())
+        spread = _spread(network, clean, options)
+    rows = [
+        _row("zero gradients", "", zero, n, "0", zero == 0),
+        _row("five passes", "", spread, n, f"at most {REPEATABLE:g}", spread <= REPEATABLE),
+        *(_last_repetition(own, norm) for norm in NORMS),
+    ]
+    seeds = np.array([derive_seed(seed, "masking", int(sample)) for sample in own.sample[shown]])
+    for norm in NORMS:
+        distance, share = own.distance[norm][shown], np.nan
+        if n:
+            candidates = random_search(
+                network,
+                clean,
+                labels,
+                _search_sizes(norm, distance, clean[0].numel()),
+                norm,
+                queries=QUERIES,
+                seeds=seeds,
+                **options,
+            )
+            limit = (1 - CLOSER) * distance
+            share = float(_closer(network, clean, labels, candidates, norm, limit, options).mean())
+        rows.append(_row("black box", norm, share, n, "0", share == 0))
+    return rows + [_transfer(network, run, closest, norm, options) for norm in NORMS]
+
+
+def _last_repetition(own: Closest, norm: str) -> dict:
+    counted = own.correct & np.isfinite(own.without_last[norm])
+    fall = np.nan
+    if counted.any():
+        fall = 1 - own.distance[norm][counted].mean() / own.without_last[norm][counted].mean()
+    expected = f"at most {SETTLED:g}"
+    return _row("last repetition", norm, fall, int(counted.sum()), expected, 0 <= fall <= SETTLED)
+
+
+def _search_sizes(norm: str, distance: np.ndarray, pixels: int) -> np.ndarray:
+    """Return how far a search may go to be closer; half the box's size where no adversarial is known."""
+    if norm == "l0":
+        return np.where(np.isfinite(distance), np.ceil((1 - CLOSER) * distance) - 1, pixels // 2)
+    whole = {"l1": pixels, "l2": pixels**0.5, "linf": 1.0}[norm]
+    # A little less than what counts, because verification may stretch what it is given.
+    return np.where(np.isfinite(distance), (1 - 2 * CLOSER) * distance, whole / 2)
+
+
+def vanishing_gradients(
+    network: nn.Module, clean: Tensor, labels: Tensor, *, batch_size: int, device: torch.device
+) -> Tensor:
+    """Return bool (N,): whether the cross-entropy's or the margin's gradient by the image is zero or NaN."""
+    parts = []
+    with evaluation(network, device):
+        for images, own in zip(clean.split(batch_size), labels.split(batch_size), strict=True):
+            images, own = images.to(device), own.to(device)
+            images = images.detach().requires_grad_()
+            logits = network(images)
+            entropy = nn.functional.cross_entropy(logits, own, reduction="sum")
+            others = logits.scatter(1, own[:, None], -torch.inf).amax(dim=1)
+            margin = (logits.gather(1, own[:, None])[:, 0] - others).sum()
+            bad = torch.zeros(len(images), dtype=torch.bool)
+            for loss in (entropy, margin):
+                if not loss.requires_grad:
+                    bad |= True
+                    continue
+                (gradient,) = torch.autograd.grad(loss, images, retain_graph=True, allow_unused=True)
+                gradient = torch.zeros_like(images) if gradient is None else gradient
+                size = gradient.flatten(1).abs().amax(dim=1).cpu()
+                bad |= ~(torch.isfinite(size) & (size > 0))
+            parts.append(bad)
+    return torch.cat(parts)
+
+
+def _spread(network: nn.Module, clean: Tensor, options: Mapping) -> float:
+    passes = torch.stack([predict(network, clean, **options) for _ in range(PASSES)])
+    spread = (passes.amax(dim=0) - passes.amin(dim=0)).amax(dim=1)
+    return float((spread / passes[0].abs().amax(dim=1).clamp_min(1.0)).max())
+
+
+def _closer(
+    network: nn.Module,
+    clean: Tensor,
+    labels: Tensor,
+    candidates: Tensor,
+    norm: str,
+    limit: np.ndarray,
+    options: Mapping,
+) -> np.ndarray:
+    """Return bool (N,): whether a candidate is verified at a distance of at most `limit`."""
+    found = np.zeros(len(clean), dtype=bool)
+    there = torch.isfinite(candidates).flatten(1).all(dim=1)
+    if there.any():
+        outcome = verify(network, clean[there], labels[there], candidates[there], **options)
+        found[there.numpy()] = outcome.distance[norm].numpy() < limit[there.numpy()]
+    return found
+
+
+def _transfer(
+    network: nn.Module, run: Run, closest: Mapping[Run, Closest], norm: str, options: Mapping
+) -> dict:
+    own, count, closer = closest[run], 0, 0
+    for other, theirs in closest.items():
+        if other == run:
+            continue
+        comparable = own.correct & theirs.correct & np.isfinite(theirs.distance[norm])
+        limit = (1 - CLOSER) * own.distance[norm]
+        count += int(comparable.sum())
+        rows = np.flatnonzero(comparable & (theirs.distance[norm] < limit))
+        if len(rows):
+            clean, labels = to_input(own.clean[rows]), torch.from_numpy(own.label[rows])
+            candidates = torch.from_numpy(theirs.adversarial[norm][rows])[:, None]
+            found = _closer(network, clean, labels, candidates, norm, limit[rows], options)
+            closer += int(found.sum())
+    share = closer / count if count else np.nan
+    return _row("transfer", norm, share, count, "0", share == 0)
+
+
+def _ratios(closest: Mapping[Run, Closest], model: str, reference: str) -> list[dict]:
+    rows = []
+    for norm in NORMS:
+        means, counts = {}, {}
+        for name in (model, reference):
+            parts = [part for run, part in closest.items() if run[0] == name]
+            values = np.concatenate([part.distance[norm][part.correct] for part in parts])
+            values = values[np.isfinite(values)]
+            means[name], counts[name] = values.mean() if len(values) else np.nan, len(values)
+        ratio = means[model] / means[reference]
+        low, high = ALIKE if norm == "l0" else (0.0, np.inf)
+        expected = f"{low:g} to {high:g}" if norm == "l0" else ""
+        rows.append(_row("ratio", norm, ratio, counts[model], expected, low <= ratio <= high))
+    return rows

@@ -1,0 +1,235 @@
+"""A second look at an attack's file: every row from the file alone, none of it taken on trust.
+
+``python -m neuroreg.robustness.recheck ATTACK_FILE MODEL_FILE [--data CLASSIFICATION_FILE]``
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neuroreg.data.classification import load_classification
+from neuroreg.errors import InputError
+from neuroreg.robustness.attack_result import NORMS, AttackResult, load_attack
+from neuroreg.robustness.evaluation import predict, to_input
+from neuroreg.storage import open_h5, sha256
+from neuroreg.training.checkpoints import load_model
+
+# Distances are stored as float32, which rounds by less than this; a logit's sum depends on the batch's shape.
+TOLERANCE = 1e-6
+LOGIT_TOLERANCE = 1e-5
+
+_ORDERS = {"l0": 0, "l1": 1, "l2": 2, "linf": np.inf}
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """What a second look found.
+
+    Attributes
+    ----------
+    table
+        One row per norm: rows, adversarials, misclassified, not_found, deviation (the largest relative
+        difference of a recorded distance from that measured again), failed (rows).
+    complaints
+        One sentence each; none if everything holds.
+    """
+
+    table: pd.DataFrame
+    complaints: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """One line: whether all rows hold."""
+        rows, failed = self.table["rows"].sum(), self.table["failed"].sum()
+        if not self.complaints:
+            return f"All {rows} rows hold."
+        return f"{failed} of {rows} rows fail; complaints: {len(self.complaints)}."
+
+
+def recheck(attack_path: str | Path, model_path: str | Path, data_path: str | Path | None = None) -> Recheck:
+    """Check every row (sample and norm) of an attack's file.
+
+    A row with an adversarial holds if its pixels are finite and in [0, 1]; the model, asked with this one
+    image in float32, names another class than the label, and the one recorded; the distance, measured in
+    float64 from the two images, is the recorded minimum, and that of the try said to have found it; and no
+    distance recorded under another norm is above what this adversarial has there. A row of a misclassified
+    sample holds if the model does not name the label for the clean image and all distances are 0; one without
+    an adversarial if nothing is recorded as found. The model's file must be the one that the search names.
+
+    Parameters
+    ----------
+    attack_path
+        Written by `save_attack`.
+    model_path
+        The classifier attacked.
+    data_path
+        Where the samples come from; their images and labels are compared with it. None compares nothing: the
+        attack's file holds the images too.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, of another kind or incomplete, or the model's logits are not finite.
+    """
+    result = load_attack(attack_path)
+    count = len(result.sample)
+    complaints = _provenance(attack_path, model_path)
+    if data_path is not None:
+        complaints += _origin(result, data_path)
+    model = load_model(model_path)
+    alone = {"batch_size": 1, "device": torch.device("cpu")}
+    clean = to_input(result.clean)
+    clean_right = predict(model, clean, **alone).argmax(dim=1).numpy() == result.label
+    distances = np.stack([result.distance[norm] for norm in NORMS])
+    smallest = {norm: result.distance[norm].min(axis=(0, 1)).astype(np.float64) for norm in NORMS}
+    rows = []
+    for norm in NORMS:
+        best = result.best_adversarial[norm]
+        finite = np.isfinite(best).all(axis=(1, 2))
+        logits = np.full((count, 1), np.nan)
+        if finite.any():
+            inputs = torch.from_numpy(best[finite])[:, None]
+            found = predict(model, inputs, **alone).double().numpy()
+            logits = np.full((count, found.shape[1]), np.nan)
+            logits[finite] = found
+        difference = best.astype(np.float64) - clean[:, 0].numpy().astype(np.float64)
+        measured = {
+            name: np.linalg.norm(difference.reshape(count, -1), order, axis=1)
+            for name, order in _ORDERS.items()
+        }
+        failed = 0
+        for row in range(count):
+            reasons = []
+            if np.isnan(distances[:, :, :, row]).any() or (distances[:, :, :, row] < 0).any():
+                reasons.append("a recorded distance is NaN or negative")
+            if bool(result.clean_correct[row]) != bool(clean_right[row]):
+                said = "right" if result.clean_correct[row] else "wrong"
+                reasons.append(f"the clean image is recorded as {said} but is not")
+            if not np.array_equal(result.verified[..., row], np.isfinite(result.distance[norm][..., row])):
+                reasons.append("the flag 'verified' and the finite distances disagree")
+            if not result.clean_correct[row]:
+                reasons += _misclassified(result, norm, row, difference[row])
+            elif np.isinf(smallest[norm][row]):
+                if not np.isnan(best[row]).all() or result.predicted[norm][row] != -1:
+                    reasons.append("no distance is recorded, but an adversarial is")
+            else:
+                measures = {name: values[row] for name, values in measured.items()}
+                minima = {name: values[row] for name, values in smallest.items()}
+                reasons += _adversarial(result, norm, row, logits[row], measures, minima)
+            failed += bool(reasons)
+            complaints += [f"{norm}, sample {result.sample[row]}: {reason}." for reason in reasons]
+        adversarial = result.clean_correct & np.isfinite(smallest[norm]) & (smallest[norm] > 0) & finite
+        deviation = np.abs(measured[norm] / np.where(adversarial, smallest[norm], 1.0) - 1.0)[adversarial]
+        rows.append(
+            {
+                "norm": norm,
+                "rows": count,
+                "adversarials": int(adversarial.sum()),
+                "misclassified": int((~result.clean_correct).sum()),
+                "not_found": int(np.isinf(smallest[norm]).sum()),
+                "deviation": float(deviation.max(initial=0.0)),
+                "failed": failed,
+            }
+        )
+    return Recheck(pd.DataFrame(rows), tuple(complaints))
+
+
+def _provenance(attack_path: str | Path, model_path: str | Path) -> list[str]:
+    with open_h5(attack_path, "attacks") as file:
+        inputs = json.loads(file.attrs["inputs"])
+    if not inputs or sha256(model_path) in inputs.values():
+        return []
+    return [f"{model_path}: is not the model attacked: its SHA-256 is none of those in {attack_path}."]
+
+
+def _origin(result: AttackResult, data_path: str | Path) -> list[str]:
+    data = load_classification(data_path)
+    known = (result.sample >= 0) & (result.sample < len(data.test_labels))
+    index = np.where(known, result.sample, 0)
+    same = known & (data.test_labels[index] == result.label)
+    same &= (data.test_images[index] == result.clean).all(axis=(1, 2))
+    return [f"sample {sample}: image or label is not that of {data_path}." for sample in result.sample[~same]]
+
+
+def _misclassified(result: AttackResult, norm: str, row: int, difference: np.ndarray) -> list[str]:
+    reasons = []
+    if (result.distance[norm][..., row] != 0).any():
+        reasons.append("the clean image is misclassified, but a distance is not 0")
+    if not (difference == 0).all():
+        reasons.append("the clean image is misclassified, but another one is stored as adversarial")
+    return reasons
+
+
+def _adversarial(
+    result: AttackResult,
+    norm: str,
+    row: int,
+    logits: np.ndarray,
+    measured: dict[str, float],
+    smallest: dict[str, float],
+) -> list[str]:
+    best, label, predicted = (
+        result.best_adversarial[norm][row],
+        result.label[row],
+        result.predicted[norm][row],
+    )
+    if not np.isfinite(best).all():
+        return ["the adversarial has pixels that are NaN or infinite"]
+    reasons = []
+    if best.min() < 0 or best.max() > 1:
+        reasons.append(
+            f"the adversarial's pixels go from {best.min():g} to {best.max():g}, not within 0 to 1"
+        )
+    if logits.argmax() == label:
+        reasons.append(f"the model names the label, {label}: not adversarial")
+    # A near tie between two other classes may be broken otherwise with one image than in a batch.
+    elif not 0 <= predicted < len(logits) or (
+        logits.max() - logits[predicted] > LOGIT_TOLERANCE * max(1.0, np.abs(logits).max())
+    ):
+        reasons.append(f"the model names class {logits.argmax()}, recorded is {predicted}")
+    if abs(measured[norm] - smallest[norm]) > TOLERANCE * smallest[norm]:
+        reasons.append(f"distance {measured[norm]:.9g}, recorded is {smallest[norm]:.9g}")
+    for other in NORMS:
+        if other != norm and measured[other] < smallest[other] * (1 - TOLERANCE):
+            reasons.append(
+                f"its {other} is {measured[other]:.9g}, below the recorded minimum {smallest[other]:.9g}"
+            )
+    setting, repetition = result.found_by[norm][row]
+    settings, repetitions = result.distance[norm].shape[:2]
+    if not (0 <= setting < settings and 0 <= repetition < repetitions):
+        reasons.append(f"found by setting {setting}, repetition {repetition}, which the search did not have")
+    elif result.distance[norm][setting, repetition, row] != np.float32(smallest[norm]):
+        reasons.append(f"setting {setting}, repetition {repetition} did not find the smallest distance")
+    return reasons
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table, the complaints and the verdict; return 0 if every row holds, 1 if not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m neuroreg.robustness.recheck",
+        description="Check every row of an attack's file against the model attacked.",
+    )
+    parser.add_argument("attack", help="results/attacks/<model>/seed<seed>/<attack>.h5")
+    parser.add_argument("model", help="results/models/<model>/seed<seed>/model.safetensors")
+    parser.add_argument("--data", help="results/classification.h5: compare images and labels with it too")
+    options = parser.parse_args(arguments)
+    try:
+        found = recheck(options.attack, options.model, options.data)
+    except InputError as error:
+        print(f"recheck: {error}", file=sys.stderr)
+        return 1
+    print(found.table.to_string(index=False, float_format="{:.1e}".format))
+    for complaint in found.complaints:
+        print(complaint)
+    print(found.verdict)
+    return 1 if found.complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
