@@ -97,7 +97,7 @@ def test_the_truth_at_rest_is_the_average_over_behaviour(repeats, stimuli):
 
 
 def test_no_reader_of_the_workflow_opens_the_truth(tmp_path):
-    from neuroreg.scans.readers import read_scan
+    from neuroreg.scans.readers import find_reader
     from neuroreg.scans.scan import load_scan
 
     path = tmp_path / "a.h5"
@@ -113,6 +113,6 @@ def test_no_reader_of_the_workflow_opens_the_truth(tmp_path):
         }
     with h5py.File(path) as file:
         assert file["expected"].dtype == np.float32
-    for reader in (load_scan, lambda path: read_scan(path, "static_hdf5")):
+    for reader in (load_scan, lambda path: find_reader(path).read(path)):
         with pytest.raises(InputError):
             reader(path)

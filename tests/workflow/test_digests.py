@@ -64,7 +64,7 @@ def test_a_module_deep_below_reaches_every_rule_above(package):
     path.write_text(path.read_text() + "\nEXTRA = 1\n")
     after = digests_of_all(package)
     changed = {rule for rule in before if before[rule] != after[rule]}
-    assert changed == {"train_model", "evaluate_noise", "search_adversarials"}
+    assert changed == {"train_model", "evaluate_noise", "search_adversarials", "check_masking"}
 
 
 def test_the_attack_family_that_a_job_loads_by_name_counts(package):
