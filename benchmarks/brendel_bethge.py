@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from neuroreg.networks import ResNet
 from neuroreg.robustness.attacks import boundary_attack
+from neuroreg.robustness.attacks.rows import setting_of_rows
 from neuroreg.robustness.attacks.starting_points import choose_starting_points
 from neuroreg.robustness.evaluation import evaluation, predict, to_input
 from neuroreg.robustness.verification import verify
@@ -89,9 +90,9 @@ def main() -> None:
     for norm in arguments.norms:
         engines = [("ours", boundary_attack.run)]
         if not arguments.ours_only:
-            from neuroreg.robustness.attacks import brendel_bethge
+            from neuroreg.robustness.attacks import foolbox_brendel_bethge
 
-            engines.append(("foolbox", brendel_bethge.run))
+            engines.append(("foolbox", foolbox_brendel_bethge.run))
         for name, run in engines:
             times = []
             for steps in (1, arguments.steps):
@@ -102,8 +103,8 @@ def main() -> None:
                         model,
                         x,
                         y,
-                        setting=setting | {"steps": steps},
-                        repetition=0,
+                        setting=setting_of_rows([setting | {"steps": steps}], torch.zeros_like(y), x),
+                        repetition=torch.zeros_like(y),
                         seeds=torch.from_numpy(seeds),
                         starting_points=starts,
                     )
