@@ -132,7 +132,10 @@ rule plot_tightening:
             "results/tightening.pdf",
             caption="../report/tightening.rst",
             category="Figures",
-            labels={"figure": "Tightening", "shows": "minimal distance of the paper's attacks and of stronger ones"},
+            labels={
+                "figure": "Tightening",
+                "shows": "minimal distance of the paper's attacks and of stronger ones",
+            },
         ),
         numbers="results/tightening.csv",
     log:

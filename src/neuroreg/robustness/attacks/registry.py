@@ -148,7 +148,7 @@ ATTACK_METHODS: dict[str, AttackMethod] = {
         "l1",
         {
             "steps": Setting(1000, 2, 100_000, "iterations"),
-            "stepsize": Setting(0.1, 1e-6, 10.0, "Adam's first step size; falls to a hundredth"),
+            "stepsize": Setting(0.3, 1e-6, 10.0, "Adam's first step size; falls to a hundredth"),
             "dual_rate": Setting(0.1, 1e-6, 10.0, "first step size of the weight; falls to a tenth"),
             "start_noise": Setting(0.05, 0.0, 10.0, "std of the start, from the second repetition on"),
         },
