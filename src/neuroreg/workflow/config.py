@@ -192,9 +192,8 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
                 f"config key '{key}': target {_show(model['target'])} with alpha {model['alpha']:g}; "
                 "expected a target exactly where alpha is above 0."
             )
-    for name in {attack["name"] for attack in attacks["attacks"]} & {
-        attack["name"] for attack in attacks["tightening"]
-    }:
+    papers = {attack["name"] for attack in attacks["attacks"]}
+    for name in [attack["name"] for attack in attacks["tightening"] if attack["name"] in papers]:
         yield (
             f"config key 'adversarial.tightening': '{name}' is the name of an entry of adversarial.attacks; "
             "expected another name."
