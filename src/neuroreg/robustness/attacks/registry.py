@@ -139,7 +139,7 @@ ATTACK_METHODS: dict[str, AttackMethod] = {
             "sigma": Setting(1e-3, 1e-12, 1e3, "smoothness of the stand-in for L0"),
             "threshold": Setting(0.3, 0.0, 1.0, "changes below it are undone, at first"),
             "threshold_rate": Setting(0.01, 0.0, 1.0, "its change at each iteration, in step sizes"),
-            "start_noise": Setting(0.1, 0.0, 10.0, "std of the start, from the second repetition on"),
+            "start_noise": Setting(0.5, 0.0, 10.0, "std of the start, from the second repetition on"),
         },
     ),
     "pdpgd": AttackMethod(
@@ -150,7 +150,7 @@ ATTACK_METHODS: dict[str, AttackMethod] = {
             "steps": Setting(1000, 2, 100_000, "iterations"),
             "stepsize": Setting(0.3, 1e-6, 10.0, "Adam's first step size; falls to a hundredth"),
             "dual_rate": Setting(0.1, 1e-6, 10.0, "first step size of the weight; falls to a tenth"),
-            "start_noise": Setting(0.05, 0.0, 10.0, "std of the start, from the second repetition on"),
+            "start_noise": Setting(0.5, 0.0, 10.0, "std of the start, from the second repetition on"),
         },
     ),
     **{f"apgd_t_{norm}": AttackMethod("apgd_t", norm, norm, _APGD_T) for norm in ("l2", "linf")},
