@@ -38,6 +38,7 @@ rule all:
         "results/table1.csv",
         "results/table1.tex",
         "results/fig2.pdf",
+        ["results/tightening.pdf"] if TIGHTENING else [],
         "results/survival.pdf",
         "results/examples.pdf",
         "results/masking.csv",

@@ -31,7 +31,7 @@ rule collect_distances:
     input:
         [
             path
-            for attack in ATTACKS
+            for attack in [*ATTACKS, *TIGHTENING]
             for path in paths(f"results/attacks/{{model}}/seed{{seed}}/{attack}.h5", CONDITIONS)
         ],
     output:
@@ -47,7 +47,8 @@ rule collect_distances:
         mem_mb=600,
         runtime=60,
     params:
-        entries=[(run.model, run.seed, attack) for attack in ATTACKS for run in CONDITIONS],
+        entries=[(run.model, run.seed, attack) for attack in [*ATTACKS, *TIGHTENING] for run in CONDITIONS],
+        tightening=TIGHTENING,
         code=code("collect_distances"),
     script:
         "../workflow_scripts/collect_distances.py"

@@ -22,6 +22,7 @@ REFERENCE = min(
 SCANS = names(config["scans"])
 TARGETS = names(config["targets"])
 ATTACKS = names(config["adversarial"]["attacks"])
+TIGHTENING = names(config["adversarial"]["tightening"])
 SIMULATED = [scan["name"] for scan in config["scans"] if scan["source"] == "simulated"]
 DOWNLOADED = [scan["name"] for scan in config["scans"] if scan["source"] == "download"]
 NOTE = simulation_note(config["scans"])
@@ -31,7 +32,7 @@ wildcard_constraints:
     scan="|".join(SCANS),
     target="|".join(TARGETS),
     model="|".join(names(config["models"])),
-    attack="|".join(ATTACKS),
+    attack="|".join([*ATTACKS, *TIGHTENING]),
     seed=r"\d+",
 
 
@@ -94,7 +95,8 @@ def model_target(wildcards):
 
 def attack(wildcards):
     """The attack's entry in the config."""
-    return by_name(config["adversarial"]["attacks"], wildcards.attack)
+    entries = [*config["adversarial"]["attacks"], *config["adversarial"]["tightening"]]
+    return by_name(entries, wildcards.attack)
 
 
 def attack_module(wildcards):

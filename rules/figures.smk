@@ -124,6 +124,40 @@ rule plot_fig2:
         "../workflow_scripts/plot_fig2.py"
 
 
+rule plot_tightening:
+    input:
+        "results/distances.csv",
+    output:
+        figure=report(
+            "results/tightening.pdf",
+            caption="../report/tightening.rst",
+            category="Figures",
+            labels={
+                "figure": "Tightening",
+                "shows": "minimal distance of the paper's attacks and of stronger ones",
+            },
+        ),
+        numbers="results/tightening.csv",
+    log:
+        "results/logs/plot_tightening.log",
+    benchmark:
+        "results/benchmarks/plot_tightening.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=600,
+        runtime=30,
+    params:
+        models=LABELS,
+        attacks=TIGHTENING,
+        seed=config["seed"],
+        note=NOTE,
+        code=code("plot_tightening"),
+    script:
+        "../workflow_scripts/plot_tightening.py"
+
+
 rule plot_survival:
     input:
         "results/distances.csv",

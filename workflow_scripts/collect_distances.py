@@ -6,8 +6,9 @@ from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    entries = zip(snakemake.params.entries, snakemake.input, strict=True)
-    distances = collect_distances((*entry, path) for entry, path in entries)
+    params = snakemake.params
+    entries = zip(params.entries, snakemake.input, strict=True)
+    distances = collect_distances(((*entry, path) for entry, path in entries), params.tightening)
     write_csv(snakemake.output[0], distances)
 
 

@@ -332,7 +332,7 @@ def test_brendel_bethge_meets_the_linear_minimum_whatever_the_batch():
 def test_defaults_complete_a_setting():
     assert complete_setting("ddn", {"steps": 7}) == {"steps": 7, "gamma": 0.05, "init_epsilon": 1.0}
     assert isinstance(complete_setting("ddn", {"init_epsilon": 1})["init_epsilon"], float)
-    assert len(attack_methods()) == 18
+    assert len(attack_methods()) == 25
     for method in attack_methods():
         assert complete_setting(method, complete_setting(method, {})) == complete_setting(method, {})
 

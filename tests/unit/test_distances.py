@@ -81,6 +81,34 @@ def test_minimum_and_who_found_it(files):
     assert np.isinf(table.loc[table["sample"] == 12, "distance"]).all()
 
 
+def test_stronger_attacks_have_columns_of_their_own(files):
+    entries, results = files
+    alone = collect_distances([entry for entry in entries if entry[2] == "ddn"])
+    table = collect_distances(entries, ["pgd"])
+    columns = list(alone.columns)
+    assert list(table.columns) == [*columns, "distance_pgd", "tightened", "tightened_by"]
+    assert table[columns].equals(alone)
+    closer = 0
+    for row in table.itertuples():
+        values = results[row.model, row.seed, "pgd"].distance[row.norm][..., row.sample // 3]
+        assert row.distance_pgd == values.min()
+        assert row.tightened == min(row.distance, row.distance_pgd)
+        better = row.distance_pgd < row.distance
+        assert row.tightened_by == ("pgd" if better else row.attack)
+        closer += better
+    assert 0 < closer < len(table)
+
+
+def test_stronger_attacks_on_other_samples_are_refused(files, tmp_path):
+    entries, results = files
+    other = results["none", 1, "pgd"]
+    save_attack(tmp_path / "other.h5", replace(other, sample=other.sample + 1))
+    with pytest.raises(InputError, match=r"other\.h5: samples or labels differ"):
+        collect_distances([*entries, ("none", 1, "fab", tmp_path / "other.h5")], ["fab"])
+    with pytest.raises(InputError, match="no attack files"):
+        collect_distances([*entries, ("shuffle", 1, "fab", tmp_path / "other.h5")], ["fab"])
+
+
 @pytest.mark.parametrize("name", ["sample", "label"])
 def test_files_of_other_samples_are_refused(files, tmp_path, name):
     entries, results = files

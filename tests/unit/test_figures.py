@@ -27,9 +27,12 @@ from neuroreg.figures.style import (
     style,
 )
 from neuroreg.figures.survival import survival_figure
+from neuroreg.figures.tables import distance_matrix
+from neuroreg.figures.tightening import tightening_figure
 from neuroreg.figures.training import training_figure
 from neuroreg.robustness.closest import Closest
 from neuroreg.scan_similarity import MODEL, SINGLE_TRIAL
+from neuroreg.seeds import derive_seed
 
 INF = float("inf")
 NOTE = "Simulated scans: a made-up cortex."
@@ -86,6 +89,19 @@ def distances(failures: bool = True, seeds: int = 3, samples: int = 12) -> pd.Da
                     )
                 )
     return pd.concat(parts, ignore_index=True)
+
+
+STRONGER = ["apgd_t_l2", "sigma_zero"]
+
+
+def tightened(failures: bool = True, seeds: int = 3) -> pd.DataFrame:
+    rng = np.random.default_rng(6)
+    frame = distances(failures, seeds)
+    for name in STRONGER:
+        frame[f"distance_{name}"] = frame["distance"].replace(INF, 2.0) * rng.uniform(0.8, 1.4, len(frame))
+    frame["tightened"] = frame[["distance", *(f"distance_{name}" for name in STRONGER)]].min(axis=1)
+    frame["tightened_by"] = "unused"
+    return frame
 
 
 def histories() -> pd.DataFrame:
@@ -165,6 +181,7 @@ FIGURES = {
         similarities(), similarities(20)["model"], correlations(), note
     ),
     "training": lambda note="": training_figure(histories(), note),
+    "tightening": lambda note="": tightening_figure(tightened(), LABELS, STRONGER, note),
 }
 
 
@@ -214,7 +231,7 @@ def test_figures_import_no_torch_and_leave_pyplot_alone():
     code = (
         "import sys, neuroreg.figures.fig1, neuroreg.figures.fig2, neuroreg.figures.training,"
         "neuroreg.figures.similarity, neuroreg.figures.noise, neuroreg.figures.survival,"
-        "neuroreg.figures.examples, matplotlib.pyplot as plt;"
+        "neuroreg.figures.examples, neuroreg.figures.tightening, matplotlib.pyplot as plt;"
         "assert 'torch' not in sys.modules;"
         "neuroreg.figures.style.new_figure(1, 1); assert not plt.get_fignums()"
     )
@@ -416,6 +433,60 @@ def test_fig2_with_one_seed_and_a_condition_that_no_attack_beats():
     assert row["mean"].isna().all()
     assert (row["success"] == 0).all()
     assert np.isinf(row["median"]).all()
+
+
+def test_tightening_draws_both_means_with_fig2s_intervals_and_who_came_closer():
+    frame = tightened()
+    fig, numbers = tightening_figure(frame, LABELS, STRONGER)
+    above, below = fig.axes[:4], fig.axes[4:]
+    for norm, means, shares in zip(NORMS, above, below, strict=True):
+        for x, model in enumerate(LABELS):
+            chosen = (numbers["norm"] == norm) & (numbers["model"] == model)
+            row = numbers[chosen].iloc[0]
+            part = frame[(frame["norm"] == norm) & (frame["model"] == model)]
+            counted = part[np.isfinite(part["distance"])]
+            seeds = counted.groupby("seed")
+            assert row["mean"] == pytest.approx(seeds["distance"].mean().mean())
+            assert row["tightened"] == pytest.approx(seeds["tightened"].mean().mean())
+            assert row["ratio"] == pytest.approx(row["tightened"] / row["mean"])
+            assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"] <= 1
+            assert row["tightened_low"] < row["tightened"] < row["tightened_high"]
+            distance, _, _ = distance_matrix(frame, model, norm)
+            rng = np.random.default_rng(derive_seed(0, "tightening", norm, model))
+            own = bootstrap_interval(distance, np.ones_like(distance, bool), rng)
+            assert (row["mean_low"], row["mean_high"]) == own
+            assert (row["n"], row["not_found"]) == (len(counted), len(part) - len(counted))
+            assert row["tightened_not_found"] == 0
+            bars = means.patches[2 * x : 2 * x + 2]
+            assert [bar.get_height() for bar in bars] == [row["mean"], row["tightened"]]
+            assert means.texts[x].get_text() == f"{row['ratio']:.2f}"
+            tried = counted[counted["correct"]]
+            for bar, name in zip(shares.patches[2 * x : 2 * x + 2], STRONGER, strict=True):
+                share = (tried[f"distance_{name}"] < tried["distance"]).mean()
+                assert bar.get_width() == row[f"closer_{name}"] == pytest.approx(share)
+    assert [text.get_text() for text in below[0].get_yticklabels()] == STRONGER
+
+
+def test_tightening_where_the_papers_attacks_found_nothing():
+    frame = tightened(seeds=1)
+    frame.loc[frame["model"] == "none", "distance"] = INF
+    frame.loc[frame["model"] == "none", "correct"] = True
+    fig, numbers = tightening_figure(frame, LABELS, STRONGER)
+    row = numbers[(numbers["model"] == "none") & (numbers["norm"] == "l2")].iloc[0]
+    assert (row["n"], row["not_found"], row["tightened_not_found"]) == (0, 12, 0)
+    assert row[["mean", "ratio", "ratio_low", "closer_sigma_zero"]].isna().all()
+    assert len(fig.axes[0].texts) == 2
+
+
+def test_tightening_refuses_what_is_no_tightening():
+    with pytest.raises(InputError, match=r"^tightening: no attacks; expected entries"):
+        tightening_figure(tightened(), LABELS, [])
+    with pytest.raises(InputError, match=r"distances: .*; expected also tightened, distance_sigma_zero"):
+        tightening_figure(distances(), LABELS, ["sigma_zero"])
+    frame = tightened()
+    frame["tightened"] += 1.0
+    with pytest.raises(InputError, match="a tightened distance is above the paper's"):
+        tightening_figure(frame, LABELS, STRONGER)
 
 
 def test_bootstrap_interval_of_one_seed_is_that_of_a_mean():

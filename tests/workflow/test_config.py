@@ -35,7 +35,7 @@ def test_the_default_is_valid(config, schema):
     "overlay", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda path: path.stem
 )
 def test_every_overlay_is_valid(config, schema, overlay):
-    if overlay.stem == "public_scans":  # made to be laid over another
+    if overlay.stem in ("public_scans", "tightening"):  # made to be laid over another
         update_config(config, yaml.safe_load(overlay.with_stem("paper").read_text()))
     update_config(config, yaml.safe_load(overlay.read_text()))
     validate_config(config, schema)
@@ -311,6 +311,26 @@ def test_a_mistake_gets_one_sentence(config, schema, key, value, message):
 def test_a_setting_that_an_attack_lacks_is_named(config, schema):
     wrong = changed(config, "adversarial.attacks.0.settings.0", {"stepz": 3})
     with pytest.raises(InputError, match=r"adversarial.attacks\[0\].settings\[0\].*'stepz' of pgd"):
+        validate_config(wrong, schema)
+
+
+def test_stronger_attacks_are_checked_like_the_papers(config, schema):
+    entry = {"name": "sigma", "method": "sigma_zero", "settings": [{"steps": 5}]}
+    validate_config(changed(config, "adversarial.tightening", [entry]), schema)
+    wrong = changed(config, "adversarial.tightening", [entry | {"settings": [{}, {"stepz": 3}]}])
+    with pytest.raises(InputError, match=r"adversarial.tightening\[0\].settings\[1\].*'stepz' of sigma_zero"):
+        validate_config(wrong, schema)
+    wrong = changed(config, "adversarial.tightening", [entry | {"method": "sigma"}])
+    with pytest.raises(InputError, match=r"adversarial.tightening\[0\].method': found \"sigma\""):
+        validate_config(wrong, schema)
+    wrong = changed(config, "adversarial.tightening", [entry, entry])
+    with pytest.raises(InputError, match=r"adversarial\.tightening': 2 entries are named 'sigma'"):
+        validate_config(wrong, schema)
+    wrong = changed(config, "adversarial.tightening", [entry | {"name": "pgd"}])
+    message = (
+        "adversarial.tightening': 'pgd' is the name of an entry of adversarial.attacks; expected another"
+    )
+    with pytest.raises(InputError, match=message):
         validate_config(wrong, schema)
 
 

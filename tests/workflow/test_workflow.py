@@ -24,6 +24,7 @@ from neuroreg.storage import read_json, sha256
 FINAL = [
     "fig1.pdf",
     "fig2.pdf",
+    "tightening.pdf",
     "noise.pdf",
     "similarity.pdf",
     "training.pdf",
@@ -115,7 +116,7 @@ def test_everything_asked_for_is_there(finished):
         assert path.stat().st_size > 100, name
         if path.suffix == ".pdf":
             assert path.read_bytes().startswith(b"%PDF")
-    for figure in ("fig1", "fig2", "noise", "similarity", "survival", "examples", "training"):
+    for figure in ("fig1", "fig2", "tightening", "noise", "similarity", "survival", "examples", "training"):
         assert len(read_csv(finished.results / f"{figure}.csv")) > 0
     assert not list(finished.results.rglob("*partial*"))
     assert not list(finished.results.rglob("resume*"))
@@ -175,12 +176,23 @@ def test_distances_are_those_of_a_fresh_forward_pass(finished):
 def test_every_row_of_every_attack_holds_when_checked_again(finished):
     attacks = finished.results / "attacks"
     paths = sorted(attacks.rglob("*.h5"))
-    assert len(paths) == 4 * 4
+    assert len(paths) == 4 * 5
     for path in paths:
         model = finished.results / "models" / path.parent.relative_to(attacks) / "model.safetensors"
         found = recheck(path, model, finished.results / "classification.h5")
         assert found.complaints == ()
         assert found.table["adversarials"].sum() > 0
+
+
+def test_stronger_attacks_change_nothing_but_their_own_columns_and_figure(finished):
+    distances = read_csv(finished.results / "distances.csv")
+    assert list(distances.columns[-3:]) == ["distance_sigma_zero", "tightened", "tightened_by"]
+    assert (distances["tightened"] == distances[["distance", "distance_sigma_zero"]].min(axis=1)).all()
+    assert set(distances["attack"].dropna()) <= {"pgd", "brendel_bethge_l0", "brendel_bethge_l1", "ddn"}
+    assert not any("sigma_zero" in name for name in read_csv(finished.results / "table2.csv").columns)
+    numbers = read_csv(finished.results / "tightening.csv")
+    assert len(numbers) == 4 * 4
+    assert (numbers["ratio"].dropna() <= 1).all()
 
 
 def test_masking_is_checked_for_every_model(finished):
@@ -246,7 +258,7 @@ def test_the_report_holds_every_figure_with_its_caption(finished):
     with zipfile.ZipFile(finished.folder / "report.zip") as archive:
         names = archive.namelist()
         page = next(archive.read(name).decode() for name in names if name.endswith("report.html"))
-    for figure in ("fig1", "fig2", "noise", "similarity", "survival", "examples", "training"):
+    for figure in ("fig1", "fig2", "tightening", "noise", "similarity", "survival", "examples", "training"):
         assert any(name.endswith(f"{figure}.pdf") for name in names), names
     assert any(name.endswith("claims.html") for name in names), names
     assert "Simulated scans" in page
@@ -267,6 +279,13 @@ def test_the_papers_jobs(fresh):
     # None at three seeds serves the sweep as alpha 0: 6 x 3 + 3 x 5 - 3.
     assert planned["train_model"] == planned["evaluate_noise"] == 30
     assert planned["search_adversarials"] == 3 * 5 * 8
+
+
+def test_the_jobs_of_stronger_attacks(fresh):
+    assert "plot_tightening" not in fresh.planned(configs=("paper",))
+    planned = fresh.planned(configs=("paper", "tightening"))
+    assert planned["search_adversarials"] == 3 * 5 * (8 + 8)
+    assert planned["plot_tightening"] == 1
 
 
 def test_the_jobs_of_the_public_scans(fresh):

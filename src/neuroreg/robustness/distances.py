@@ -1,6 +1,6 @@
 """Minimal distances over all attacks of a comparison (Fig. 2 of the supplement); free of torch."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,17 @@ from neuroreg.robustness.attack_result import NORMS
 from neuroreg.robustness.closest import closest_adversarials
 
 
-def collect_distances(entries: Iterable[tuple[str, int, str, str | Path]]) -> pd.DataFrame:
+def collect_distances(
+    entries: Iterable[tuple[str, int, str, str | Path]], tightening: Collection[str] = ()
+) -> pd.DataFrame:
     """Return the smallest distance per model, seed, sample and norm.
 
     Parameters
     ----------
     entries
         (model name, model seed, attack name, path of the attack's file) of every file of the comparison.
+    tightening
+        Names of the attacks that are no part of the comparison itself but only of `tightened`.
 
     Returns
     -------
@@ -25,20 +29,23 @@ def collect_distances(entries: Iterable[tuple[str, int, str, str | Path]]) -> pd
         Columns model, seed, sample, label, correct, norm, distance, attack. `distance` (float64, pixels in
         [0, 1]) is the minimum over attacks, settings and repetitions: inf if none was found, 0 where
         `correct` is False. `attack` is the first that reached it, empty if none did or the clean sample is
-        misclassified. Ordered by the first appearance of (model, seed), then norm, then sample.
+        misclassified. Ordered by the first appearance of (model, seed), then norm, then sample. If there is
+        any `tightening`: ``distance_<attack>``, the smallest distance that each of these attacks found by
+        itself; tightened and tightened_by, like distance and attack, but over all attacks.
 
     Raises
     ------
     InputError
-        If there are no entries, or the files differ in samples or labels, or two attacks on one model differ
-        in which clean samples are correct.
+        If there are no entries, or a model has only tightening ones, or the files differ in samples or
+        labels, or two attacks on one model differ in which clean samples are correct.
     """
-    groups: dict[tuple[str, int], list[tuple[str, str | Path]]] = {}
+    groups: dict[tuple[str, int], dict[str, str | Path]] = {}
     for model, seed, attack, path in entries:
-        groups.setdefault((model, seed), []).append((attack, path))
+        groups.setdefault((model, seed), {})[attack] = path
     parts, first = [], None
     for (model, seed), files in groups.items():
-        attacks, paths = zip(*files, strict=True)
+        attacks = [attack for attack in files if attack not in tightening]
+        paths = [files[attack] for attack in attacks]
         found = closest_adversarials(paths, attacks)
         first = first or (paths[0], found)
         if not (
@@ -47,6 +54,10 @@ def collect_distances(entries: Iterable[tuple[str, int, str, str | Path]]) -> pd
             raise InputError(
                 f"{paths[0]}: samples or labels differ from {first[0]}; expected the same in every file."
             )
+        further = {attack: path for attack, path in files.items() if attack in tightening}
+        alone = {attack: closest_adversarials([path], [attack]) for attack, path in further.items()}
+        # All files at once, so that differences in samples are noticed.
+        every = closest_adversarials([*paths, *further.values()], [*attacks, *further]) if further else None
         parts += [
             pd.DataFrame(
                 {
@@ -58,6 +69,12 @@ def collect_distances(entries: Iterable[tuple[str, int, str, str | Path]]) -> pd
                     "norm": norm,
                     "distance": found.distance[norm],
                     "attack": found.attack[norm],
+                    **{f"distance_{attack}": own.distance[norm] for attack, own in alone.items()},
+                    **(
+                        {"tightened": every.distance[norm], "tightened_by": every.attack[norm]}
+                        if every
+                        else {}
+                    ),
                 }
             )
             for norm in NORMS

@@ -129,11 +129,12 @@ def _is_number(text: str) -> bool:
 
 def _inconsistencies(config: Mapping) -> Iterator[str]:
     """Yield what a schema cannot say: names that refer to nothing, sizes that do not fit."""
+    attacks = {key: config["adversarial"][key] for key in ("attacks", "tightening")}
     lists = {
         "scans": config["scans"],
         "targets": config["targets"],
         "models": config["models"],
-        "adversarial.attacks": config["adversarial"]["attacks"],
+        **{f"adversarial.{key}": entries for key, entries in attacks.items()},
     }
     for key, entries in lists.items():
         for name, count in Counter(entry["name"] for entry in entries).items():
@@ -191,12 +192,19 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
                 f"config key '{key}': target {_show(model['target'])} with alpha {model['alpha']:g}; "
                 "expected a target exactly where alpha is above 0."
             )
-    for index, attack in enumerate(config["adversarial"]["attacks"]):
-        for position, setting in enumerate(attack["settings"]):
-            try:
-                complete_setting(attack["method"], setting)
-            except InputError as error:
-                yield f"config key 'adversarial.attacks[{index}].settings[{position}]': {error}"
+    papers = {attack["name"] for attack in attacks["attacks"]}
+    for name in [attack["name"] for attack in attacks["tightening"] if attack["name"] in papers]:
+        yield (
+            f"config key 'adversarial.tightening': '{name}' is the name of an entry of adversarial.attacks; "
+            "expected another name."
+        )
+    for key, entries in attacks.items():
+        for index, attack in enumerate(entries):
+            for position, setting in enumerate(attack["settings"]):
+                try:
+                    complete_setting(attack["method"], setting)
+                except InputError as error:
+                    yield f"config key 'adversarial.{key}[{index}].settings[{position}]': {error}"
     for section in ("sweep", "conditions"):
         yield from _unknown(f"{section}.models", config[section]["models"], models, "models")
     if all(target["kind"] != "denoised" for target in config["targets"]):

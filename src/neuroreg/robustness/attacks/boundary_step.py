@@ -231,12 +231,16 @@ class _Start:
 
 
 def _l2_end(p: _Problem) -> Tensor:
-    gap = p.c - _dot(p.b, p.x0 - p.x)
-    return _climb(p.x0, p.b, _sign(gap)).to_plane(gap.abs())[0]
+    return nearest_in_l2(p.x0, p.b, p.c - _dot(p.b, p.x0 - p.x))
 
 
 def _l1_end(p: _Problem) -> Tensor:
     return nearest_in_l1(p.x0, p.b, p.c - _dot(p.b, p.x0 - p.x))
+
+
+def nearest_in_l2(x0: Tensor, b: Tensor, gap: Tensor) -> Tensor:
+    """Return the point of the box nearest to `x0` in L2 with b.(y - x0) = gap, as `nearest_in_l1` for L1."""
+    return _climb(x0, b, _sign(gap)).to_plane(gap.abs())[0]
 
 
 def nearest_in_l1(x0: Tensor, b: Tensor, gap: Tensor) -> Tensor:
@@ -267,10 +271,17 @@ def nearest_in_l1(x0: Tensor, b: Tensor, gap: Tensor) -> Tensor:
 
 
 def _linf_end(p: _Problem) -> Tensor:
-    gap = p.c - _dot(p.b, p.x0 - p.x)
-    toward = p.b * _sign(gap)[:, None]
+    return nearest_in_linf(p.x0, p.b, p.c - _dot(p.b, p.x0 - p.x), p.x)
+
+
+def nearest_in_linf(x0: Tensor, b: Tensor, gap: Tensor, x: Tensor) -> Tensor:
+    """Return the point of the box nearest to `x0` in Linf with b.(y - x0) = gap, as `nearest_in_l1` for L1.
+
+    Where `b` is 0 it is as near to `x` as that distance allows.
+    """
+    toward = b * _sign(gap)[:, None]
     size = toward.abs()
-    room = torch.where(toward > 0, 1.0 - p.x0, p.x0)
+    room = torch.where(toward > 0, 1.0 - x0, x0)
     order = _order(room)
     room, size = room.gather(1, order), size.gather(1, order)
     remaining = size.flip(1).cumsum(dim=1).flip(1)
@@ -279,8 +290,8 @@ def _linf_end(p: _Problem) -> Tensor:
     below = _pick(risen - size * room, first)
     epsilon = (gap.abs() - below).clamp(min=0.0) / _pick(remaining, first).clamp(min=TINY)
     epsilon = epsilon.minimum(_pick(room, first))[:, None]
-    low, high = (p.x0 - epsilon).clamp(min=0.0), (p.x0 + epsilon).clamp(max=1.0)
-    return torch.where(toward > 0, high, torch.where(toward < 0, low, p.x.clamp(low, high)))
+    low, high = (x0 - epsilon).clamp(min=0.0), (x0 + epsilon).clamp(max=1.0)
+    return torch.where(toward > 0, high, torch.where(toward < 0, low, x.clamp(low, high)))
 
 
 class _L2Path:

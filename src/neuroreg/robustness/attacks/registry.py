@@ -70,6 +70,21 @@ _BRENDEL_BETHGE = {
     "radius": Setting(0.16, 1e-6, 10.0, "first trust radius as a fraction of the pixel box's diagonal, 32"),
     "momentum": Setting(0.8, 0.0, 0.999, "averaging of the boundary's normal over iterations"),
 }
+_FAB = {
+    "steps": Setting(100, 1, 100_000, "iterations"),
+    "targets": Setting(9, 1, 1_000, "other classes looked at in each, the likeliest first"),
+    "alpha_max": Setting(0.1, 0.0, 1.0, "bias towards the image at most"),
+    "overshoot": Setting(1.05, 1.0, 10.0, "step to the boundary's plane, 1 being onto it"),
+    "back": Setting(0.9, 0.0, 1.0, "where the next step starts on the way from the image to an adversarial"),
+    "start": Setting(
+        0.5, 0.0, 100.0, "distance of the start, in estimates of the minimum, from the second repetition on"
+    ),
+}
+_APGD_T = {
+    "steps": Setting(100, 1, 100_000, "iterations at each epsilon"),
+    "targets": Setting(9, 1, 1_000, "classes tried as targets, the nearest by gradient first"),
+    "search_steps": Setting(30, 1, 1_000, "values of epsilon tried at most, over all targets"),
+}
 ATTACK_METHODS: dict[str, AttackMethod] = {
     "pgd": AttackMethod("projected_gradient", "plain", "linf", _PROJECTED_GRADIENT),
     "adam_pgd": AttackMethod("projected_gradient", "adam", "linf", _PROJECTED_GRADIENT),
@@ -115,6 +130,32 @@ ATTACK_METHODS: dict[str, AttackMethod] = {
         )
         for norm in _NORMS
     },
+    "sigma_zero": AttackMethod(
+        "sigma_zero",
+        "l0",
+        "l0",
+        {
+            "steps": Setting(1000, 1, 100_000, "iterations"),
+            "stepsize": Setting(1.0, 1e-6, 10.0, "Adam's first step size; falls to a tenth"),
+            "sigma": Setting(1e-3, 1e-12, 1e3, "smoothness of the stand-in for L0"),
+            "threshold": Setting(0.3, 0.0, 1.0, "changes below it are undone, at first"),
+            "threshold_rate": Setting(0.01, 0.0, 1.0, "its change at each iteration, in step sizes"),
+            "start_noise": Setting(0.5, 0.0, 10.0, "std of the start, from the second repetition on"),
+        },
+    ),
+    "pdpgd": AttackMethod(
+        "pdpgd",
+        "l1",
+        "l1",
+        {
+            "steps": Setting(1000, 2, 100_000, "iterations"),
+            "stepsize": Setting(0.3, 1e-6, 10.0, "Adam's first step size; falls to a hundredth"),
+            "dual_rate": Setting(0.1, 1e-6, 10.0, "first step size of the weight; falls to a tenth"),
+            "start_noise": Setting(0.5, 0.0, 10.0, "std of the start, from the second repetition on"),
+        },
+    ),
+    **{f"apgd_t_{norm}": AttackMethod("apgd_t", norm, norm, _APGD_T) for norm in ("l2", "linf")},
+    **{f"fab_{norm}": AttackMethod("fab", norm, norm, _FAB) for norm in ("l1", "l2", "linf")},
 }
 
 

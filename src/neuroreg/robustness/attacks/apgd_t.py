@@ -1,0 +1,183 @@
+"""Targeted Auto-PGD (Croce & Hein 2020) as a search for the smallest perturbation, batched over rows."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from neuroreg.robustness.attacks.closest_points import DUALS, ClosestPoints, start_noise
+from neuroreg.robustness.attacks.margins import class_margins
+
+# Auto-PGD: a step's share against momentum; the share of the steps between two checkpoints that must have
+# raised the loss. As shares of all steps: the first interval between checkpoints, by how much each further
+# one is shorter, and the shortest.
+FRESH, RISING = 0.75, 0.75
+FIRST, SHORTER, SHORTEST = 0.22, 0.03, 0.06
+# Epsilon: relative to the linear estimate at first, and not below; growth until success; how far below the
+# closest adversarial, at most and at least.
+EXCESS, SMALLEST, GROWTH = 1.5, 1e-6, 1.5
+MOST, LEAST = 0.2, 1e-3
+# Bisections of the way back to the boundary.
+HALVINGS = 10
+
+
+def run(
+    variant: str,
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    *,
+    setting: Mapping,
+    repetition: int | Tensor,
+    seeds: Tensor,
+    starting_points: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the closest adversarials found and the forward passes of each row.
+
+    Algorithm 1 of Croce & Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse
+    parameter-free attacks" (ICML 2020, arXiv 2003.01690), with their targeted DLR loss (eq. 7), climbs within
+    a ball; here each row has its own ball. The target whose boundary is nearest, were the model linear, comes
+    first. Epsilon grows until there is an adversarial; where the loss was largest, the point is drawn in
+    along the line to the image. From then on epsilon is a little below the closest adversarial: by twice as
+    much after each success, half as much after each failure. A failure at 0.1 % below ends the target; each
+    further one has to succeed there first. Any class other than the label counts.
+
+    The first repetition starts each climb at the image, the others on the ball's surface in a random
+    direction of their own.
+
+    Parameters and returns as in `projected_gradient.run`, `repetition` for all rows or one for each;
+    `setting` has steps, targets, search_steps; `variant` is ``"l2"`` or ``"linf"``.
+
+    Raises
+    ------
+    InputError
+        If the model's logits for `x` are not finite.
+    """
+    closest = ClosestPoints(variant, model, x, labels)
+    x0 = closest.x0
+    targets, estimate = _nearest_targets(closest, setting["targets"])
+    noise = start_noise(x, seeds, repetition)
+    noise = noise / closest.size(noise)[:, None].clamp(min=1e-12)
+    largest = closest.size(torch.ones_like(x0))
+    epsilon = (EXCESS * estimate).clamp(min=SMALLEST).minimum(largest)
+    shrink, rank = torch.full_like(epsilon, MOST), torch.zeros_like(labels)
+    rows = torch.arange(len(x), device=x.device)
+    for _ in range(setting["search_steps"]):
+        before = closest.smallest[rows]
+        radius = epsilon[rows][:, None]
+        start = (x0[rows] + radius * noise[rows]).clamp(0.0, 1.0)
+        end = climb(closest, rows, targets[rows, rank[rows]], radius, start, setting["steps"])
+        closest.draw_in(HALVINGS, end, rows)
+
+        smallest, own = closest.smallest[rows], shrink[rows]
+        none, success = smallest.isinf(), smallest < before
+        done = ~none & ~success & (own <= LEAST)
+        own = torch.where(success, 2 * own, own / 2).clamp(LEAST, MOST)
+        shrink[rows] = torch.where(none, MOST, own)
+        epsilon[rows] = torch.where(
+            none, (GROWTH * epsilon[rows]).minimum(largest[rows]), (1 - own) * smallest
+        )
+        rank[rows] += done
+        rows = rows[rank[rows] < targets.shape[1]]
+        if not len(rows):
+            break
+    return closest.best.view_as(x), closest.passes.cpu()
+
+
+def _nearest_targets(closest: ClosestPoints, count: int) -> tuple[Tensor, Tensor]:
+    """Return int64 (rows, count), the other classes by rising distance, and the least one (rows,)."""
+    classes, margins, gradients = class_margins(closest.model, closest.x0, closest.labels, closest.shape)
+    closest.passes += 1
+    distance, order = (-margins / DUALS[closest.norm](gradients).clamp(min=1e-12)).sort(dim=1, stable=True)
+    return classes.gather(1, order)[:, :count], distance[:, 0]
+
+
+def _steepest(norm: str, gradient: Tensor) -> Tensor:
+    return gradient.sign() if norm == "linf" else gradient / _length(gradient)
+
+
+def _into_ball(norm: str, x0: Tensor, point: Tensor, radius: Tensor) -> Tensor:
+    """Return `point` brought into the ball around `x0`, then into the box, as Auto-PGD does."""
+    change = point - x0
+    if norm == "linf":
+        change = torch.maximum(torch.minimum(change, radius), -radius)
+    else:
+        change = change * (radius / _length(change)).clamp(max=1.0)
+    return (x0 + change).clamp(0.0, 1.0)
+
+
+def _length(values: Tensor) -> Tensor:
+    return values.norm(dim=1, keepdim=True).clamp(min=1e-30)
+
+
+def climb(
+    closest: ClosestPoints, rows: Tensor, targets: Tensor, radius: Tensor, start: Tensor, steps: int
+) -> Tensor:
+    """Return where Auto-PGD finds the largest loss; `closest` sees every point on the way.
+
+    Parameters
+    ----------
+    closest
+        Has the model, the clean images and the norm, L2 or Linf.
+    rows
+        int64 (R,), which rows climb.
+    targets
+        int64 (R,).
+    radius
+        (R, 1), of the balls.
+    start
+        (R, pixels), in ball and box.
+    steps
+        At least 1.
+
+    Returns
+    -------
+    Tensor
+        (R, pixels), in ball and box.
+    """
+    norm, x0, labels = closest.norm, closest.x0[rows], closest.labels[rows]
+
+    def ask(point: Tensor) -> tuple[Tensor, Tensor]:
+        point = point.detach().requires_grad_(True)
+        loss = targeted_dlr(closest.logits(point, rows), labels, targets)
+        return loss.detach(), torch.autograd.grad(loss.sum(), point)[0]
+
+    point = previous = best = start
+    loss, gradient = ask(point)
+    highest, best_gradient = loss, gradient
+    # At the first checkpoint only the rises count.
+    known, halved, rises = highest, torch.ones_like(loss, dtype=torch.bool), torch.zeros_like(loss)
+    stepsize, since, interval = 2 * radius, 0, max(int(FIRST * steps), 1)
+    for step in range(steps):
+        share = FRESH if step else 1.0
+        moved = _into_ball(norm, x0, point + stepsize * _steepest(norm, gradient), radius)
+        moved = point + share * (moved - point) + (1 - share) * (point - previous)
+        previous, point = point, _into_ball(norm, x0, moved, radius)
+        last, (loss, gradient) = loss, ask(point)
+        rises, since = rises + (loss > last), since + 1
+        higher = loss > highest
+        highest = torch.where(higher, loss, highest)
+        best = torch.where(higher[:, None], point, best)
+        best_gradient = torch.where(higher[:, None], gradient, best_gradient)
+        if since == interval:
+            halved = (rises <= RISING * since) | (~halved & (highest <= known))
+            back = halved[:, None]
+            stepsize = torch.where(back, stepsize / 2, stepsize)
+            point, gradient = torch.where(back, best, point), torch.where(back, best_gradient, gradient)
+            loss, known, rises = torch.where(halved, highest, loss), highest, torch.zeros_like(rises)
+            interval = max(interval - max(int(SHORTER * steps), 1), int(SHORTEST * steps), 1)
+            since = 0
+    return best
+
+
+def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Return the targeted DLR loss (rows,) of `logits` (rows, classes): above 0 where the target wins.
+
+    The target's logit less the label's, by the largest less the mean of the third and fourth; with fewer than
+    four classes that divisor is left out.
+    """
+    difference = (logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None]))[:, 0]
+    if logits.shape[1] < 4:
+        return difference
+    ordered = logits.sort(dim=1, descending=True).values
+    return difference / (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + 1e-12)

@@ -1,0 +1,88 @@
+"""The fast adaptive boundary attack (FAB; Croce & Hein 2020), batched over rows."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from neuroreg.robustness.attacks.boundary_step import nearest_in_l1, nearest_in_l2, nearest_in_linf
+from neuroreg.robustness.attacks.closest_points import DUALS, ClosestPoints, per_row, start_noise
+from neuroreg.robustness.attacks.margins import adversarial_margin, class_margins
+
+# (point, normal, gap) to the nearest point of plane and box.
+PROJECTIONS = {
+    "l1": nearest_in_l1,
+    "l2": nearest_in_l2,
+    "linf": lambda point, normal, gap: nearest_in_linf(point, normal, gap, point),
+}
+# Bisections of the way back from the closest adversarial to the boundary.
+HALVINGS = 10
+
+
+def run(
+    variant: str,
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    *,
+    setting: Mapping,
+    repetition: int | Tensor,
+    seeds: Tensor,
+    starting_points: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the closest adversarials found and the forward passes of each row.
+
+    Algorithm 1 of Croce & Hein, "Minimally distorted adversarial examples with a fast adaptive boundary
+    attack" (ICML 2020, arXiv 1907.02044): each step takes the class whose boundary is nearest, were the model
+    linear, and projects the point and the image onto the boundary's plane within the box, both in the
+    attack's norm; the next point lies between the two, a little beyond the plane. From an adversarial point
+    the way back towards the image is cut to `back`. At the end the closest one is drawn in along the line to
+    the image, which stands for the paper's final search.
+
+    The first repetition starts from the image. The others start in a random direction of their own, at
+    `start` times the linear estimate of the distance, because there is no earlier adversarial yet to set the
+    scale.
+
+    Parameters and returns as in `projected_gradient.run`, float settings and `repetition` for all rows or one
+    for each; `setting` has steps, targets, alpha_max, overshoot, back, start; `variant` is ``"l1"``, ``"l2"``
+    or ``"linf"``.
+
+    Raises
+    ------
+    InputError
+        If the model's logits are not finite.
+    """
+    closest = ClosestPoints(variant, model, x, labels)
+    x0, project, targets = closest.x0, PROJECTIONS[variant], setting["targets"]
+    alpha_max, overshoot = per_row(setting["alpha_max"], x0), per_row(setting["overshoot"], x0)
+    back = per_row(setting["back"], x0)
+
+    def nearest_boundary(point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        _, margins, gradients = class_margins(model, point, labels, closest.shape, targets)
+        closest.passes += 1
+        distance, rank = (margins.abs() / DUALS[variant](gradients).clamp(min=1e-12)).min(dim=1)
+        normal = gradients.gather(1, rank[:, None, None].expand(-1, 1, x0.shape[1]))[:, 0]
+        return distance[:, None], normal.double(), -margins.gather(1, rank[:, None])[:, 0].double()
+
+    estimate, normal, gap = nearest_boundary(x0)
+    noise = start_noise(x, seeds, repetition)
+    noise = noise / closest.size(noise)[:, None].clamp(min=1e-12)
+    away = (per_row(setting["start"], x0) * estimate * noise).clamp(-1.0, 1.0)
+    point = (x0 + away).clamp(0.0, 1.0)
+    for _ in range(setting["steps"]):
+        _, normal, gap = nearest_boundary(point)
+        on_plane = project(point.double(), normal, gap)
+        from_image = project(x0.double(), normal, gap + torch.linalg.vecdot(normal, (point - x0).double()))
+        step, direct = (on_plane - point).to(x0.dtype), (from_image - x0).to(x0.dtype)
+        one, other = (
+            closest.size(step)[:, None].clamp(min=1e-8),
+            closest.size(direct)[:, None].clamp(min=1e-8),
+        )
+        bias = (one / (one + other)).minimum(alpha_max)
+        point = (1 - bias) * (point + overshoot * step) + bias * (x0 + overshoot * direct)
+        point = point.clamp(0.0, 1.0)
+        with torch.no_grad():
+            over = adversarial_margin(closest.logits(point), labels)[:, None] > 0
+        point = torch.where(over, x0 + back * (point - x0), point)
+    closest.draw_in(HALVINGS)
+    return closest.best.view_as(x), closest.passes.cpu()

@@ -1,0 +1,75 @@
+"""PDPGD (Matyasko & Chau 2021) for L1, batched over rows: proximal Adam, and a weight that is learned too."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neuroreg.robustness.attacks.closest_points import ClosestPoints, per_row, start_noise
+from neuroreg.robustness.attacks.margins import adversarial_margin
+
+# Adam's decay rates. The step size falls to this share of the first, exponentially.
+DECAY, SQUARE_DECAY, TINY = 0.9, 0.999, 1e-8
+LAST_SHARE = 0.01
+# The norm's weight relative to the loss's: at first and at least (the other way round at most). Its step size
+# falls to this share of the first; it is averaged over iterations at this rate.
+FIRST_RATIO, LEAST_RATIO = 0.01, 1e-6
+LAST_DUAL_SHARE, AVERAGING = 0.1, 0.9
+# Bisections of the way back from the closest adversarial to the boundary.
+HALVINGS = 10
+
+
+def run(
+    variant: str,
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    *,
+    setting: Mapping,
+    repetition: int | Tensor,
+    seeds: Tensor,
+    starting_points: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the closest adversarials found and the forward passes of each row.
+
+    Matyasko & Chau, "PDPGD: Primal-Dual Proximal Gradient Descent Adversarial Attack" (arXiv 2106.01538),
+    with the constants of adv-lib's version: Adam descends the softplus of how far the label's logit is above
+    the largest other one (0 beyond the boundary); the box and the proximal map of the L1 norm follow; the
+    weight of the loss against the norm rises where the point is not adversarial and falls elsewhere. In
+    Adam's metric, which is diagonal, that map is a soft threshold for each pixel, taken here at once instead
+    of by inner iterations. At the end the closest point is drawn in along the line to the image.
+
+    The first repetition starts from the image; the others with Gaussian noise on it.
+
+    Parameters and returns as in `projected_gradient.run`, float settings and `repetition` for all rows or one
+    for each; `setting` has steps, stepsize, dual_rate, start_noise; `variant` is ``"l1"``.
+    """
+    closest = ClosestPoints(variant, model, x, labels)
+    x0, steps = closest.x0, setting["steps"]
+    stepsize, rate = per_row(setting["stepsize"], x0), per_row(setting["dual_rate"], x0)
+    noise = per_row(setting["start_noise"], x0) * start_noise(x, seeds, repetition)
+    change = (x0 + noise).clamp(0.0, 1.0) - x0
+    mean, square = torch.zeros_like(x0), torch.zeros_like(x0)
+    # The logarithm of the loss's weight by the norm's, and the loss's share of the two.
+    dual = torch.full_like(x0[:, :1], -math.log(FIRST_RATIO))
+    share = torch.sigmoid(dual)
+    for step in range(steps):
+        point = (x0 + change).requires_grad_(True)
+        margin = adversarial_margin(closest.logits(point), labels)
+        gradient = torch.autograd.grad(F.softplus((-margin).clamp(min=0.0)).sum(), point)[0]
+        mean = DECAY * mean + (1 - DECAY) * gradient
+        square = SQUARE_DECAY * square + (1 - SQUARE_DECAY) * gradient.square()
+        slope = (square / (1 - SQUARE_DECAY ** (step + 1))).sqrt() + TINY
+        # What a pixel moves by for each unit of the loss's gradient.
+        scale = stepsize * LAST_SHARE ** (step / steps) / slope
+        change = change - scale * mean / (1 - DECAY ** (step + 1))
+        change = (x0 + change).clamp(0.0, 1.0) - x0
+        change = change.sign() * (change.abs() - scale * (1 - share) / share).clamp(min=0.0)
+        falling = 1 - (1 - LAST_DUAL_SHARE) * step / max(steps - 1, 1)
+        upward = torch.where(margin.detach() > 0, -1.0, 1.0)[:, None]
+        dual = (dual + upward * rate * falling).clamp(math.log(LEAST_RATIO), -math.log(LEAST_RATIO))
+        share = AVERAGING * share + (1 - AVERAGING) * torch.sigmoid(dual)
+    closest.draw_in(HALVINGS)
+    return closest.best.view_as(x), closest.passes.cpu()

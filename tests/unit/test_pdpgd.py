@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+from attack_problems import run_attack
+from scipy.optimize import minimize_scalar
+from tier_problems import (
+    check_flat_model_is_given_up,
+    check_repetitions,
+    check_rows_are_alone,
+    check_what_is_found,
+    linear_ratios,
+    margin_of,
+    mean_distance,
+    smooth_problem,
+)
+
+
+def pdpgd_step_by_step(weights, x, label, steps, eta, rate):
+    """Algorithm 1 of the paper with Adam, one image; the proximal map by minimising over each pixel."""
+    r, m, v = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
+    dual, average = -np.log(0.01), 1 / 1.01
+    best = None
+
+    def look(r, best):
+        margin, rise = margin_of(weights, x + r, label)
+        if margin > 0 and (best is None or np.abs(r).sum() < np.abs(best - x).sum()):
+            best = x + r
+        return margin, rise, best
+
+    for step in range(steps):
+        margin, rise, best = look(r, best)
+        # The slope of log(1 + exp(.)) of how far the label is ahead.
+        gradient = -rise / (1 + np.exp(margin)) if margin < 0 else 0 * rise
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        size = np.sqrt(v / (1 - 0.999 ** (step + 1))) + 1e-8
+        now = eta * 0.01 ** (step / steps)
+        r = (x + r - now * m / (1 - 0.9 ** (step + 1)) / size).clip(0, 1) - x
+        weight = now * (1 - average) / average
+        for pixel in range(len(x)):
+            # min over z of size / 2 (z - r)^2 + weight |z|, on the side of r: z = u r, u from 0 to 1
+            a, b = size[pixel] / 2 * r[pixel] ** 2, weight * abs(r[pixel])
+            u = 1.0 if a == 0 else np.clip(1 - b / (2 * a), 0, 1)
+            if pixel % 10 == 0 and a > 1e-9:
+                cost = minimize_scalar(
+                    lambda u, a=a, b=b: a * (u - 1) ** 2 + b * u, bounds=(0, 1), method="bounded"
+                )
+                assert cost.fun >= a * (u - 1) ** 2 + b * u - 1e-12
+            r[pixel] *= u
+        theta = rate * (1 - 0.9 * step / (steps - 1))
+        dual = np.clip(dual + (theta if margin <= 0 else -theta), -np.log(1e6), np.log(1e6))
+        average = 0.9 * average + 0.1 / (1 + np.exp(-dual))
+    low, high = 0.0, 1.0
+    end = best
+    for _ in range(10):
+        middle = (low + high) / 2
+        inside = margin_of(weights, x + middle * (end - x), label)[0] > 0
+        low, high = (low, middle) if inside else (middle, high)
+    return x + high * (end - x)
+
+
+@pytest.mark.parametrize(("eta", "rate"), [(0.1, 0.1), (0.3, 0.5)])
+def test_it_is_the_published_algorithm(eta, rate):
+    model, weights, x, labels = smooth_problem()
+    images = torch.from_numpy(x).view(-1, 1, 7, 7)
+    setting = {"stepsize": eta, "dual_rate": rate, "steps": 60}
+    found, queries = run_attack("pdpgd", model, images, torch.from_numpy(labels), **setting)
+    assert (queries == 70).all()
+    for row in range(len(x)):
+        end = pdpgd_step_by_step(weights, x[row], labels[row], 60, eta, rate)
+        np.testing.assert_allclose(found[row].flatten().numpy(), end, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("classes", "tolerance"), [(2, 1.02), (10, 1.05)])
+def test_linear_minimum(classes, tolerance):
+    ratio = linear_ratios("pdpgd", 1, classes, steps=600)
+    assert ratio.min() > 1 - 1e-6
+    assert ratio.mean() < tolerance
+
+
+def test_rows_are_alone():
+    check_rows_are_alone("pdpgd", "stepsize", (0.1, 0.2), steps=60)
+
+
+def test_repetitions_differ():
+    check_repetitions("pdpgd", steps=60)
+
+
+def test_what_is_found_holds():
+    check_what_is_found("pdpgd", steps=100)
+
+
+def test_a_flat_model_is_given_up():
+    check_flat_model_is_given_up("pdpgd", steps=10)
+
+
+def test_it_is_near_brendel_bethge():
+    ours = mean_distance("pdpgd", "l1", steps=400)
+    assert ours < 1.1 * mean_distance("brendel_bethge_l1", "l1", steps=60)
