@@ -3,11 +3,11 @@ rule search_adversarials:
         model="results/models/{model}/seed{seed}/model.safetensors",
         data="results/classification.h5",
     output:
-        "results/attacks/{model}/seed{seed}/{attack}.h5",
+        searched("results/attacks/{model}/seed{seed}/{attack}.h5"),
     log:
-        "results/logs/search_adversarials/{model}/seed{seed}/{attack}.log",
+        searched("results/logs/search_adversarials/{model}/seed{seed}/{attack}.log"),
     benchmark:
-        "results/benchmarks/search_adversarials/{model}/seed{seed}/{attack}.tsv"
+        searched("results/benchmarks/search_adversarials/{model}/seed{seed}/{attack}.tsv")
     conda:
         ENVIRONMENT
     threads: 1
@@ -18,6 +18,7 @@ rule search_adversarials:
     params:
         attack=attack,
         samples=config["adversarial"]["samples"],
+        parts=PARTS,
         repetitions=config["adversarial"]["repetitions"],
         batch_size=config["adversarial"]["batch_size"],
         device=config["device"],
@@ -25,6 +26,38 @@ rule search_adversarials:
         code=lambda wildcards: code("search_adversarials", attack_module(wildcards)),
     script:
         "../workflow_scripts/search_adversarials.py"
+
+
+if PARTS > 1:
+
+    rule join_searches:
+        input:
+            parts=expand(
+                searched("results/attacks/{model}/seed{seed}/{attack}.h5"),
+                part=range(PARTS),
+                allow_missing=True,
+            ),
+            model="results/models/{model}/seed{seed}/model.safetensors",
+            data="results/classification.h5",
+        output:
+            "results/attacks/{model}/seed{seed}/{attack}.h5",
+        log:
+            "results/logs/join_searches/{model}/seed{seed}/{attack}.log",
+        benchmark:
+            "results/benchmarks/join_searches/{model}/seed{seed}/{attack}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=600,
+            runtime=30,
+        params:
+            attack=attack,
+            repetitions=config["adversarial"]["repetitions"],
+            seed=config["seed"],
+            code=code("join_searches"),
+        script:
+            "../workflow_scripts/join_searches.py"
 
 
 rule collect_distances:

@@ -22,6 +22,7 @@ REFERENCE = min(
 SCANS = names(config["scans"])
 TARGETS = names(config["targets"])
 ATTACKS = names(config["adversarial"]["attacks"])
+PARTS = config["adversarial"]["parts"]
 TIGHTENING = names(config["adversarial"]["tightening"])
 SIMULATED = [scan["name"] for scan in config["scans"] if scan["source"] == "simulated"]
 DOWNLOADED = [scan["name"] for scan in config["scans"] if scan["source"] == "download"]
@@ -34,6 +35,7 @@ wildcard_constraints:
     model="|".join(names(config["models"])),
     attack="|".join([*ATTACKS, *TIGHTENING]),
     seed=r"\d+",
+    part=r"\d+",
 
 
 # Of a recorded scan, whose number is not known before it is read.
@@ -97,6 +99,12 @@ def attack(wildcards):
     """The attack's entry in the config."""
     entries = [*config["adversarial"]["attacks"], *config["adversarial"]["tightening"]]
     return by_name(entries, wildcards.attack)
+
+
+def searched(path):
+    """Where a search writes: the path itself, or one for each part if searches are split."""
+    stem, suffix = path.rsplit(".", 1)
+    return path if PARTS == 1 else f"{stem}.part{{part}}.{suffix}"
 
 
 def attack_module(wildcards):

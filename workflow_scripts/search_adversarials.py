@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from neuroreg.data.classification import load_classification
 from neuroreg.devices import choose_device
 from neuroreg.robustness.attack_result import save_attack
@@ -15,6 +17,7 @@ def main(snakemake):
     params = snakemake.params
     data = load_classification(snakemake.input.data)
     sample = choose_samples(data.test_labels, params.samples, params.seed)
+    sample = np.array_split(sample, params.parts)[int(snakemake.wildcards.get("part", 0))]
     output = Path(snakemake.output[0])
     resume = output.with_name(f"resume_{output.stem}.safetensors")
     result = search(
@@ -30,6 +33,7 @@ def main(snakemake):
         seed=params.seed,
         batch_size=params.batch_size,
         device=choose_device(params.device),
+        pad=params.parts > 1,
         resume_path=resume,
         code=params.code,
     )

@@ -135,6 +135,11 @@ def test_the_schema_names_every_setting_of_the_library(schema):
             "config key 'adversarial.samples': found 32; expected at most classification.test_size, 20.",
         ),
         (
+            "adversarial.parts",
+            33,
+            "config key 'adversarial.parts': found 33; expected at most adversarial.samples, 32.",
+        ),
+        (
             "scans.0.path",
             "data/mine.h5",
             "config key 'scans[0].path': found \"data/mine.h5\"; "

@@ -30,9 +30,10 @@ snakemake = SimpleNamespace(
     log=["log"],
     threads=1,
     rule="search_adversarials",
+    wildcards={},
     params=SimpleNamespace(
         attack={"name": "ddn", "method": "ddn", "settings": [setting, {"steps": 60, "gamma": 0.1}]},
-        samples=8, repetitions=2, batch_size=2, device="cpu", seed=0, code="this",
+        samples=8, parts=1, repetitions=2, batch_size=2, device="cpu", seed=0, code="this",
     ),
 )
 runpy.run_path(sys.argv[1], init_globals={"snakemake": snakemake}, run_name="__main__")

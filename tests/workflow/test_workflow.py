@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from neuroreg.csv_files import read_csv
+from neuroreg.robustness.attack_result import load_attack
 from neuroreg.robustness.recheck import recheck
 from neuroreg.similarity import load_similarity
 from neuroreg.storage import read_json, sha256
@@ -193,6 +194,25 @@ def test_stronger_attacks_change_nothing_but_their_own_columns_and_figure(finish
     numbers = read_csv(finished.results / "tightening.csv")
     assert len(numbers) == 4 * 4
     assert (numbers["ratio"].dropna() <= 1).all()
+
+
+def test_a_search_in_parts_is_joined_in_the_order_of_the_samples(finished, tmp_path, root):
+    path = "results/attacks/none/seed1/ddn.h5"
+    model = "results/models/none/seed1/model.safetensors"
+    split = Workflow(root, tmp_path)
+    shutil.copytree(finished.results, split.results, ignore=shutil.ignore_patterns("attacks"))
+    shutil.copytree(finished.folder / ".snakemake", split.folder / ".snakemake")
+    configs = ("smoke", split.overlay("parts", {"adversarial": {"parts": 3}}))
+    assert split.planned(path, configs=configs) == {"search_adversarials": 3, "join_searches": 1}
+    result = split(path, configs=configs)
+    assert result.returncode == 0, result.stderr[-3000:]
+    joined, whole = load_attack(split.folder / path), load_attack(finished.folder / path)
+    assert np.array_equal(joined.sample, whole.sample)
+    assert np.array_equal(joined.clean_correct, whole.clean_correct)
+    # Passes of another shape: rounding may take a search another way.
+    assert np.isclose(joined.distance["l2"], whole.distance["l2"], rtol=1e-3).mean() > 0.7
+    assert recheck(split.folder / path, split.folder / model).complaints == ()
+    assert [file.name for file in (split.folder / path).parent.iterdir()] == ["ddn.h5"]
 
 
 def test_masking_is_checked_for_every_model(finished):

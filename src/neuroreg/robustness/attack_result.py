@@ -1,8 +1,9 @@
 """The file that an attack's search leaves behind; free of torch."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from neuroreg.storage import open_h5, read_strings, write_h5
 
 NORMS = ("l0", "l1", "l2", "linf")
 _PER_SAMPLE = ("sample", "label", "clean", "clean_correct", "queries", "verified")
+# Of settings and repetitions as well, the samples last.
+_PER_TRY = ("queries", "verified", "distance")
 _PER_NORM = ("distance", "best_adversarial", "predicted", "found_by")
 
 
@@ -93,3 +96,17 @@ def load_attack(path: str | Path) -> AttackResult:
             **{name: {norm: file[f"{name}/{norm}"][()] for norm in NORMS} for name in _PER_NORM},
             settings=tuple(json.loads(text) for text in read_strings(file["settings"])),
         )
+
+
+def join_parts(parts: Sequence[AttackResult]) -> AttackResult:
+    """Return what was found for different samples with the same settings as one result, in this order."""
+
+    def joined(name: str, pick: Callable = lambda value: value) -> np.ndarray:
+        values = [pick(getattr(part, name)) for part in parts]
+        return np.concatenate(values, axis=-1 if name in _PER_TRY else 0)
+
+    return AttackResult(
+        **{name: joined(name) for name in _PER_SAMPLE},
+        **{name: {norm: joined(name, itemgetter(norm)) for norm in NORMS} for name in _PER_NORM},
+        settings=parts[0].settings,
+    )

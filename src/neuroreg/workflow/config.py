@@ -222,6 +222,10 @@ def _inconsistencies(config: Mapping) -> Iterator[str]:
             f"config key 'adversarial.samples': found {samples}; "
             f"expected at most classification.test_size, {test_size}."
         )
+    if (parts := config["adversarial"]["parts"]) > samples:
+        yield (
+            f"config key 'adversarial.parts': found {parts}; expected at most adversarial.samples, {samples}."
+        )
     needed = 2 * config["training"]["pairs_per_step"]
     pool = config["stimuli"]["pool_size"]
     if pool is not None and pool < needed:
