@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from neuroreg.networks import ResNet
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
+from neuroreg.robustness.attacks.rows import setting_of_rows
 from neuroreg.robustness.evaluation import evaluation, predict
 
 CPU = torch.device("cpu")
@@ -40,7 +41,14 @@ def linear_model(weight: np.ndarray, bias: np.ndarray) -> nn.Module:
 
 
 def run_attack(
-    method: str, model: nn.Module, x: Tensor, labels: Tensor, repetition: int = 0, seeds=None, **setting
+    method: str,
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    repetition: int = 0,
+    seeds: Tensor | None = None,
+    starting_points: Tensor | None = None,
+    **setting: float,
 ) -> tuple[Tensor, Tensor]:
     """Run a method of the registry under `evaluation`, with seeds 100, 101, ... where none are given."""
     with evaluation(model, CPU):
@@ -48,9 +56,10 @@ def run_attack(
             model,
             x,
             labels,
-            setting=complete_setting(method, setting),
-            repetition=repetition,
+            setting=setting_of_rows([complete_setting(method, setting)], torch.zeros_like(labels), x),
+            repetition=torch.full_like(labels, repetition),
             seeds=torch.arange(len(x)) + 100 if seeds is None else seeds,
+            starting_points=starting_points,
         )
 
 

@@ -7,6 +7,7 @@ from attack_problems import balanced_network, coarse_images
 from torch import nn
 
 from neuroreg.robustness.attacks import boundary_attack
+from neuroreg.robustness.attacks.rows import setting_of_rows
 from neuroreg.robustness.evaluation import evaluation, predict
 
 CPU = torch.device("cpu")
@@ -21,8 +22,8 @@ def attack(variant, model, x, labels, starts, run=boundary_attack.run, **setting
             model,
             x,
             labels,
-            setting=SETTING | setting,
-            repetition=0,
+            setting=setting_of_rows([SETTING | setting], torch.zeros_like(labels), x),
+            repetition=torch.zeros_like(labels),
             seeds=torch.arange(len(x)),
             starting_points=starts,
         )
@@ -144,13 +145,13 @@ def test_bisection_ends_just_across_the_boundary(variant, network_problem):
 
 def test_no_farther_than_foolbox(network_problem):
     # One norm only: each costs the compiler half a minute.
-    from neuroreg.robustness.attacks import brendel_bethge
+    from neuroreg.robustness.attacks import foolbox_brendel_bethge
 
     linear = linear_problem(-0.5, 1.5, 4)[:4]
     for model, x, labels, starts in (linear, network_problem):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            theirs, _ = attack("l1", model, x, labels, starts, brendel_bethge.run, steps=100)
+            theirs, _ = attack("l1", model, x, labels, starts, foolbox_brendel_bethge.run, steps=100)
         ours, _ = attack("l1", model, x, labels, starts, steps=100)
         assert sizes(ours, x, "l1").mean() <= 1.02 * sizes(theirs, x, "l1").mean()
 

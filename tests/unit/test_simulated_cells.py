@@ -105,7 +105,7 @@ def test_reliability_differs_and_is_low_in_many_neurons(recorded):
     test = recorded.scan.tier == "test"
     oracle = jackknife_oracle(recorded.scan.responses[test], recorded.scan.image[test])
     assert (oracle < 0.1).mean() > 0.2
-    assert (oracle > 0.3).mean() > 0.1
+    assert (oracle > 0.3).mean() > 0.05
     assert stats.spearmanr(oracle, w).statistic > 0.8
 
 

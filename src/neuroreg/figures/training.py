@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from neuroreg.figures.checks import check_frame, check_unique
 from neuroreg.figures.frames import gamma_columns
@@ -66,6 +66,8 @@ def training_figure(histories: pd.DataFrame, note: str = "") -> tuple[Figure, pd
                 ax.set_ylim(0, 1)
             elif measure != "similarity_loss":
                 ax.set_yscale("log")  # from hundreds in the first epoch to hundredths
+                ax.yaxis.set_major_formatter(LogFormatter())
+                ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
         handles, labels = ax.get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside upper center", ncols=min(len(models), 6))
         stamp_simulated(fig, note)

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,17 @@ from neuroreg.errors import InputError
 from neuroreg.resume import Progress, fingerprint, load_progress, save_progress
 from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
+from neuroreg.robustness.attacks.rows import setting_of_rows
 from neuroreg.robustness.attacks.starting_points import choose_starting_points
 from neuroreg.robustness.evaluation import evaluation, predict, to_input
+from neuroreg.robustness.fixed_batch import FixedBatch
+from neuroreg.robustness.folding import folded
 from neuroreg.robustness.verification import Verified, verify
 from neuroreg.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
+
+State = dict[str, dict[str, torch.Tensor]]
 
 
 def search(
@@ -36,10 +40,14 @@ def search(
     seed: int,
     batch_size: int,
     device: torch.device,
+    pad: bool = False,
     resume_path: Path | None = None,
     code: str = "",
 ) -> AttackResult:
     """Attack every correctly classified sample with each setting, several times, and verify what is found.
+
+    A try, that is a setting, a repetition and a sample, is one row of a batch. Settings with the same whole
+    numbers are attacked together. Batch norm is folded for the attacks, not for the verification.
 
     Killed and called again, it goes on after the last batch that it finished, and its result is the same.
 
@@ -64,9 +72,12 @@ def search(
     seed
         Decides random starts.
     batch_size
-        Samples attacked at once.
+        Rows attacked at once.
     device
         Where to compute.
+    pad
+        Whether batches that are not full are filled up before each pass. On the CPU a row's result is then
+        the same to the bit whatever the other samples; else their number changes it by rounding.
     resume_path
         Where the state of the unfinished search is kept, from batch to batch; the caller deletes it. None
         keeps none.
@@ -85,73 +96,58 @@ def search(
         raise InputError(
             f"attacks: {len(settings)} settings, {repetitions} repetitions for {method}; expected 1 or more."
         )
-    run = attack.load()
+    decisive = {"method": method, "settings": settings, "repetitions": repetitions, "seed": seed}
+    decisive |= {"batch_size": batch_size, "device": device.type, "model": repr(model), "code": code}
+    decisive |= {"pad": pad}
+    weights = [tensor.detach().cpu().numpy() for tensor in model.state_dict().values()]
+    arrays = map(np.asarray, (images, labels, sample, pool_images, pool_labels, *weights))
+    mark = fingerprint(decisive, arrays) if resume_path else ""
+
+    run, attacked = attack.load(), folded(model)
+    if pad:
+        model, attacked = FixedBatch(model, batch_size), FixedBatch(attacked, batch_size)
     forward = {"batch_size": batch_size, "device": device}
     clean, targets = to_input(images), torch.as_tensor(np.asarray(labels, dtype=np.int64))
     correct = predict(model, clean, **forward).argmax(dim=1) == targets
     seeds = torch.tensor([derive_seed(seed, "attack", int(index)) for index in sample], dtype=torch.int64)
-    starts = [None] * repetitions
+    starts = None
     if attack.needs_starting_points:
         pool, pool_labels = to_input(pool_images), np.asarray(pool_labels)
         pool_logits = predict(model, pool, **forward).numpy()
-        starts = [
-            _starting_points(pool, pool_logits, pool_labels, targets, seeds, repetition)
-            for repetition in range(repetitions)
-        ]
+        starts = torch.stack(
+            [
+                _starting_points(pool, pool_logits, pool_labels, targets, seeds, repetition)
+                for repetition in range(repetitions)
+            ]
+        )
 
-    decisive = {"method": method, "settings": settings, "repetitions": repetitions, "seed": seed}
-    decisive |= {"batch_size": batch_size, "device": device.type, "model": repr(model), "code": code}
-    weights = [tensor.detach().cpu().numpy() for tensor in model.state_dict().values()]
-    arrays = map(np.asarray, (images, labels, sample, pool_images, pool_labels, *weights))
-    mark = fingerprint(decisive, arrays) if resume_path else ""
     progress = load_progress(resume_path, mark) if resume_path else None
-    batches = correct.nonzero()[:, 0].split(batch_size)
     if progress:
         logger.info("going on after %d batches", len(progress.history))
     else:
-        progress = Progress(tensors=_nothing_found((len(settings), repetitions), clean))
+        progress = Progress(tensors=_nothing_found((len(settings), repetitions), clean, correct))
     state = progress.tensors
-    candidates, queries = state["search"]["candidates"], state["search"]["queries"]
-    tries = list(product(range(len(settings)), range(repetitions), range(len(batches))))
-    for index, repetition, batch in tries[len(progress.history) :]:
+    batches = _batches(settings, repetitions, correct, batch_size)
+    for number in range(len(progress.history), len(batches)):
         begun = time.perf_counter()
-        start, rows = starts[repetition], batches[batch]
-        if batch == 0:
-            candidates.fill_(torch.nan)
-        if len(rows):
-            with evaluation(model, device):
-                found, passes = run(
-                    model,
-                    clean[rows].to(device),
-                    targets[rows].to(device),
-                    setting=settings[index],
-                    repetition=repetition,
-                    seeds=seeds[rows],
-                    starting_points=None if start is None else start[rows].to(device),
-                )
-            candidates[rows] = found.detach().cpu()
-            queries[index, repetition, rows] = passes.cpu()
-        last = batch == len(batches) - 1
-        if last:
-            outcome = verify(model, clean, targets, candidates, **forward)
-            _keep(state, outcome, correct, index, repetition)
+        setting, repetition, row = batches[number].T
+        x = clean[row].to(device)
+        with evaluation(attacked, device):
+            found, passes = run(
+                attacked,
+                x,
+                targets[row].to(device),
+                setting=setting_of_rows(settings, setting, x),
+                repetition=repetition.to(device),
+                seeds=seeds[row].to(device),
+                starting_points=None if starts is None else starts[repetition, row].to(device),
+            )
+        outcome = verify(model, clean[row], targets[row], found, **forward)
+        _keep(state, outcome, passes.cpu(), batches[number])
         progress.history.append({"seconds": time.perf_counter() - begun})
         if resume_path:
             save_progress(resume_path, progress, mark)
-        if last:
-            logger.info(
-                "%s: setting %d of %d, repetition %d of %d: %d of %d correct samples, median %s %.4g, %.1f s",
-                method,
-                index + 1,
-                len(settings),
-                repetition + 1,
-                repetitions,
-                (outcome.verified & correct).sum(),
-                correct.sum(),
-                attack.norm,
-                np.median(outcome.distance[attack.norm].numpy()),
-                sum(row["seconds"] for row in progress.history[-len(batches) :]),
-            )
+        _log(method, attack.norm, state, batches, progress.history)
     as_arrays = {
         group: {name: tensor.numpy() for name, tensor in tensors.items()} for group, tensors in state.items()
     }
@@ -172,38 +168,88 @@ def search(
     )
 
 
-def _nothing_found(tries: tuple[int, int], clean: torch.Tensor) -> dict[str, dict[str, torch.Tensor]]:
-    """Return the state before the first batch, as an unfinished search keeps it."""
+def _batches(
+    settings: Sequence[Mapping], repetitions: int, correct: torch.Tensor, batch_size: int
+) -> list[torch.Tensor]:
+    """Return int64 (rows, 3) each: setting, repetition and sample of rows to attack together."""
+    groups: dict[tuple, list[int]] = {}
+    for index, setting in enumerate(settings):
+        whole = tuple(value for value in setting.values() if isinstance(value, int))
+        groups.setdefault(whole, []).append(index)
+    return [
+        batch
+        for group in groups.values()
+        for batch in torch.cartesian_prod(
+            torch.tensor(group), torch.arange(repetitions), correct.nonzero()[:, 0]
+        ).split(batch_size)
+        if len(batch)
+    ]
+
+
+def _nothing_found(tries: tuple[int, int], clean: torch.Tensor, correct: torch.Tensor) -> State:
+    """Return the state before the first batch, as an unfinished search keeps it.
+
+    A misclassified sample is its own adversarial.
+    """
     shape = (*tries, len(clean))
+    none = torch.where(correct, torch.inf, 0.0)
     return {
-        "distance": {norm: torch.full(shape, torch.inf) for norm in NORMS},
+        "distance": {norm: none.repeat(*tries, 1) for norm in NORMS},
         # In float64: of two distances that round to the same float32 the smaller one wins.
-        "closest": {norm: torch.full(shape[2:], torch.inf, dtype=torch.float64) for norm in NORMS},
-        "best_adversarial": {norm: torch.full_like(clean[:, 0], torch.nan) for norm in NORMS},
+        "closest": {norm: none.double() for norm in NORMS},
+        "best_adversarial": {
+            norm: torch.where(correct[:, None, None], torch.nan, clean[:, 0]) for norm in NORMS
+        },
         "found_by": {norm: torch.full((len(clean), 2), -1) for norm in NORMS},
         "search": {
             "queries": torch.zeros(shape, dtype=torch.int64),
-            "verified": torch.zeros(shape, dtype=torch.bool),
-            "candidates": torch.full_like(clean, torch.nan),
+            "verified": ~correct.repeat(*tries, 1),
         },
     }
 
 
-def _keep(
-    state: dict[str, dict[str, torch.Tensor]],
-    outcome: Verified,
-    correct: torch.Tensor,
-    index: int,
-    repetition: int,
-) -> None:
-    """Enter what one repetition of one setting has found."""
-    state["search"]["verified"][index, repetition] = outcome.verified
+def _keep(state: State, outcome: Verified, passes: torch.Tensor, batch: torch.Tensor) -> None:
+    """Enter what the tries of one batch have found.
+
+    Of tries that are equally close the first counts, by setting, then by repetition, whatever the batches.
+    """
+    setting, repetition, row = batch.T
+    state["search"]["queries"][setting, repetition, row] = passes
+    state["search"]["verified"][setting, repetition, row] = outcome.verified
     for norm, values in outcome.distance.items():
-        state["distance"][norm][index, repetition] = values.float()
-        closer = values < state["closest"][norm]
-        state["closest"][norm][closer] = values[closer]
-        state["best_adversarial"][norm][closer] = outcome.adversarial[norm][closer, 0]
-        state["found_by"][norm][closer & correct] = torch.tensor([index, repetition])
+        state["distance"][norm][setting, repetition, row] = values.float()
+        closest, found_by = state["closest"][norm], state["found_by"][norm]
+        order = np.lexsort((repetition, setting, values, row))
+        _, first = np.unique(row[order], return_index=True)
+        for best in order[first]:
+            sample, value = row[best], values[best]
+            rank = (value.item(), *batch[best, :2].tolist())
+            if torch.isfinite(value) and rank < (closest[sample].item(), *found_by[sample].tolist()):
+                closest[sample], found_by[sample] = value, batch[best, :2]
+                state["best_adversarial"][norm][sample] = outcome.adversarial[norm][best, 0]
+
+
+def _log(
+    method: str, norm: str, state: State, batches: Sequence[torch.Tensor], history: Sequence[Mapping]
+) -> None:
+    """Say what the last batch took, and of each setting that it ended, what was found."""
+    done, last = len(history), batches[len(history) - 1]
+    logger.info(
+        "%s: batch %d of %d, %d rows, %.1f s", method, done, len(batches), len(last), history[-1]["seconds"]
+    )
+    following = batches[done][:, 0].tolist() if done < len(batches) else []
+    for index in sorted(set(last[:, 0].tolist()) - set(following)):
+        smallest = state["distance"][norm][index].amin(dim=0)
+        logger.info(
+            "%s: setting %d of %d: %d of %d samples, median %s %.4g, with misclassified ones",
+            method,
+            index + 1,
+            len(state["distance"][norm]),
+            torch.isfinite(smallest).sum(),
+            len(smallest),
+            norm,
+            np.median(smallest.numpy()),
+        )
 
 
 def _classes(model: nn.Module, images: torch.Tensor, *, batch_size: int, device: torch.device) -> np.ndarray:

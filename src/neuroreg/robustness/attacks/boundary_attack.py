@@ -67,11 +67,11 @@ def run(
     labels: Tensor,
     *,
     setting: Mapping,
-    repetition: int,
+    repetition: Tensor,
     seeds: Tensor,
     starting_points: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes per sample.
+    """Return the closest adversarials found and the forward passes of each row.
 
     Deterministic given `starting_points`; repetitions differ by them. Each row has its own radius and goes
     its own way, so that the others do not matter.
@@ -83,21 +83,21 @@ def run(
     model
         In eval mode, parameters frozen, on the device of `x`.
     x
-        float32 (B, 1, H, W) in [0, 1].
+        float32 (rows, 1, H, W) in [0, 1].
     labels
-        int64 (B,).
+        int64 (rows,).
     setting
-        steps; radius, the first one as a fraction of the box's diagonal; momentum.
+        steps: int; radius, the first one as a fraction of the box's diagonal, and momentum: float32 (rows,).
     repetition, seeds
         Not used.
     starting_points
-        float32 (B, 1, H, W), images that the model takes for another class than the label, NaN for a sample
+        float32 (rows, 1, H, W), images that the model takes for another class than the label, NaN for a row
         that has none.
 
     Returns
     -------
     tuple
-        float32 (B, 1, H, W), NaN where nothing was found; int64 (B,).
+        float32 (rows, 1, H, W), NaN where nothing was found; int64 (rows,).
     """
     norm = VARIANTS[variant]
     found, queries = torch.full_like(x, torch.nan), torch.zeros(len(x), dtype=torch.int64)
@@ -107,8 +107,8 @@ def run(
         search.follow(
             search.boundary_point(starting_points[rows].flatten(1)),
             steps=setting["steps"],
-            radius=setting["radius"] * x[0].numel() ** 0.5,
-            momentum=setting["momentum"],
+            radius=setting["radius"][rows] * x[0].numel() ** 0.5,
+            momentum=setting["momentum"][rows],
         )
         found[rows] = search.best.view_as(x[rows])
         queries[rows.cpu()] = search.passes
@@ -116,7 +116,7 @@ def run(
 
 
 class _Search:
-    """The closest adversarials so far of some samples, and the forward passes that they took."""
+    """The closest adversarials so far of some rows, and the forward passes that they took."""
 
     def __init__(self, norm: Norm, model: nn.Module, x: Tensor, labels: Tensor) -> None:
         self.norm, self.model, self.shape, self.labels = norm, model, x.shape, labels
@@ -135,9 +135,9 @@ class _Search:
             low, high = torch.where(adversarial, low, middle), torch.where(adversarial, middle, high)
         return self.norm.between(self.x0, start, high)
 
-    def follow(self, point: Tensor, *, steps: int, radius: float, momentum: float) -> None:
-        """Take `steps` steps along the boundary from `point` (rows, pixels)."""
-        radii = torch.full_like(self.smallest, radius)
+    def follow(self, point: Tensor, *, steps: int, radius: Tensor, momentum: Tensor) -> None:
+        """Take `steps` steps along the boundary from `point` (rows, pixels); the others (rows,)."""
+        momentum = momentum[:, None]
         interval = max(1, steps // RADIUS_DECAYS)
         normal = None
         for step in range(1, steps + 1):
@@ -145,9 +145,9 @@ class _Search:
             self.record(point, margin)
             normal = gradient if normal is None else (1 - momentum) * gradient + momentum * normal
             if (step + 1) % interval == 0:
-                radii = radii * RADIUS_DECAY
+                radius = radius * RADIUS_DECAY
             distance = torch.where(margin < 0, -OVERSHOOT * margin, -(2.0 - OVERSHOOT) * margin)
-            point = self.norm.step(point, self.x0, normal, distance, radii)
+            point = self.norm.step(point, self.x0, normal, distance, radius)
         self.record(point, self.margin(point)[0])
 
     def margin(self, point: Tensor, differentiate: bool = False) -> tuple[Tensor, Tensor | None]:

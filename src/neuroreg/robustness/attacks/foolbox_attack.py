@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
+from neuroreg.robustness.attacks.rows import setting_of_rows
 from neuroreg.robustness.evaluation import evaluation
 
 DISTANCES = {
@@ -73,9 +74,9 @@ class RegistryAttack(MinimizationAttack):
                     module,
                     x.raw[rows],
                     labels[rows],
-                    setting=self.setting,
-                    repetition=self.repetition,
-                    seeds=torch.full((len(rows),), self.seed, dtype=torch.int64),
+                    setting=setting_of_rows([self.setting], torch.zeros_like(rows), found),
+                    repetition=torch.full_like(rows, self.repetition),
+                    seeds=torch.full_like(rows, self.seed),
                     starting_points=None
                     if starting_points is None
                     else ep.astensor(starting_points).raw[rows],

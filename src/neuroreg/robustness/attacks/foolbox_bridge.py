@@ -1,10 +1,13 @@
-"""What every family needs to run a Foolbox attack: a model that counts, and noise that knows its sample."""
+"""What every family needs to run a Foolbox attack: a model that counts, and rows of one setting at a time."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
 
 import foolbox
 import torch
 from torch import Tensor, nn
 
-from neuroreg.seeds import derive_seed
+Run = Callable[..., tuple[Tensor, Tensor]]
 
 
 class CountingModel(nn.Module):
@@ -26,19 +29,41 @@ class CountingModel(nn.Module):
         return foolbox.PyTorchModel(self, bounds=(0.0, 1.0), device=device)
 
 
-def sample_normal(like: Tensor, seeds: Tensor, *names: str | int) -> Tensor:
-    """Return standard normals shaped as `like` (B, ...); row i depends on seeds[i] and `names` alone."""
-    return _per_sample(torch.randn, like, seeds, names)
+def one_setting_at_a_time(run: Run) -> Run:
+    """Give a family whose settings are plain numbers, the same for all rows, rows with settings of their own.
 
+    Foolbox's attacks take one number for the whole batch: rows of one setting are run together.
+    """
 
-def sample_uniform(like: Tensor, seeds: Tensor, *names: str | int) -> Tensor:
-    """Return uniforms in [-1, 1) shaped as `like` (B, ...); row i depends on seeds[i] and `names` alone."""
-    return 2.0 * _per_sample(torch.rand, like, seeds, names) - 1.0
+    @wraps(run)
+    def run_rows(
+        variant: str,
+        model: nn.Module,
+        x: Tensor,
+        labels: Tensor,
+        *,
+        setting: Mapping,
+        repetition: Tensor,
+        seeds: Tensor,
+        starting_points: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        found, queries = torch.full_like(x, torch.nan), torch.zeros(len(x), dtype=torch.int64)
+        names = [name for name, value in setting.items() if isinstance(value, Tensor)]
+        whole = {name: value for name, value in setting.items() if name not in names}
+        numbers = torch.stack([setting[name].cpu() for name in names], dim=1)
+        distinct, which = numbers.unique(dim=0, return_inverse=True)
+        for index, values in enumerate(distinct.tolist()):
+            rows = (which == index).nonzero()[:, 0]
+            found[rows], queries[rows] = run(
+                variant,
+                model,
+                x[rows],
+                labels[rows],
+                setting=whole | dict(zip(names, values, strict=True)),
+                repetition=repetition[rows],
+                seeds=seeds[rows],
+                starting_points=None if starting_points is None else starting_points[rows],
+            )
+        return found, queries
 
-
-def _per_sample(draw, like: Tensor, seeds: Tensor, names: tuple) -> Tensor:
-    rows = []
-    for seed in seeds.tolist():
-        generator = torch.Generator().manual_seed(derive_seed(seed, *names))
-        rows.append(draw(like.shape[1:], generator=generator, dtype=like.dtype))
-    return torch.stack(rows).to(like.device)
+    return run_rows

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from neuroreg.robustness.evaluation import require_finite
 from neuroreg.robustness.verification import MARGIN
@@ -30,6 +31,14 @@ def finite_logits(model: nn.Module, points: Tensor, shape: Sequence[int]) -> Ten
     logits = model(points.view(-1, *shape))
     require_finite(logits.detach())
     return logits
+
+
+def loss_gradient(model: nn.Module, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits (rows, classes) of images (rows, 1, H, W) and the cross-entropy's gradient there."""
+    points = points.detach().requires_grad_(True)
+    logits = model(points)
+    (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), points)
+    return logits.detach(), gradient
 
 
 def class_margins(

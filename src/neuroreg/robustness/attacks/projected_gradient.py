@@ -1,36 +1,15 @@
-"""Projected gradient descent in Linf (plain and Adam) with a search for each sample's smallest epsilon."""
+"""Projected gradient descent in Linf (plain and Adam) with a search for each row's smallest epsilon."""
 
 from collections.abc import Mapping
 
-import eagerpy as ep
-import foolbox
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.foolbox_bridge import CountingModel, sample_uniform
-
-
-class _PerSampleEpsilon:
-    """Lets a Foolbox Linf attack take one epsilon per sample and a given random start."""
-
-    start: Tensor | None = None
-
-    def get_random_start(self, x0: ep.Tensor, epsilon: ep.Tensor) -> ep.Tensor:
-        return x0 + epsilon * ep.astensor(self.start)
-
-    def project(self, x: ep.Tensor, x0: ep.Tensor, epsilon: ep.Tensor) -> ep.Tensor:
-        return x0 + ep.maximum(ep.minimum(x - x0, epsilon), -epsilon)
-
-
-class PlainAttack(_PerSampleEpsilon, foolbox.attacks.LinfProjectedGradientDescentAttack):
-    """Foolbox's PGD: steps along the gradient's sign; the last iterate."""
-
-
-class AdamAttack(_PerSampleEpsilon, foolbox.attacks.LinfAdamProjectedGradientDescentAttack):
-    """Foolbox's AdamPGD: Adam on the gradient's sign; the last iterate."""
-
-
-VARIANTS = {"plain": PlainAttack, "adam": AdamAttack}
+from neuroreg.robustness.attacks.adam import Adam
+from neuroreg.robustness.attacks.epsilon_search import smallest_epsilon
+from neuroreg.robustness.attacks.margins import loss_gradient
+from neuroreg.robustness.attacks.row_noise import sample_uniform
+from neuroreg.robustness.attacks.rows import to_images
 
 
 def run(
@@ -40,61 +19,83 @@ def run(
     labels: Tensor,
     *,
     setting: Mapping,
-    repetition: int,
+    repetition: Tensor,
     seeds: Tensor,
     starting_points: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes per sample.
+    """Return the closest adversarials found and the forward passes of each row.
 
-    Each sample's epsilon grows by 1.5 until the attack succeeds; then the interval between the largest
-    failure and the smallest success is halved (the authors' search in Foolbox 2.3, there from 0 on the left).
-    The first repetition starts at the image, the others at a random point of the ball.
+    At each epsilon the last iterate counts, as in Foolbox. The first repetition starts from the image, the
+    others from a random point within epsilon.
 
     Parameters
     ----------
     variant
-        ``"plain"`` or ``"adam"``.
+        ``"plain"``: steps along the sign of the cross-entropy's gradient; ``"adam"``: Adam on that sign, as
+        in Foolbox.
     model
-        In eval mode, on the device of `x`.
+        In eval mode, parameters frozen, on the device of `x`.
     x
-        float32 (B, 1, H, W) in [0, 1].
+        float32 (rows, 1, H, W) in [0, 1].
     labels
-        int64 (B,).
+        int64 (rows,).
     setting
-        steps, rel_stepsize, epsilon, search_steps.
+        steps, search_steps: int; rel_stepsize, epsilon: float32 (rows,).
     repetition
-        From 0.
+        int64 (rows,), from 0.
     seeds
-        int64 (B,), one per sample.
+        int64 (rows,), one per sample.
     starting_points
         Not used.
 
     Returns
     -------
     tuple
-        float32 (B, 1, H, W), NaN where nothing was found; int64 (B,).
+        float32 (rows, 1, H, W), NaN where nothing was found; int64 (rows,).
     """
-    counter = CountingModel(model)
-    foolbox_model = counter.for_foolbox(x.device)
-    attack = VARIANTS[variant](
-        rel_stepsize=setting["rel_stepsize"], steps=setting["steps"], random_start=repetition > 0
-    )
-    if repetition > 0:
-        attack.start = sample_uniform(x, seeds, "start", repetition)
-    epsilon = torch.full((len(x),), setting["epsilon"], device=x.device)
-    failed, succeeded = torch.zeros_like(epsilon), torch.full_like(epsilon, torch.inf)
-    best, smallest = torch.full_like(x, torch.nan), succeeded.clone()
-    criterion = foolbox.criteria.Misclassification(labels)
-    for _ in range(setting["search_steps"]):
-        per_sample = ep.astensor(epsilon.view(-1, 1, 1, 1))
-        found = attack.run(foolbox_model, ep.astensor(x), criterion, epsilon=per_sample).raw
+    steps, search_steps = setting["steps"], setting["search_steps"]
+    noise = sample_uniform(x, seeds, "start", repetition)
+    start = torch.where(to_images(repetition > 0), noise, 0.0)
+
+    def attempt(epsilon: Tensor) -> tuple[Tensor, Tensor]:
+        stepsize = setting["rel_stepsize"] * epsilon
+        found = climb(variant, model, x, labels, epsilon=epsilon, stepsize=stepsize, steps=steps, start=start)
         with torch.no_grad():
-            success = counter(found).argmax(dim=1) != labels
-        size = (found - x).abs().flatten(1).amax(dim=1)
-        closer = success & (size < smallest)
-        best = torch.where(closer.view(-1, 1, 1, 1), found, best)
-        smallest = torch.where(closer, size, smallest)
-        succeeded = torch.where(success, epsilon, succeeded)
-        failed = torch.where(success, failed, epsilon)
-        epsilon = torch.where(succeeded.isinf(), (1.5 * epsilon).clamp(max=1.0), (failed + succeeded) / 2)
-    return best, torch.full((len(x),), counter.calls, dtype=torch.int64)
+            return found, model(found).argmax(dim=1) != labels
+
+    found = smallest_epsilon(attempt, x, setting["epsilon"], search_steps)
+    return found, torch.full((len(x),), search_steps * (steps + 1), dtype=torch.int64)
+
+
+def climb(
+    variant: str,
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    *,
+    epsilon: Tensor,
+    stepsize: Tensor,
+    steps: int,
+    start: Tensor,
+) -> Tensor:
+    """Return where `steps` steps up the cross-entropy end, within `epsilon` of `x` and in [0, 1].
+
+    Parameters
+    ----------
+    variant, model, x, labels
+        As in `run`.
+    epsilon, stepsize
+        float32 (rows,).
+    steps
+        How many.
+    start
+        float32 (rows, 1, H, W) in [-1, 1], the first offset in units of epsilon.
+    """
+    epsilon, stepsize = to_images(epsilon), to_images(stepsize)
+    adam = Adam(x, stepsize) if variant == "adam" else None
+    point = (x + epsilon * start).clamp(0.0, 1.0)
+    for _ in range(steps):
+        direction = loss_gradient(model, point, labels)[1].sign()
+        step = adam.step(direction) if adam else stepsize * direction
+        point = (x + (point + step - x).clamp(-epsilon, epsilon)).clamp(0.0, 1.0)
+    return point

@@ -16,7 +16,8 @@ class Setting:
     Attributes
     ----------
     default
-        Its value where the config is silent; its type (int or float) is the setting's type.
+        Its value where the config is silent; its type (int or float) is the setting's type. Rows attacked
+        together share whole numbers; each has a float of its own.
     low, high
         The smallest and largest value allowed.
     meaning
@@ -51,6 +52,19 @@ _PROJECTED_GRADIENT = {
     "epsilon": Setting(0.01, 1e-6, 1.0, "where the search over epsilon starts"),
     "search_steps": Setting(20, 1, 1_000, "values of epsilon tried: times 1.5 until success, then bisection"),
 }
+_CARLINI_WAGNER = {
+    "binary_search_steps": Setting(5, 1, 100, "values of the constant c tried"),
+    "steps": Setting(1000, 1, 100_000, "iterations at each c"),
+    "stepsize": Setting(5e-3, 1e-6, 10.0, "Adam's step size in tanh space"),
+    "initial_const": Setting(1e-2, 1e-9, 1e9, "the first c"),
+    "start_noise": Setting(0.01, 0.0, 10.0, "std of the start in tanh space, from the second repetition on"),
+}
+_DDN = {
+    "steps": Setting(100, 1, 100_000, "iterations"),
+    "gamma": Setting(0.05, 1e-6, 0.999, "relative change of the norm at each iteration"),
+    "init_epsilon": Setting(1.0, 1e-6, 32.0, "the first norm, in pixels"),
+}
+_NORMS = ("l0", "l1", "l2", "linf")
 _BRENDEL_BETHGE = {
     "steps": Setting(1000, 1, 100_000, "iterations along the boundary"),
     "radius": Setting(0.16, 1e-6, 10.0, "first trust radius as a fraction of the pixel box's diagonal, 32"),
@@ -74,30 +88,8 @@ _APGD_T = {
 ATTACK_METHODS: dict[str, AttackMethod] = {
     "pgd": AttackMethod("projected_gradient", "plain", "linf", _PROJECTED_GRADIENT),
     "adam_pgd": AttackMethod("projected_gradient", "adam", "linf", _PROJECTED_GRADIENT),
-    "carlini_wagner": AttackMethod(
-        "carlini_wagner",
-        "l2",
-        "l2",
-        {
-            "binary_search_steps": Setting(5, 1, 100, "values of the constant c tried"),
-            "steps": Setting(1000, 1, 100_000, "iterations at each c"),
-            "stepsize": Setting(5e-3, 1e-6, 10.0, "Adam's step size in tanh space"),
-            "initial_const": Setting(1e-2, 1e-9, 1e9, "the first c"),
-            "start_noise": Setting(
-                0.01, 0.0, 10.0, "std of the start in tanh space, from the second repetition on"
-            ),
-        },
-    ),
-    "ddn": AttackMethod(
-        "ddn",
-        "l2",
-        "l2",
-        {
-            "steps": Setting(100, 1, 100_000, "iterations"),
-            "gamma": Setting(0.05, 1e-6, 0.999, "relative change of the norm at each iteration"),
-            "init_epsilon": Setting(1.0, 1e-6, 32.0, "the first norm, in pixels"),
-        },
-    ),
+    "carlini_wagner": AttackMethod("carlini_wagner", "l2", "l2", _CARLINI_WAGNER),
+    "ddn": AttackMethod("ddn", "l2", "l2", _DDN),
     "jsma": AttackMethod(
         "jsma",
         "l0",
@@ -125,9 +117,18 @@ ATTACK_METHODS: dict[str, AttackMethod] = {
         },
     ),
     **{
-        f"{prefix}brendel_bethge_{norm}": AttackMethod(module, norm, norm, _BRENDEL_BETHGE, True)
-        for prefix, module in (("", "boundary_attack"), ("foolbox_", "brendel_bethge"))
-        for norm in ("l0", "l1", "l2", "linf")
+        f"brendel_bethge_{norm}": AttackMethod("boundary_attack", norm, norm, _BRENDEL_BETHGE, True)
+        for norm in _NORMS
+    },
+    "foolbox_pgd": AttackMethod("foolbox_projected_gradient", "plain", "linf", _PROJECTED_GRADIENT),
+    "foolbox_adam_pgd": AttackMethod("foolbox_projected_gradient", "adam", "linf", _PROJECTED_GRADIENT),
+    "foolbox_carlini_wagner": AttackMethod("foolbox_carlini_wagner", "l2", "l2", _CARLINI_WAGNER),
+    "foolbox_ddn": AttackMethod("foolbox_ddn", "l2", "l2", _DDN),
+    **{
+        f"foolbox_brendel_bethge_{norm}": AttackMethod(
+            "foolbox_brendel_bethge", norm, norm, _BRENDEL_BETHGE, True
+        )
+        for norm in _NORMS
     },
     "sigma_zero": AttackMethod(
         "sigma_zero",

@@ -1,4 +1,4 @@
-"""SparseFool (Modas et al. 2019), batched over samples."""
+"""SparseFool (Modas et al. 2019) on rows."""
 
 from collections.abc import Mapping
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.boundary_step import nearest_in_l1
-from neuroreg.robustness.attacks.foolbox_bridge import sample_normal
 from neuroreg.robustness.attacks.margins import adversarial_margin, class_margins, finite_logits
+from neuroreg.robustness.attacks.row_noise import sample_normal
 
 # As in the authors' code: how far past the boundary; DeepFool's steps, its smallest one, and how many other
 # classes it looks at.
@@ -24,11 +24,11 @@ def run(
     labels: Tensor,
     *,
     setting: Mapping,
-    repetition: int,
+    repetition: Tensor,
     seeds: Tensor,
     starting_points: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes per sample.
+    """Return the closest adversarials found and the forward passes of each row.
 
     Each step takes the boundary for the plane that DeepFool finds, moved away by the factor lambda, and goes
     to the point of that plane and of the box that is nearest in L1 (Algorithms 1 and 2). The sample is done
@@ -37,8 +37,8 @@ def run(
     The first repetition is deterministic. In the others the first DeepFool starts at the image plus Gaussian
     noise, so that another plane is found; the noise itself is no part of the perturbation.
 
-    Parameters and returns as in `projected_gradient.run`; `setting` has steps, lambda, start_noise; `variant`
-    is ``"l1"``.
+    Parameters and returns as in `projected_gradient.run`; `setting` has steps (int), lambda, start_noise
+    (float32 (rows,)); `variant` is ``"l1"``.
 
     Raises
     ------
@@ -47,10 +47,9 @@ def run(
     """
     shape, x0 = x.shape[1:], x.flatten(1)
     found, passes = torch.full_like(x0, torch.nan), torch.zeros_like(labels)
-    point, start = x0, x0
-    if repetition > 0:
-        noise = sample_normal(x, seeds, "start", repetition).flatten(1)
-        start = (x0 + setting["start_noise"] * noise).clamp(0.0, 1.0)
+    noise = setting["start_noise"][:, None] * sample_normal(x, seeds, "start", repetition).flatten(1)
+    start = torch.where((repetition > 0)[:, None], (x0 + noise).clamp(0.0, 1.0), x0)
+    point = x0
     rows = torch.arange(len(x), device=x.device)
     for _ in range(setting["steps"]):
         boundary, normal, spent = deepfool(model, start, labels[rows], shape)
@@ -61,7 +60,7 @@ def run(
             break
         b = normal.double()
         # The plane lies ahead; where a bent boundary puts it behind, as far ahead.
-        gap = setting["lambda"] * torch.linalg.vecdot(b, (boundary - point).double()).abs()
+        gap = setting["lambda"][rows] * torch.linalg.vecdot(b, (boundary - point).double()).abs()
         point = nearest_in_l1(point.double(), b, gap).to(x.dtype)
         candidate = (x0[rows] + OVERSHOOT * (point - x0[rows])).clamp(0.0, 1.0)
         passes[rows] += 1

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.foolbox_bridge import CountingModel
+from neuroreg.robustness.attacks.foolbox_bridge import CountingModel, one_setting_at_a_time
 
 VARIANTS = {
     "l0": foolbox.attacks.L0BrendelBethgeAttack,
@@ -68,6 +68,7 @@ def _towards(x: np.ndarray, b: np.ndarray, c: float, r: float, low: float, high:
     return step(near)
 
 
+@one_setting_at_a_time
 def run(
     variant: str,
     model: nn.Module,
@@ -75,17 +76,17 @@ def run(
     labels: Tensor,
     *,
     setting: Mapping,
-    repetition: int,
+    repetition: Tensor,
     seeds: Tensor,
     starting_points: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes per sample.
+    """Return the closest adversarials found and the forward passes of each row.
 
     Deterministic given `starting_points`; repetitions differ by them.
 
     Parameters and returns as in `projected_gradient.run`; `variant` is the norm; `setting` has steps, radius
-    (fraction of the box's diagonal), momentum; `starting_points` float32 (B, 1, H, W) are images that the
-    model takes for another class than the label, NaN for a sample that has none.
+    (fraction of the box's diagonal), momentum; `starting_points` float32 (rows, 1, H, W) are images that the
+    model takes for another class than the label, NaN for a row that has none.
     """
     counter = CountingModel(model)
     attack = VARIANTS[variant](

@@ -1,0 +1,322 @@
+"""Our searches for the smallest perturbation against Foolbox's own loops: time and distance in one run.
+
+    python benchmarks/attacks.py
+    python benchmarks/attacks.py --model results/models/none/seed1/model.safetensors \\
+        --data results/classification.h5
+
+Both attack the same samples of the same model in float32, from the same starts, with the same numbers of
+steps, each attack in a process of its own. Ours is `search`, which also verifies what it finds; Foolbox's is
+its attack called for one batch and repetition after the other, which is verified afterwards. Without --model
+a small ResNet18 is trained on scikit-learn's digits, enlarged to 32x32.
+
+    total      seconds from the start of the process to the last result
+    imports    of which Python and its imports
+    first      of which the first step of the first batch (Foolbox's Brendel & Bethge: with compilation)
+    steps/s    samples x repetitions x steps over total; C&W: times the values of its constant
+    mean       over the samples for which both found an adversarial
+
+The model's own time is that of as many forward and backward passes, unfolded, in batches of ours.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+BRENDEL_BETHGE = ("brendel_bethge_l0", "brendel_bethge_l1", "brendel_bethge_l2", "brendel_bethge_linf")
+ATTACKS = (*BRENDEL_BETHGE, "ddn", "carlini_wagner")
+# C&W: as many values of its constant; each takes all steps.
+SEARCHES = 3
+HEADER = "attack              engine      total  imports   first  steps/s  found  mean       median"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=320, help="rows of ours")
+    parser.add_argument("--foolbox-batch", type=int, default=16)
+    parser.add_argument("--width", type=int, default=16, help="of the model trained here")
+    parser.add_argument("--epochs", type=int, default=2, help="of its training")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--attacks", nargs="+", default=ATTACKS, choices=ATTACKS)
+    parser.add_argument("--engines", nargs="+", default=("ours", "foolbox"), choices=("ours", "foolbox"))
+    parser.add_argument("--one", nargs=3, metavar=("ENGINE", "ATTACK", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--begun", type=float, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def setting(attack: str, arguments: argparse.Namespace) -> dict:
+    """Return what both engines are told; the radius is that of Foolbox's default in a batch of 16."""
+    if attack in BRENDEL_BETHGE:
+        return {"steps": arguments.steps, "radius": 16 * 1024 * 1e-3 / 32, "momentum": 0.8}
+    if attack == "ddn":
+        return {"steps": arguments.steps, "gamma": 0.05, "init_epsilon": 1.0}
+    return {
+        "steps": arguments.steps,
+        "binary_search_steps": SEARCHES,
+        "stepsize": 1e-2,
+        "initial_const": 1e-1,
+        "start_noise": 0.0,
+    }
+
+
+def prepare(arguments: argparse.Namespace, folder: Path) -> tuple:
+    """Write model, samples, pool and starts for the processes to come; return model, images and labels."""
+    import numpy as np
+    import torch
+    from safetensors.numpy import save_file
+
+    from neuroreg.robustness.attacks.starting_points import choose_starting_points
+    from neuroreg.robustness.evaluation import predict, to_input
+    from neuroreg.seeds import derive_seed
+
+    model, images, labels = load(arguments) if arguments.model else train(arguments)
+    logits = predict(model, to_input(images), batch_size=250, device=torch.device("cpu")).numpy()
+    correct = logits.argmax(axis=1) == labels
+    chosen = correct.nonzero()[0][: arguments.samples]
+    seeds = np.array([derive_seed(1, "attack", int(index)) for index in chosen])
+    starts = [
+        choose_starting_points(logits, labels, labels[chosen], seeds, repetition)
+        for repetition in range(arguments.repetitions)
+    ]
+    torch.save(model, folder / "model.pt")
+    save_file(
+        {"images": images, "labels": labels, "chosen": chosen, "starts": np.stack(starts)},
+        folder / "samples.safetensors",
+    )
+    print(
+        f"accuracy {correct.mean():.3f}; {len(chosen)} correct samples x {arguments.repetitions} repetitions "
+        f"x {arguments.steps} steps, {arguments.threads} threads, {arguments.device}"
+    )
+    return model, images[chosen], labels[chosen]
+
+
+def load(arguments: argparse.Namespace) -> tuple:
+    from neuroreg.data.classification import load_classification
+    from neuroreg.training.checkpoints import load_model
+
+    data = load_classification(arguments.data)
+    return load_model(arguments.model).eval(), data.test_images[:1000], data.test_labels[:1000]
+
+
+def train(arguments: argparse.Namespace) -> tuple:
+    import numpy as np
+    import torch
+    from sklearn.datasets import load_digits
+    from torch.nn import functional as F
+
+    from neuroreg.networks import ResNet
+    from neuroreg.robustness.evaluation import to_input
+
+    data = load_digits()
+    images = torch.from_numpy(data.images).float()[:, None] * (255 / 16)
+    images = F.interpolate(images, size=32, mode="bilinear").round().clamp(0, 255).to(torch.uint8)[:, 0]
+    order = np.random.default_rng(0).permutation(len(images))
+    images, labels = images.numpy()[order], data.target.astype(np.int64)[order]
+    torch.manual_seed(0)
+    model, x, y = ResNet(width=arguments.width), to_input(images[:1200]), torch.from_numpy(labels[:1200])
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(arguments.epochs):
+        for rows in torch.randperm(len(x)).split(64):
+            optimiser.zero_grad()
+            F.cross_entropy(model(x[rows]), y[rows]).backward()
+            optimiser.step()
+    return model.eval(), images[1200:], labels[1200:]
+
+
+def run_one(arguments: argparse.Namespace) -> None:
+    """Do one attack with one engine in this process and write what it found and how long it took."""
+    engine, attack, folder = arguments.one
+    folder = Path(folder)
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    if engine == "ours":
+        from neuroreg.robustness.attacks.registry import find_method
+
+        find_method(attack).load()
+        from neuroreg.robustness.minimal_distance import search  # noqa: F401
+    else:
+        import foolbox  # noqa: F401
+        import numba  # noqa: F401
+    from safetensors.numpy import load_file, save_file
+
+    times = {"imports": time.time() - arguments.begun}
+    model = torch.load(folder / "model.pt", weights_only=False)
+    samples = load_file(folder / "samples.safetensors")
+    attacked = {"ours": ours, "foolbox": foolboxs}[engine]
+    begun = time.perf_counter()
+    attacked(arguments, attack, model, samples, first=True)
+    times["first"] = time.perf_counter() - begun
+    found = attacked(arguments, attack, model, samples, first=False)
+    times["total"] = time.time() - arguments.begun
+    save_file({"found": found}, folder / f"{engine}_{attack}.safetensors")
+    print(json.dumps(times))
+
+
+def ours(arguments: argparse.Namespace, attack: str, model, samples: dict, *, first: bool):
+    """Return what `search` finds closest in the attack's own norm, float32 (1, S, H, W)."""
+    import torch
+
+    from neuroreg.robustness.attacks.registry import find_method
+    from neuroreg.robustness.minimal_distance import search
+
+    chosen = samples["chosen"][: arguments.batch] if first else samples["chosen"]
+    result = search(
+        model,
+        samples["images"][chosen],
+        samples["labels"][chosen],
+        chosen,
+        samples["images"],
+        samples["labels"],
+        method=attack,
+        settings=[setting(attack, arguments) | ({"steps": 1} if first else {})],
+        repetitions=1 if first else arguments.repetitions,
+        seed=1,
+        batch_size=arguments.batch,
+        device=torch.device(arguments.device),
+    )
+    return result.best_adversarial[find_method(attack).norm][None].copy()
+
+
+def foolboxs(arguments: argparse.Namespace, attack: str, model, samples: dict, *, first: bool):
+    """Return what Foolbox's attack finds in each repetition, float32 (repetitions, S, H, W)."""
+    import foolbox
+    import numpy as np
+    import torch
+
+    from neuroreg.robustness.evaluation import to_input
+
+    told = setting(attack, arguments) | ({"steps": 1} if first else {})
+    wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=arguments.device)
+    x = to_input(samples["images"][samples["chosen"]]).to(arguments.device)
+    y = torch.from_numpy(samples["labels"][samples["chosen"]]).to(arguments.device)
+    starts = torch.from_numpy(samples["starts"])
+    pool = to_input(samples["images"]).to(arguments.device)
+    if attack in BRENDEL_BETHGE:
+        family = {
+            "brendel_bethge_l0": foolbox.attacks.L0BrendelBethgeAttack,
+            "brendel_bethge_l1": foolbox.attacks.L1BrendelBethgeAttack,
+            "brendel_bethge_l2": foolbox.attacks.L2BrendelBethgeAttack,
+            "brendel_bethge_linf": foolbox.attacks.LinfinityBrendelBethgeAttack,
+        }[attack]
+        attacker = family(steps=told["steps"], momentum=told["momentum"])
+    elif attack == "ddn":
+        attacker = foolbox.attacks.DDNAttack(**told)
+    else:
+        del told["start_noise"]
+        attacker = foolbox.attacks.L2CarliniWagnerAttack(**told)
+    found = []
+    for repetition in range(1 if first else arguments.repetitions):
+        parts = []
+        for rows in torch.arange(len(x)).split(arguments.foolbox_batch)[: 1 if first else None]:
+            extra = {}
+            if attack in BRENDEL_BETHGE:
+                # Foolbox's radius is lr times the number of values in the batch.
+                attacker.lr = told["radius"] * 32 / x[rows].numel()
+                extra = {"starting_points": pool[starts[repetition, rows]]}
+            criterion = foolbox.criteria.Misclassification(y[rows])
+            parts.append(attacker.run(wrapped, x[rows], criterion, **extra).cpu()[:, 0])
+        found.append(torch.cat(parts).numpy())
+    return np.stack(found)
+
+
+def distances(arguments: argparse.Namespace, folder: Path, engine: str, attack: str, model, images, labels):
+    """Return the verified distances (S,) of the closest of what was found, inf where nothing was."""
+    import numpy as np
+    import torch
+    from safetensors.numpy import load_file
+
+    from neuroreg.robustness.attacks.registry import find_method
+    from neuroreg.robustness.evaluation import to_input
+    from neuroreg.robustness.verification import verify
+
+    found = load_file(folder / f"{engine}_{attack}.safetensors")["found"]
+    each = [
+        verify(
+            model,
+            to_input(images),
+            torch.from_numpy(labels),
+            torch.from_numpy(part)[:, None],
+            batch_size=250,
+            device=torch.device("cpu"),
+        ).distance[find_method(attack).norm]
+        for part in found
+    ]
+    return np.min([part.numpy() for part in each], axis=0)
+
+
+def floor(arguments: argparse.Namespace, model, images) -> float:
+    """Return seconds of the model's forward and backward passes alone for one attack's work."""
+    import torch
+
+    from neuroreg.robustness.evaluation import evaluation, to_input
+
+    torch.set_num_threads(arguments.threads)
+    device = torch.device(arguments.device)
+    x = to_input(images).repeat(arguments.repetitions, 1, 1, 1)[: arguments.batch].to(device)
+    passes = 10
+    with evaluation(model, device):
+        for _ in range(2):
+            begun = time.perf_counter()
+            for _ in range(passes):
+                point = x.detach().requires_grad_(True)
+                torch.autograd.grad(model(point).amax(dim=1).sum(), point)
+            seconds = time.perf_counter() - begun
+    return seconds / passes / len(x) * len(images) * arguments.repetitions * arguments.steps
+
+
+def main() -> None:
+    arguments = parse()
+    if arguments.one:
+        run_one(arguments)
+        return
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        model, images, labels = prepare(arguments, folder)
+        seconds = floor(arguments, model, images)
+        print(f"model alone {seconds:.1f} s per attack (C&W: {SEARCHES} times)")
+        print(HEADER)
+        spent = dict.fromkeys(arguments.engines, 0.0)
+        for attack in arguments.attacks:
+            times, distance = {}, {}
+            for engine in arguments.engines:
+                command = [sys.executable, __file__, *sys.argv[1:], "--one", engine, attack, str(folder)]
+                command += ["--begun", str(time.time())]
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                times[engine] = json.loads(done.stdout.splitlines()[-1])
+                distance[engine] = distances(arguments, folder, engine, attack, model, images, labels)
+            common = np.isfinite(list(distance.values())).all(axis=0)
+            work = len(images) * arguments.repetitions * arguments.steps
+            work *= SEARCHES if attack == "carlini_wagner" else 1
+            for engine, row in times.items():
+                found = distance[engine]
+                print(
+                    f"{attack:20}{engine:9}{row['total']:8.1f}{row['imports']:9.1f}{row['first']:8.2f}"
+                    f"{work / row['total']:9.0f}{int(np.isfinite(found).sum()):7d}  "
+                    f"{found[common].mean():<11.6f}{np.median(found):.6f}",
+                    flush=True,
+                )
+                if attack in BRENDEL_BETHGE:
+                    spent[engine] += row["total"]
+        if all(spent.values()) and len(spent) == 2:
+            print(
+                f"Brendel & Bethge: {spent['ours']:.1f} s against {spent['foolbox']:.1f} s, "
+                f"{spent['foolbox'] / spent['ours']:.2f} times"
+            )
+
+
+if __name__ == "__main__":
+    main()
