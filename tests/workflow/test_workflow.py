@@ -298,13 +298,13 @@ def test_the_papers_jobs(fresh):
     assert planned["ingest_scan"] == planned["fit_response_model"] == planned["fit_baselines"] == 8
     # None at three seeds serves the sweep as alpha 0: 6 x 3 + 3 x 5 - 3.
     assert planned["train_model"] == planned["evaluate_noise"] == 30
-    assert planned["search_adversarials"] == 3 * 5 * 8
+    assert planned["search_adversarials"] == 3 * 5 * 10
 
 
 def test_the_jobs_of_stronger_attacks(fresh):
     assert "plot_tightening" not in fresh.planned(configs=("paper",))
     planned = fresh.planned(configs=("paper", "tightening"))
-    assert planned["search_adversarials"] == 3 * 5 * (8 + 8)
+    assert planned["search_adversarials"] == 3 * 5 * (10 + 8)
     assert planned["plot_tightening"] == 1
 
 
