@@ -8,9 +8,7 @@ def main(snakemake):
     params, inputs = snakemake.params, [snakemake.input.model, snakemake.input.data]
     result = join_parts([load_attack(path) for path in snakemake.input.parts])
     config = params.attack | {"repetitions": params.repetitions, "seed": params.seed}
-    save_attack(
-        snakemake.output[0], result, config=config, inputs=[snakemake.input.model, snakemake.input.data]
-    )
+    save_attack(snakemake.output[0], result, config=config, inputs=inputs)
 
 
 run_job(main, snakemake)
