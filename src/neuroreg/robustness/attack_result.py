@@ -1,7 +1,7 @@
 """The file that an attack's search leaves behind; free of torch."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,3 +93,28 @@ def load_attack(path: str | Path) -> AttackResult:
             **{name: {norm: file[f"{name}/{norm}"][()] for norm in NORMS} for name in _PER_NORM},
             settings=tuple(json.loads(text) for text in read_strings(file["settings"])),
         )
+
+
+def load_attacks(paths: Iterable[str | Path]) -> Iterator[AttackResult]:
+    """Yield what the files of several attacks on one model hold, in their order.
+
+    Raises
+    ------
+    InputError
+        If the files differ in samples, images or which of them are correct, or as `load_attack`.
+    """
+    first: tuple[str | Path, AttackResult] | None = None
+    for path in paths:
+        result = load_attack(path)
+        origin, other = first = first or (path, result)
+        if not all(
+            np.array_equal(getattr(result, n), getattr(other, n)) for n in ("sample", "label", "clean")
+        ):
+            raise InputError(
+                f"{path}: samples or labels differ from {origin}; expected the same in every file."
+            )
+        if not np.array_equal(result.clean_correct, other.clean_correct):
+            raise InputError(
+                f"{path}: the correct clean samples differ from {origin}; expected attacks on one model."
+            )
+        yield result
