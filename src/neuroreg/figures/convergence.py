@@ -56,13 +56,15 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
                 ax.margins(y=0.1)
                 ax.set_ylim(bottom=0)
                 if axis == "repetitions":
+                    ax.set_xlim(0.5, rows["count"].max() + 0.5)
                     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
                 else:
                     ax.set_xscale("log")
                 gain = rows.groupby("model")["gain"].last().max()
                 if axis != "budget" and not np.isnan(gain):
                     text = f"the last: −{max(100 * gain, 0):.2g} %"
-                    ax.text(0.98, 0.04, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=6.5)
+                    y, side = (0.04, "bottom") if axis == "repetitions" else (0.98, "top")
+                    ax.text(0.98, y, text, transform=ax.transAxes, ha="right", va=side, fontsize=6.5)
         fig.supylabel("Mean minimal distance", fontsize=8)
         for ax, title in zip(grid[0], NORMS.values(), strict=True):
             ax.set_title(title)
