@@ -188,7 +188,7 @@ def test_the_figure_draws_every_curve_and_dots_what_lacks_hard_samples(tmp_path)
             assert dotted.get_linestyle() == ":"
             np.testing.assert_array_equal(solid.get_ydata(), rows.loc[~late, "mean"])
             assert len(dotted.get_ydata()) == late.sum() + 1
-    assert [text.get_text() for text in fig.texts] == ["Simulated scans."]
+    assert [text.get_text() for text in fig.texts if text.get_gid() == "note"] == ["Simulated scans."]
     save_figure(tmp_path / "convergence.pdf", fig)
     assert (tmp_path / "convergence.pdf").read_bytes().startswith(b"%PDF")
 
