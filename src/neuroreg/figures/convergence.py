@@ -57,7 +57,7 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
                 ax.set_ylim(bottom=0)
                 if axis == "repetitions":
                     ax.set_xlim(0.5, rows["count"].max() + 0.5)
-                    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+                    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
                 else:
                     ax.set_xscale("log")
                 gain = rows.groupby("model")["gain"].last().max()
