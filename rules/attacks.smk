@@ -1,3 +1,9 @@
+# All of the comparison: run by run, attack by attack.
+ATTACK_FILES = [
+    f"results/attacks/{run.model}/seed{run.seed}/{attack}.h5" for run in CONDITIONS for attack in ATTACKS
+]
+
+
 rule search_adversarials:
     input:
         model="results/models/{model}/seed{seed}/model.safetensors",
@@ -90,11 +96,7 @@ rule collect_distances:
 rule check_masking:
     input:
         models=paths("results/models/{model}/seed{seed}/model.safetensors", CONDITIONS),
-        attacks=[
-            f"results/attacks/{run.model}/seed{run.seed}/{attack}.h5"
-            for run in CONDITIONS
-            for attack in ATTACKS
-        ],
+        attacks=ATTACK_FILES,
     output:
         report(
             "results/masking.csv",
@@ -124,3 +126,33 @@ rule check_masking:
         code=code("check_masking"),
     script:
         "../workflow_scripts/check_masking.py"
+
+
+rule rank_settings:
+    input:
+        ATTACK_FILES,
+    output:
+        report(
+            "results/settings.csv",
+            caption="../report/settings.rst",
+            category="Tables",
+            labels={"figure": "Settings", "shows": "which attack settings the distances rest on"},
+        ),
+    log:
+        "results/logs/rank_settings.log",
+    benchmark:
+        "results/benchmarks/rank_settings.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        runs=[(run.model, run.seed) for run in CONDITIONS],
+        attacks=ATTACKS,
+        tolerance=config["adversarial"]["trim_tolerance"],
+        note=NOTE,
+        code=code("rank_settings"),
+    script:
+        "../workflow_scripts/rank_settings.py"

@@ -187,6 +187,37 @@ rule plot_survival:
         "../workflow_scripts/plot_survival.py"
 
 
+rule plot_convergence:
+    input:
+        ATTACK_FILES,
+    output:
+        figure=report(
+            "results/convergence.pdf",
+            caption="../report/convergence.rst",
+            category="Figures",
+            labels={"figure": "Convergence", "shows": "minimal distance against the effort of the search"},
+        ),
+        numbers="results/convergence.csv",
+    log:
+        "results/logs/plot_convergence.log",
+    benchmark:
+        "results/benchmarks/plot_convergence.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        runs=[(run.model, run.seed) for run in CONDITIONS],
+        attacks=ATTACKS,
+        models=LABELS,
+        note=NOTE,
+        code=code("plot_convergence"),
+    script:
+        "../workflow_scripts/plot_convergence.py"
+
+
 rule plot_examples:
     input:
         attacks=[

@@ -31,8 +31,10 @@ FINAL = [
     "training.pdf",
     "overlap.csv",
     "survival.pdf",
+    "convergence.pdf",
     "examples.pdf",
     "masking.csv",
+    "settings.csv",
     "table1.csv",
     "table1.tex",
     "table2.csv",
@@ -117,7 +119,17 @@ def test_everything_asked_for_is_there(finished):
         assert path.stat().st_size > 100, name
         if path.suffix == ".pdf":
             assert path.read_bytes().startswith(b"%PDF")
-    for figure in ("fig1", "fig2", "tightening", "noise", "similarity", "survival", "examples", "training"):
+    for figure in (
+        "fig1",
+        "fig2",
+        "tightening",
+        "noise",
+        "similarity",
+        "survival",
+        "convergence",
+        "examples",
+        "training",
+    ):
         assert len(read_csv(finished.results / f"{figure}.csv")) > 0
     assert not list(finished.results.rglob("*partial*"))
     assert not list(finished.results.rglob("resume*"))
@@ -225,6 +237,20 @@ def test_masking_is_checked_for_every_model(finished):
     assert (table.loc[table["check"] == "last repetition", "flag"] == "none").all()
 
 
+def test_every_setting_is_ranked_and_every_curve_ends_at_fig_2(finished):
+    settings = read_csv(finished.results / "settings.csv")
+    assert len(settings) == 4 * 4  # attacks of one setting each, norms
+    assert set(settings["kept"]) == {"yes"}
+    assert (settings.groupby("norm")["wins"].sum() == settings.groupby("norm")["samples"].first()).all()
+    curves = read_csv(finished.results / "convergence.csv")
+    last = curves.groupby(["norm", "model", "axis"])["mean"].last().unstack()
+    bars = read_csv(finished.results / "fig2.csv")
+    bars = bars[(bars["level"] == "over seeds") & (bars["samples"] == "all")]
+    bars = bars.set_index(["norm", "model"])["mean"].sort_index()
+    for axis in ("repetitions", "settings", "budget"):
+        np.testing.assert_allclose(last[axis].sort_index(), bars, rtol=1e-6)
+
+
 def test_a_second_run_has_nothing_to_do(finished):
     result = finished()
     assert "Nothing to be done" in result.stdout + result.stderr
@@ -278,7 +304,17 @@ def test_the_report_holds_every_figure_with_its_caption(finished):
     with zipfile.ZipFile(finished.folder / "report.zip") as archive:
         names = archive.namelist()
         page = next(archive.read(name).decode() for name in names if name.endswith("report.html"))
-    for figure in ("fig1", "fig2", "tightening", "noise", "similarity", "survival", "examples", "training"):
+    for figure in (
+        "fig1",
+        "fig2",
+        "tightening",
+        "noise",
+        "similarity",
+        "survival",
+        "convergence",
+        "examples",
+        "training",
+    ):
         assert any(name.endswith(f"{figure}.pdf") for name in names), names
     assert any(name.endswith("claims.html") for name in names), names
     assert "Simulated scans" in page
@@ -306,6 +342,15 @@ def test_the_jobs_of_stronger_attacks(fresh):
     planned = fresh.planned(configs=("paper", "tightening"))
     assert planned["search_adversarials"] == 3 * 5 * (10 + 8)
     assert planned["plot_tightening"] == 1
+
+
+def test_the_pilots_jobs(fresh):
+    targets = "results/settings.csv", "results/convergence.pdf"
+    planned = fresh.planned(*targets, configs=("paper", "untrimmed", "pilot"))
+    assert planned["train_model"] == 2
+    assert planned["search_adversarials"] == 2 * 10
+    assert planned["rank_settings"] == planned["plot_convergence"] == 1
+    assert "plot_fig2" not in planned
 
 
 def test_the_jobs_of_the_public_scans(fresh):

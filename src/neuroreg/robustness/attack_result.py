@@ -1,7 +1,7 @@
 """The file that an attack's search leaves behind; free of torch."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -110,3 +110,28 @@ def join_parts(parts: Sequence[AttackResult]) -> AttackResult:
         **{name: {norm: joined(name, itemgetter(norm)) for norm in NORMS} for name in _PER_NORM},
         settings=parts[0].settings,
     )
+
+
+def load_attacks(paths: Iterable[str | Path]) -> Iterator[AttackResult]:
+    """Yield what the files of several attacks on one model hold, in their order.
+
+    Raises
+    ------
+    InputError
+        If the files differ in samples, images or which of them are correct, or as `load_attack`.
+    """
+    first: tuple[str | Path, AttackResult] | None = None
+    for path in paths:
+        result = load_attack(path)
+        origin, other = first = first or (path, result)
+        if not all(
+            np.array_equal(getattr(result, n), getattr(other, n)) for n in ("sample", "label", "clean")
+        ):
+            raise InputError(
+                f"{path}: samples or labels differ from {origin}; expected the same in every file."
+            )
+        if not np.array_equal(result.clean_correct, other.clean_correct):
+            raise InputError(
+                f"{path}: the correct clean samples differ from {origin}; expected attacks on one model."
+            )
+        yield result

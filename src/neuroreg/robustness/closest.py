@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.robustness.attack_result import NORMS, AttackResult, load_attack
+from neuroreg.robustness.attack_result import NORMS, AttackResult, load_attacks
 
 
 @dataclass(frozen=True)
@@ -61,19 +61,9 @@ def closest_adversarials(paths: Sequence[str | Path], attacks: Iterable[str]) ->
         If there is no file, or the files differ in samples, images or which of them are correct.
     """
     closest: Closest | None = None
-    for path, attack in zip(paths, attacks, strict=True):
-        result = load_attack(path)
+    for result, attack in zip(load_attacks(paths), attacks, strict=True):
         if closest is None:
             closest = _nothing(result)
-        same = [np.array_equal(getattr(result, n), getattr(closest, n)) for n in ("sample", "label", "clean")]
-        if not all(same):
-            raise InputError(
-                f"{path}: samples or labels differ from {paths[0]}; expected the same in every file."
-            )
-        if not np.array_equal(result.clean_correct, closest.correct):
-            raise InputError(
-                f"{path}: the correct clean samples differ from {paths[0]}; expected attacks on one model."
-            )
         for norm in NORMS:
             fewer = result.distance[norm][:, :-1].min(axis=(0, 1), initial=np.inf)
             np.minimum(closest.without_last[norm], fewer, out=closest.without_last[norm])

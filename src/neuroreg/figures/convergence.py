@@ -1,0 +1,83 @@
+"""Mean minimal distances against the effort of the search."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from neuroreg.figures.checks import NORMS, check_frame, select_models
+from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
+
+_AXES = {
+    "repetitions": "Repetitions",
+    "settings": "Settings, at random",
+    "budget": "Forward passes",
+}
+MISSED = 0.01  # share of the attacked samples
+
+
+def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str = "") -> Figure:
+    """Draw mean minimal distance against repetitions, settings and forward passes: three rows, four norms.
+
+    One curve per condition; dotted as long as more than `MISSED` of the attacked samples are without the
+    adversarial that they have in the end, so that the mean lacks the hard ones. Each panel but those of
+    forward passes says by how much its last step lowers the mean, at most over conditions.
+
+    Parameters
+    ----------
+    table
+        As `neuroreg.robustness.convergence.convergence` returns it.
+    models
+        Model name to display label, in the order of the legend.
+    note
+        Stamped on the figure if not empty, see `stamp_simulated`.
+
+    Raises
+    ------
+    InputError
+        If a column or a model is missing, or there are no rows.
+    """
+    what = "convergence"
+    check_frame(table, what, ["norm", "model", "axis", "mean"], ["count", "not_found", "n_correct"])
+    table = select_models(table, what, models)
+    with style():
+        fig = new_figure(2, 4.8)
+        grid = fig.subplots(len(_AXES), len(NORMS))
+        colors = condition_colors(list(models.values()))
+        for line, (axis, name) in zip(grid, _AXES.items(), strict=True):
+            for ax, norm in zip(line, NORMS, strict=True):
+                rows = table[(table["norm"] == norm) & (table["axis"] == axis)]
+                for (model, label), color in zip(models.items(), colors, strict=True):
+                    _draw_curve(ax, rows[rows["model"] == model], axis, color, label)
+                ax.set_xlabel(name)
+                ax.margins(y=0.1)
+                ax.set_ylim(bottom=0)
+                if axis == "repetitions":
+                    ax.set_xlim(0.5, rows["count"].max() + 0.5)
+                    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+                else:
+                    ax.set_xscale("log")
+                gain = rows.groupby("model")["gain"].last().max()
+                if axis != "budget" and not np.isnan(gain):
+                    text = f"the last: −{max(100 * gain, 0):.2g} %"
+                    y, side = (0.04, "bottom") if axis == "repetitions" else (0.98, "top")
+                    ax.text(0.98, y, text, transform=ax.transAxes, ha="right", va=side, fontsize=6.5)
+        fig.supylabel("Mean minimal distance", fontsize=8)
+        for ax, title in zip(grid[0], NORMS.values(), strict=True):
+            ax.set_title(title)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside upper center", ncols=min(len(models), 5))
+        stamp_simulated(fig, note)
+    return fig
+
+
+def _draw_curve(ax: Axes, rows: pd.DataFrame, axis: str, color: tuple, label: str) -> None:
+    x, y = rows["queries" if axis == "budget" else "count"], rows["mean"]
+    late = (rows["not_found"] - rows["not_found"].iloc[-1]) / rows["n_correct"] > MISSED
+    dotted = int(late.sum())  # the first ones: what is found once stays found
+    look = {"color": color, "marker": "o" if len(rows) < 10 else None, "markersize": 3}
+    ax.plot(x[: dotted + 1], y[: dotted + 1], linestyle=":", **look)
+    ax.plot(x[dotted:], y[dotted:], label=label, **look)
