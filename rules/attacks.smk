@@ -9,7 +9,7 @@ rule search_adversarials:
         model="results/models/{model}/seed{seed}/model.safetensors",
         data="results/classification.h5",
     output:
-        searched("results/attacks/{model}/seed{seed}/{attack}.h5"),
+        joined_later(searched("results/attacks/{model}/seed{seed}/{attack}.h5")),
     log:
         searched("results/logs/search_adversarials/{model}/seed{seed}/{attack}.log"),
     benchmark:

@@ -107,6 +107,11 @@ def searched(path):
     return path if PARTS == 1 else f"{stem}.part{{part}}.{suffix}"
 
 
+def joined_later(path):
+    """The same, deleted once the parts are joined."""
+    return path if PARTS == 1 else temp(path)
+
+
 def attack_module(wildcards):
     """The module that the attack is loaded from."""
     return f"neuroreg.robustness.attacks.{find_method(attack(wildcards)['method']).module}"

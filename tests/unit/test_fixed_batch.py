@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from neuroreg.networks import ResNet
 from neuroreg.robustness.fixed_batch import FixedBatch
@@ -21,16 +22,25 @@ def test_a_row_is_the_same_to_the_bit_wherever_it_is(count):
         assert torch.equal(whole[chosen], part)
 
 
-def test_the_model_sees_one_shape_alone():
-    shapes = []
+class Batches(nn.Module):
+    """Remembers the shapes that it is asked with."""
 
-    def model(x):
-        shapes.append(tuple(x.shape))
-        return x.sum(dim=(1, 2, 3))[:, None]
+    def __init__(self):
+        super().__init__()
+        self.linear, self.seen = nn.Linear(1024, 3), []
 
-    class Model(torch.nn.Module):
-        forward = staticmethod(model)
+    def forward(self, x):
+        self.seen.append(tuple(x.shape))
+        return self.linear(x.flatten(1)).square()
 
-    x = torch.rand(7, 1, 3, 3)
-    assert torch.equal(FixedBatch(Model(), 3)(x), x.sum(dim=(1, 2, 3))[:, None])
-    assert shapes == [(3, 1, 3, 3)] * 3
+
+@pytest.mark.parametrize("rows", [1, 5, 8, 9, 20])
+def test_every_pass_has_the_same_shape(rows):
+    model, x = Batches(), torch.rand((rows, 1, 32, 32), generator=torch.Generator().manual_seed(1))
+    point, reference = x.clone().requires_grad_(True), x.clone().requires_grad_(True)
+    logits, expected = FixedBatch(model, 8)(point), model(reference)
+    assert set(model.seen[:-1]) == {(8, 1, 32, 32)}
+    assert len(model.seen) - 1 == -(-rows // 8)
+    torch.testing.assert_close(logits, expected)
+    gradients = [torch.autograd.grad(y.sum(), p)[0] for y, p in ((logits, point), (expected, reference))]
+    torch.testing.assert_close(*gradients)
