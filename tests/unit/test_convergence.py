@@ -153,6 +153,18 @@ def test_each_norm_has_one_sentence():
         "through the last of 4 settings by at most 0 % (None), "
         "through the dearer half of the forward passes by at most 0 %: converged."
     )
+    # One repetition of two finds the second sample: nothing tells how the mean goes on.
+    late = np.array([[[5.0, np.inf], [5.0, 5.0]]] * 2)
+    assert convergence({("none", 1): tries_of(late)}, {"none": "None"})["verdict"].iloc[0] == (
+        "The mean falls through the last of 2 repetitions by at most 0 % (None), "
+        "through the last of 2 settings by at most 0 % (None), "
+        "through the dearer half of the forward passes by at most 0 %; "
+        "the last of 2 repetitions finds the first adversarial of 25 % of samples: not converged."
+    )
+    # What one model lets know says nothing of the other.
+    nowhere = np.full_like(alike, np.inf)
+    both = {("none", 1): tries_of(alike), ("neural", 1): tries_of(nowhere)}
+    assert convergence(both, MODELS)["verdict"].iloc[0].endswith(": undecided.")
     once = convergence({("none", 1): tries_of(alike[:, :1])}, {"none": "None"})["verdict"].iloc[0]
     assert once.startswith("The mean falls through the last of 4 settings")
     assert once.endswith(": undecided.")

@@ -112,16 +112,22 @@ def linear_ratios(
 
 
 def run_rows(method: str, rows, repetition, setting: dict) -> tuple[Tensor, Tensor]:
-    """Run some rows of the smooth problem, repetition and float settings as they are given."""
+    """Run some rows of the smooth problem; a repetition or float setting for all, or one for each."""
     model, _, x, labels = smooth_problem()
     images, rows = torch.from_numpy(x).view(-1, 1, 7, 7), torch.as_tensor(rows)
+    setting = {
+        name: value
+        if isinstance(value, int)
+        else torch.as_tensor(value, dtype=images.dtype).expand(len(rows))
+        for name, value in setting.items()
+    }
     with evaluation(model, CPU):
         return find_method(method).load()(
             model,
             images[rows],
             torch.from_numpy(labels)[rows],
             setting=setting,
-            repetition=repetition,
+            repetition=torch.as_tensor(repetition).expand(len(rows)),
             seeds=7 + rows,
         )
 

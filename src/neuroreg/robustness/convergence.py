@@ -139,27 +139,40 @@ def verdict(rows: pd.DataFrame) -> str:
     """Return one sentence on the convergence of one norm, from its rows of `convergence`.
 
     It names the largest gain over models through the last repetition, the last setting, and the settings that
-    take the dearer half of the forward passes. Converged: neither of the first two is above `CONVERGED`;
-    undecided: one of them cannot be known.
+    take the dearer half of the forward passes. Converged: neither of the first two is above `CONVERGED`, nor
+    is the share of attacked samples for which the last one found the first adversarial; undecided: one of
+    them cannot be known.
     """
     last = rows.groupby(["model", "axis"], sort=False).tail(1).set_index("axis")
-    effects, gains = [], []
+    effects, first_ones, gains = [], [], []
     for axis in AXES[:2]:
         part = last.loc[[axis]].set_index("label")
-        gains.append(part["gain"].max())
-        if not np.isnan(gains[-1]):
-            effects.append(
-                f"the last of {part['count'].iloc[0]} {axis} by at most {_percent(gains[-1])} "
-                f"({part['gain'].idxmax()})"
+        gain, count, alone = part["gain"], part["count"].iloc[0], _found_at_last(rows[rows["axis"] == axis])
+        gains += [gain.max(skipna=False), alone]
+        if gain.notna().any():
+            effects.append(f"the last of {count} {axis} by at most {_percent(gain.max())} ({gain.idxmax()})")
+        if alone > CONVERGED:
+            first_ones.append(
+                f"; the last of {count} {axis} finds the first adversarial of {_percent(alone)} of samples"
             )
     halves = [_second_half(run) for _, run in rows[rows["axis"] == "budget"].groupby("model", sort=False)]
     if not np.isnan(halves).all():
         effects.append(f"the dearer half of the forward passes by at most {_percent(np.nanmax(halves))}")
-    state = "not converged" if max(gains) > CONVERGED else "converged"
+    state = "not converged" if np.nanmax(gains) > CONVERGED else "converged"
     state = "undecided" if np.isnan(gains).any() else state
     if not effects:
         return f"Nothing was found, or in one try only: {state}."
-    return f"The mean falls {', '.join(f'through {effect}' for effect in effects)}: {state}."
+    falls = ", ".join(f"through {effect}" for effect in effects)
+    return f"The mean falls {falls}{''.join(first_ones)}: {state}."
+
+
+def _found_at_last(rows: pd.DataFrame) -> float:
+    """Return the largest share over models of attacked samples whose first adversarial is the last row's."""
+    shares = [0.0]
+    for _, run in rows.groupby("model", sort=False):
+        before, after = run["not_found"].iloc[[-2, -1]] if len(run) > 1 else (0, 0)
+        shares.append((before - after) / max(run["n_correct"].iloc[-1], 1))
+    return max(shares)
 
 
 def _percent(share: float) -> str:

@@ -4,7 +4,6 @@ import copy
 from collections.abc import Iterator
 from itertools import pairwise
 
-import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -16,9 +15,8 @@ _PAIRS = {BasicBlock: (("conv1", "bn1"), ("conv2", "bn2")), ResNet: (("conv1", "
 def folded(model: nn.Module) -> nn.Module:
     """Return a copy of `model` in eval mode in which batch norm is part of the convolution before it.
 
-    Its weights lie channels last, which is faster as well. Logits change by rounding. Pairs are looked for
-    where each batch norm is known to follow its convolution: in this library's networks and in sequences of
-    modules. Everything else is left as it is.
+    Logits change by rounding. Pairs are looked for where each batch norm is known to follow its convolution:
+    in this library's networks and in sequences of modules. Everything else is left as it is.
     """
     model = copy.deepcopy(model).eval()
     uses = [id(module) for _, module in model.named_modules(remove_duplicate=False)]
@@ -29,7 +27,7 @@ def folded(model: nn.Module) -> nn.Module:
         if alone and plain and norm.track_running_stats:
             setattr(parent, first, fuse_conv_bn_eval(conv, norm))
             setattr(parent, second, nn.Identity())
-    return model.to(memory_format=torch.channels_last)
+    return model
 
 
 def _pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:

@@ -104,6 +104,8 @@ def search(
     mark = fingerprint(decisive, arrays) if resume_path else ""
 
     run, attacked = attack.load(), folded(model)
+    if device.type == "cpu":
+        attacked = attacked.to(memory_format=torch.channels_last)  # a tenth faster there
     if pad:
         model, attacked = FixedBatch(model, batch_size), FixedBatch(attacked, batch_size)
     forward = {"batch_size": batch_size, "device": device}

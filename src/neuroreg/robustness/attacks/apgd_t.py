@@ -28,7 +28,7 @@ def run(
     labels: Tensor,
     *,
     setting: Mapping,
-    repetition: int | Tensor,
+    repetition: Tensor,
     seeds: Tensor,
     starting_points: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -45,8 +45,8 @@ def run(
     The first repetition starts each climb at the image, the others on the ball's surface in a random
     direction of their own.
 
-    Parameters and returns as in `projected_gradient.run`, `repetition` for all rows or one for each;
-    `setting` has steps, targets, search_steps; `variant` is ``"l2"`` or ``"linf"``.
+    Parameters and returns as in `projected_gradient.run`; `setting` has steps, targets, search_steps;
+    `variant` is ``"l2"`` or ``"linf"``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The closest adversarial point of each row so far; norms, settings and noise of flat rows (rows, pixels)."""
+"""The closest adversarial point of each row so far; norms and noise of flat rows (rows, pixels)."""
 
 from collections.abc import Callable
 
@@ -23,12 +23,7 @@ DUALS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def per_row(value: float | Tensor, like: Tensor) -> Tensor:
-    """Return `value`, one number or one for each row of `like`, as a column (rows, 1) of its dtype."""
-    return torch.as_tensor(value, dtype=like.dtype, device=like.device).expand(len(like))[:, None]
-
-
-def start_noise(x: Tensor, seeds: Tensor, repetition: int | Tensor) -> Tensor:
+def start_noise(x: Tensor, seeds: Tensor, repetition: Tensor) -> Tensor:
     """Return standard normals (rows, pixels) in repetitions from the second on, 0 in the first.
 
     Parameters
@@ -38,9 +33,8 @@ def start_noise(x: Tensor, seeds: Tensor, repetition: int | Tensor) -> Tensor:
     seeds
         int64 (rows,); with the repetition they decide the row's numbers.
     repetition
-        From 0; one for all rows, or int64 (rows,).
+        int64 (rows,), from 0.
     """
-    repetition = torch.as_tensor(repetition).cpu().expand(len(x))
     noise = sample_normal(x, seeds, "start", repetition).flatten(1)
     return noise * (repetition > 0).to(x.device)[:, None]
 

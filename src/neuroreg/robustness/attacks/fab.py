@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.boundary_step import nearest_in_l1, nearest_in_l2, nearest_in_linf
-from neuroreg.robustness.attacks.closest_points import DUALS, ClosestPoints, per_row, start_noise
+from neuroreg.robustness.attacks.closest_points import DUALS, ClosestPoints, start_noise
 from neuroreg.robustness.attacks.margins import adversarial_margin, class_margins
 
 # (point, normal, gap) to the nearest point of plane and box.
@@ -26,7 +26,7 @@ def run(
     labels: Tensor,
     *,
     setting: Mapping,
-    repetition: int | Tensor,
+    repetition: Tensor,
     seeds: Tensor,
     starting_points: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -43,9 +43,8 @@ def run(
     `start` times the linear estimate of the distance, because there is no earlier adversarial yet to set the
     scale.
 
-    Parameters and returns as in `projected_gradient.run`, float settings and `repetition` for all rows or one
-    for each; `setting` has steps, targets, alpha_max, overshoot, back, start; `variant` is ``"l1"``, ``"l2"``
-    or ``"linf"``.
+    Parameters and returns as in `projected_gradient.run`; `setting` has steps, targets, alpha_max, overshoot,
+    back, start; `variant` is ``"l1"``, ``"l2"`` or ``"linf"``.
 
     Raises
     ------
@@ -54,8 +53,8 @@ def run(
     """
     closest = ClosestPoints(variant, model, x, labels)
     x0, project, targets = closest.x0, PROJECTIONS[variant], setting["targets"]
-    alpha_max, overshoot = per_row(setting["alpha_max"], x0), per_row(setting["overshoot"], x0)
-    back = per_row(setting["back"], x0)
+    alpha_max, overshoot = setting["alpha_max"][:, None], setting["overshoot"][:, None]
+    back = setting["back"][:, None]
 
     def nearest_boundary(point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         _, margins, gradients = class_margins(model, point, labels, closest.shape, targets)
@@ -67,7 +66,7 @@ def run(
     estimate, normal, gap = nearest_boundary(x0)
     noise = start_noise(x, seeds, repetition)
     noise = noise / closest.size(noise)[:, None].clamp(min=1e-12)
-    away = (per_row(setting["start"], x0) * estimate * noise).clamp(-1.0, 1.0)
+    away = (setting["start"][:, None] * estimate * noise).clamp(-1.0, 1.0)
     point = (x0 + away).clamp(0.0, 1.0)
     for _ in range(setting["steps"]):
         _, normal, gap = nearest_boundary(point)

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from neuroreg.robustness.attacks.closest_points import ClosestPoints, per_row, start_noise
+from neuroreg.robustness.attacks.closest_points import ClosestPoints, start_noise
 from neuroreg.robustness.attacks.margins import adversarial_margin
 
 # Adam's decay rates. The step size falls to this share of the first, exponentially.
@@ -28,7 +27,7 @@ def run(
     labels: Tensor,
     *,
     setting: Mapping,
-    repetition: int | Tensor,
+    repetition: Tensor,
     seeds: Tensor,
     starting_points: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -43,22 +42,23 @@ def run(
 
     The first repetition starts from the image; the others with Gaussian noise on it.
 
-    Parameters and returns as in `projected_gradient.run`, float settings and `repetition` for all rows or one
-    for each; `setting` has steps, stepsize, dual_rate, start_noise; `variant` is ``"l1"``.
+    Parameters and returns as in `projected_gradient.run`; `setting` has steps, stepsize, dual_rate,
+    start_noise; `variant` is ``"l1"``.
     """
     closest = ClosestPoints(variant, model, x, labels)
     x0, steps = closest.x0, setting["steps"]
-    stepsize, rate = per_row(setting["stepsize"], x0), per_row(setting["dual_rate"], x0)
-    noise = per_row(setting["start_noise"], x0) * start_noise(x, seeds, repetition)
+    stepsize, rate = setting["stepsize"][:, None], setting["dual_rate"][:, None]
+    noise = setting["start_noise"][:, None] * start_noise(x, seeds, repetition)
     change = (x0 + noise).clamp(0.0, 1.0) - x0
     mean, square = torch.zeros_like(x0), torch.zeros_like(x0)
     # The logarithm of the loss's weight by the norm's, and the loss's share of the two.
     dual = torch.full_like(x0[:, :1], -math.log(FIRST_RATIO))
-    share = torch.sigmoid(dual)
+    share = _sigmoid(dual)
     for step in range(steps):
         point = (x0 + change).requires_grad_(True)
         margin = adversarial_margin(closest.logits(point), labels)
-        gradient = torch.autograd.grad(F.softplus((-margin).clamp(min=0.0)).sum(), point)[0]
+        short = (-margin).clamp(min=0.0)
+        gradient = torch.autograd.grad((_sigmoid(short.detach()) * short).sum(), point)[0]
         mean = DECAY * mean + (1 - DECAY) * gradient
         square = SQUARE_DECAY * square + (1 - SQUARE_DECAY) * gradient.square()
         slope = (square / (1 - SQUARE_DECAY ** (step + 1))).sqrt() + TINY
@@ -70,6 +70,15 @@ def run(
         falling = 1 - (1 - LAST_DUAL_SHARE) * step / max(steps - 1, 1)
         upward = torch.where(margin.detach() > 0, -1.0, 1.0)[:, None]
         dual = (dual + upward * rate * falling).clamp(math.log(LEAST_RATIO), -math.log(LEAST_RATIO))
-        share = AVERAGING * share + (1 - AVERAGING) * torch.sigmoid(dual)
+        share = AVERAGING * share + (1 - AVERAGING) * _sigmoid(dual)
     closest.draw_in(HALVINGS)
     return closest.best.view_as(x), closest.passes.cpu()
+
+
+def _sigmoid(values: Tensor) -> Tensor:
+    """Return the sigmoid, also the softplus's slope, in a way that does not depend on a row's position.
+
+    The CPU takes another exponential for the last entries of a tensor than for the rest. In float64 they
+    differ by less than float32 can tell.
+    """
+    return torch.sigmoid(values.double()).to(values.dtype)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.adam import Adam
-from neuroreg.robustness.attacks.closest_points import ClosestPoints, per_row, start_noise
+from neuroreg.robustness.attacks.closest_points import ClosestPoints, start_noise
 from neuroreg.robustness.attacks.margins import adversarial_margin
 
 # The step size falls along a cosine to this share of the first.
@@ -21,7 +21,7 @@ def run(
     labels: Tensor,
     *,
     setting: Mapping,
-    repetition: int | Tensor,
+    repetition: Tensor,
     seeds: Tensor,
     starting_points: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -35,15 +35,14 @@ def run(
 
     The first repetition starts from the image, as published; the others with Gaussian noise on it.
 
-    Parameters and returns as in `projected_gradient.run`, float settings and `repetition` for all rows or one
-    for each; `setting` has steps, stepsize, sigma, threshold, threshold_rate, start_noise; `variant` is
-    ``"l0"``.
+    Parameters and returns as in `projected_gradient.run`; `setting` has steps, stepsize, sigma, threshold,
+    threshold_rate, start_noise; `variant` is ``"l0"``.
     """
     closest = ClosestPoints(variant, model, x, labels)
     x0, steps = closest.x0, setting["steps"]
-    first, sigma = per_row(setting["stepsize"], x0), per_row(setting["sigma"], x0)
-    threshold, rate = per_row(setting["threshold"], x0), per_row(setting["threshold_rate"], x0)
-    noise = per_row(setting["start_noise"], x0) * start_noise(x, seeds, repetition)
+    first, sigma = setting["stepsize"][:, None], setting["sigma"][:, None]
+    threshold, rate = setting["threshold"][:, None], setting["threshold_rate"][:, None]
+    noise = setting["start_noise"][:, None] * start_noise(x, seeds, repetition)
     change = (x0 + noise).clamp(0.0, 1.0) - x0
     adam, stepsize = Adam(x0, torch.ones_like(first)), first
     for step in range(1, steps + 1):
