@@ -14,6 +14,8 @@ from tier_problems import (
     smooth_problem,
 )
 
+from neuroreg.robustness.attacks import pdpgd
+
 
 def pdpgd_step_by_step(weights, x, label, steps, eta, rate):
     """Algorithm 1 of the paper with Adam, one image; the proximal map by minimising over each pixel."""
@@ -96,3 +98,12 @@ def test_a_flat_model_is_given_up():
 def test_it_is_near_brendel_bethge():
     ours = mean_distance("pdpgd", "l1", steps=400)
     assert ours < 1.1 * mean_distance("brendel_bethge_l1", "l1", steps=60)
+
+
+def test_the_loss_is_weighted_the_same_to_the_bit_wherever_a_row_stands():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        values = 3 * torch.randn(40, 1, generator=generator)
+        parts = torch.cat([pdpgd._sigmoid(part.clone()) for part in values.split([27, 13])])
+        assert torch.equal(pdpgd._sigmoid(values), parts)
+    torch.testing.assert_close(parts, torch.sigmoid(values))
