@@ -79,6 +79,7 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple:
     from neuroreg.robustness.attacks.starting_points import choose_starting_points
     from neuroreg.robustness.evaluation import predict, to_input
     from neuroreg.seeds import derive_seed
+    from neuroreg.training.checkpoints import save_model
 
     model, images, labels = load(arguments) if arguments.model else train(arguments)
     logits = predict(model, to_input(images), batch_size=250, device=torch.device("cpu")).numpy()
@@ -89,7 +90,7 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple:
         choose_starting_points(logits, labels, labels[chosen], seeds, repetition)
         for repetition in range(arguments.repetitions)
     ]
-    torch.save(model, folder / "model.pt")
+    save_model(folder / "model.safetensors", model, {})
     save_file(
         {"images": images, "labels": labels, "chosen": chosen, "starts": np.stack(starts)},
         folder / "samples.safetensors",
@@ -151,8 +152,10 @@ def run_one(arguments: argparse.Namespace) -> None:
         import numba  # noqa: F401
     from safetensors.numpy import load_file, save_file
 
+    from neuroreg.training.checkpoints import load_model
+
     times = {"imports": time.time() - arguments.begun}
-    model = torch.load(folder / "model.pt", weights_only=False)
+    model = load_model(folder / "model.safetensors")
     samples = load_file(folder / "samples.safetensors")
     attacked = {"ours": ours, "foolbox": foolboxs}[engine]
     begun = time.perf_counter()

@@ -4,15 +4,13 @@ from neuroreg.csv_files import write_csv
 from neuroreg.figures.convergence import convergence_figure
 from neuroreg.figures.style import save_figure
 from neuroreg.robustness.convergence import convergence
-from neuroreg.robustness.tries import join_tries
+from neuroreg.robustness.tries import join_runs
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    params, paths = snakemake.params, iter(snakemake.input)
-    tries = {
-        tuple(run): join_tries([next(paths) for _ in params.attacks], params.attacks) for run in params.runs
-    }
+    params = snakemake.params
+    tries = join_runs(snakemake.input, params.runs, params.attacks)
     table = convergence(tries, params.models)
     save_figure(snakemake.output.figure, convergence_figure(table, params.models, params.note))
     write_csv(snakemake.output.numbers, table)

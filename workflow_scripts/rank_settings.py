@@ -2,15 +2,13 @@
 
 from neuroreg.csv_files import write_csv
 from neuroreg.robustness.setting_ranks import rank_settings
-from neuroreg.robustness.tries import join_tries
+from neuroreg.robustness.tries import join_runs
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    params, paths = snakemake.params, iter(snakemake.input)
-    tries = {
-        tuple(run): join_tries([next(paths) for _ in params.attacks], params.attacks) for run in params.runs
-    }
+    params = snakemake.params
+    tries = join_runs(snakemake.input, params.runs, params.attacks)
     write_csv(snakemake.output[0], rank_settings(tries, params.tolerance))
 
 

@@ -20,6 +20,14 @@ def draw_counts(
     return seed_counts.astype(np.float64), sample_counts.astype(np.float64)
 
 
+def draw_with_original(
+    seeds: int, samples: int, resamples: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `draw_counts` does, below a first row of ones: nothing resampled."""
+    drawn = draw_counts(seeds, samples, resamples, rng)
+    return tuple(np.concatenate([np.ones((1, counts.shape[1])), counts]) for counts in drawn)
+
+
 def resampled_means(
     values: np.ndarray, counted: np.ndarray, seed_counts: np.ndarray, sample_counts: np.ndarray
 ) -> np.ndarray:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from neuroreg.bootstrap import resampled_means
-from neuroreg.claims.interval import bootstrap_interval, draw_with_original, share_interval
+from neuroreg.bootstrap import draw_with_original, resampled_means
+from neuroreg.claims.interval import RESAMPLES, bootstrap_interval, share_interval
 
 
 def covered(seeds, of_seed, of_sample, of_both, repeats=1000, samples=25):
@@ -13,7 +13,9 @@ def covered(seeds, of_seed, of_sample, of_both, repeats=1000, samples=25):
     for _ in range(repeats):
         values = of_seed * rng.standard_normal((seeds, 1)) + of_sample * rng.standard_normal(samples)
         values = values + of_both * rng.standard_normal((seeds, samples))
-        means = resampled_means(values, np.ones(values.shape, bool), *draw_with_original(*values.shape, rng))
+        means = resampled_means(
+            values, np.ones(values.shape, bool), *draw_with_original(*values.shape, RESAMPLES, rng)
+        )
         _, low, high = bootstrap_interval(means, seeds)
         hits += low <= 0 <= high
     return hits / repeats
@@ -34,7 +36,7 @@ def test_the_interval_covers_no_less_where_samples_differ_too(seeds, of_seed):
 def test_the_interval_is_students_where_only_seeds_differ():
     # Student's interval of 1, 2, 4: mean 7/3, standard error sqrt(7/9), t 4.3027.
     values = np.repeat([[1.0], [2.0], [4.0]], 6, axis=1)
-    drawn = draw_with_original(3, 6, np.random.default_rng(0))
+    drawn = draw_with_original(3, 6, RESAMPLES, np.random.default_rng(0))
     interval = bootstrap_interval(resampled_means(values, np.ones((3, 6), bool), *drawn), 3)
     assert interval.estimate == pytest.approx(7 / 3)
     reach = 4.3027 * np.sqrt(7) / 3

@@ -6,8 +6,8 @@ from functools import cache, partial
 import numpy as np
 import pandas as pd
 
-from neuroreg.bootstrap import resampled_means, resampled_medians
-from neuroreg.claims.interval import Interval, bootstrap_interval, draw_with_original
+from neuroreg.bootstrap import draw_with_original, resampled_means, resampled_medians
+from neuroreg.claims.interval import RESAMPLES, Interval, bootstrap_interval
 from neuroreg.claims.verdict import Claim, Measured, Region, judge, model_of
 from neuroreg.figures.checks import check_distances
 from neuroreg.figures.tables import distance_matrix
@@ -34,7 +34,7 @@ class _Distances:
         shape = self.matrix(next(iter(conditions)), "l2").shape
         self.seeds, self.samples = shape
         rng = np.random.default_rng(derive_seed(seed, "claims", "distances"))
-        self.drawn = draw_with_original(*shape, rng)
+        self.drawn = draw_with_original(*shape, RESAMPLES, rng)
         self.mean = cache(self._mean)
 
     def matrix(self, name: str, norm: str) -> np.ndarray:

@@ -5,8 +5,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import beta, t
 
-from neuroreg.bootstrap import draw_counts
-
 RESAMPLES = 1000
 LEVEL = 0.95
 
@@ -19,12 +17,6 @@ class Interval(NamedTuple):
     high: float
 
 
-def draw_with_original(seeds: int, samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return `RESAMPLES` rows as `draw_counts` does, below a first row of ones: nothing resampled."""
-    drawn = draw_counts(seeds, samples, RESAMPLES, rng)
-    return tuple(np.concatenate([np.ones((1, counts.shape[1])), counts]) for counts in drawn)
-
-
 def bootstrap_interval(statistic: np.ndarray, seeds: int) -> Interval:
     """Return the estimate plus and minus t standard errors.
 
@@ -35,7 +27,8 @@ def bootstrap_interval(statistic: np.ndarray, seeds: int) -> Interval:
     Parameters
     ----------
     statistic
-        float (1 + resamples,): the statistic of the data, then of each resample (`draw_with_original`).
+        float (1 + resamples,): the statistic of the data, then of each resample
+        (`bootstrap.draw_with_original`).
     seeds
         How many seeds there are.
 

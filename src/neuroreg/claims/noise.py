@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 from scipy.stats import spearmanr
 
-from neuroreg.bootstrap import resampled_means
-from neuroreg.claims.interval import Interval, bootstrap_interval, draw_with_original
+from neuroreg.bootstrap import draw_with_original, resampled_means
+from neuroreg.claims.interval import RESAMPLES, Interval, bootstrap_interval
 from neuroreg.claims.verdict import Claim, Measured, NotTestable, Region, judge, model_of
 from neuroreg.errors import InputError
 from neuroreg.robustness.noise_counts import NoiseCounts
@@ -95,7 +95,7 @@ def resample_curves(
             "expected the same seeds for every model."
         )
     images = first.correct.shape[1]
-    drawn = draw_with_original(len(seeds), images, rng)
+    drawn = draw_with_original(len(seeds), images, RESAMPLES, rng)
     accuracy = {}
     for model in models:
         share = np.stack([table[model, seed] for seed in seeds]) / first.draws  # (seeds, levels, images)

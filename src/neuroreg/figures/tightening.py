@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from neuroreg.bootstrap import draw_counts, resampled_means
+from neuroreg.bootstrap import draw_with_original, resampled_means
 from neuroreg.errors import InputError
 from neuroreg.figures.checks import NORMS, check_distances, check_frame
 from neuroreg.figures.fig2 import RESAMPLES
@@ -85,8 +85,7 @@ def _compare(
     )
     counted = np.isfinite(paper)
     # First every seed and sample once: the estimate itself; then the resamples.
-    drawn = draw_counts(*paper.shape, RESAMPLES, rng)
-    counts = [np.concatenate([np.ones_like(part[:1]), part]) for part in drawn]
+    counts = draw_with_original(*paper.shape, RESAMPLES, rng)
     before, after = (resampled_means(values, counted, *counts) for values in (paper, best))
     ratio = np.divide(after, before, out=np.full_like(after, np.nan), where=before > 0)
     tried = counted & correct

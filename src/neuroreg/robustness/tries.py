@@ -1,7 +1,7 @@
 """Every try of every attack on one model; free of torch."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,14 @@ def join_tries(paths: Sequence[str | Path], attacks: Sequence[str]) -> Tries:
         distance={norm: np.concatenate(parts) for norm, parts in distance.items()},
         queries=np.concatenate(queries),
     )
+
+
+def join_runs(
+    paths: Iterable[str | Path], runs: Iterable[Sequence], attacks: Sequence[str]
+) -> dict[Run, Tries]:
+    """Return each run's tries; `paths` has its attacks' files run by run. Errors as in `join_tries`."""
+    paths = iter(paths)
+    return {tuple(run): join_tries([next(paths) for _ in attacks], attacks) for run in runs}
 
 
 def setting_costs(runs: Mapping[Run, Tries]) -> np.ndarray:

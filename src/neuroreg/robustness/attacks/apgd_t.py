@@ -17,8 +17,6 @@ FIRST, SHORTER, SHORTEST = 0.22, 0.03, 0.06
 # closest adversarial, at most and at least.
 EXCESS, SMALLEST, GROWTH = 1.5, 1e-6, 1.5
 MOST, LEAST = 0.2, 1e-3
-# Bisections of the way back to the boundary.
-HALVINGS = 10
 
 
 def run(
@@ -67,7 +65,7 @@ def run(
         radius = epsilon[rows][:, None]
         start = (x0[rows] + radius * noise[rows]).clamp(0.0, 1.0)
         end = climb(closest, rows, targets[rows, rank[rows]], radius, start, setting["steps"])
-        closest.draw_in(HALVINGS, end, rows)
+        closest.draw_in(end, rows)
 
         smallest, own = closest.smallest[rows], shrink[rows]
         none, success = smallest.isinf(), smallest < before

@@ -15,6 +15,8 @@ SIZES: dict[str, Callable[[Tensor], Tensor]] = {
     "l2": lambda difference: difference.norm(dim=1),
     "linf": lambda difference: difference.abs().amax(dim=1),
 }
+# Bisections of the way back from an adversarial to the boundary.
+HALVINGS = 10
 # The dual norm over a gradient's last dimension: at most so much does a step of norm 1 raise the function.
 DUALS: dict[str, Callable[[Tensor], Tensor]] = {
     "l1": lambda gradient: gradient.abs().amax(dim=-1),
@@ -71,8 +73,8 @@ class ClosestPoints:
         self.best[rows] = torch.where(closer[:, None], point.detach(), self.best[rows])
         return logits
 
-    def draw_in(self, steps: int, end: Tensor | None = None, rows: Tensor | slice = slice(None)) -> None:
-        """Bisect the line from the clean image to `end` `steps` times, for the boundary's near side.
+    def draw_in(self, end: Tensor | None = None, rows: Tensor | slice = slice(None)) -> None:
+        """Bisect the line from the clean image to `end` for the boundary's near side.
 
         `end` has a point for each of `rows`; the closest ones so far if None. Where those are no
         adversarials this comes to nothing.
@@ -81,7 +83,7 @@ class ClosestPoints:
         end = torch.where(self.smallest.isfinite()[:, None], self.best, self.x0)[rows] if end is None else end
         low, high = torch.zeros_like(x0[:, :1]), torch.ones_like(x0[:, :1])
         with torch.no_grad():
-            for _ in range(steps):
+            for _ in range(HALVINGS):
                 middle = (low + high) / 2
                 logits = self.logits(x0 + middle * (end - x0), rows)
                 over = adversarial_margin(logits, self.labels[rows])[:, None] > 0

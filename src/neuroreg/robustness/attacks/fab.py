@@ -15,8 +15,6 @@ PROJECTIONS = {
     "l2": nearest_in_l2,
     "linf": lambda point, normal, gap: nearest_in_linf(point, normal, gap, point),
 }
-# Bisections of the way back from the closest adversarial to the boundary.
-HALVINGS = 10
 
 
 def run(
@@ -83,5 +81,5 @@ def run(
         with torch.no_grad():
             over = adversarial_margin(closest.logits(point), labels)[:, None] > 0
         point = torch.where(over, x0 + back * (point - x0), point)
-    closest.draw_in(HALVINGS)
+    closest.draw_in()
     return closest.best.view_as(x), closest.passes.cpu()

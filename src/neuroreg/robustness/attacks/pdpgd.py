@@ -16,8 +16,6 @@ LAST_SHARE = 0.01
 # falls to this share of the first; it is averaged over iterations at this rate.
 FIRST_RATIO, LEAST_RATIO = 0.01, 1e-6
 LAST_DUAL_SHARE, AVERAGING = 0.1, 0.9
-# Bisections of the way back from the closest adversarial to the boundary.
-HALVINGS = 10
 
 
 def run(
@@ -71,7 +69,7 @@ def run(
         upward = torch.where(margin.detach() > 0, -1.0, 1.0)[:, None]
         dual = (dual + upward * rate * falling).clamp(math.log(LEAST_RATIO), -math.log(LEAST_RATIO))
         share = AVERAGING * share + (1 - AVERAGING) * _sigmoid(dual)
-    closest.draw_in(HALVINGS)
+    closest.draw_in()
     return closest.best.view_as(x), closest.passes.cpu()
 
 
