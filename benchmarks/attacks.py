@@ -76,7 +76,7 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple:
     import torch
     from safetensors.numpy import save_file
 
-    from neuroreg.robustness.attacks.starting_points import choose_starting_points
+    from neuroreg.robustness.attacks.boundary_attack import choose_starting_points
     from neuroreg.robustness.evaluation import predict, to_input
     from neuroreg.seeds import derive_seed
     from neuroreg.training.checkpoints import save_model
@@ -103,7 +103,7 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple:
 
 
 def load(arguments: argparse.Namespace) -> tuple:
-    from neuroreg.data.classification import load_classification
+    from neuroreg.images.classification import load_classification
     from neuroreg.training.checkpoints import load_model
 
     data = load_classification(arguments.data)
@@ -116,8 +116,8 @@ def train(arguments: argparse.Namespace) -> tuple:
     from sklearn.datasets import load_digits
     from torch.nn import functional as F
 
-    from neuroreg.networks import ResNet
     from neuroreg.robustness.evaluation import to_input
+    from neuroreg.training.networks import ResNet
 
     data = load_digits()
     images = torch.from_numpy(data.images).float()[:, None] * (255 / 16)
@@ -146,7 +146,6 @@ def run_one(arguments: argparse.Namespace) -> None:
         from neuroreg.robustness.attacks.registry import find_method
 
         find_method(attack).load()
-        from neuroreg.robustness.minimal_distance import search  # noqa: F401
     else:
         import foolbox  # noqa: F401
         import numba  # noqa: F401

@@ -17,10 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuroreg.response_model.build import empty_model
-from neuroreg.response_model.fit import poisson_loss, train_epoch
-from neuroreg.response_model.readout import elu1
-from neuroreg.response_model.sampling import sample_and_weigh
+from neuroreg.response_model.fit import empty_model, poisson_loss, train_epoch
+from neuroreg.response_model.model import elu1, sample_and_weigh
 from neuroreg.response_model.settings import FitSettings
 
 EPOCHS = 80  # about what a fit takes until its last plateau

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from neuroreg.similarity import centred_cosine
+from neuroreg.similarity.matrix import centred_cosine
 
 
 def seconds(function, repeats: int) -> float:

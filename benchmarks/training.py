@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from neuroreg.networks import ResNet
+from neuroreg.training.networks import ResNet
 from neuroreg.training.objective import SimilarityReadout, similarity_loss
 from neuroreg.training.run import SimilarityTarget, TrainingRun
 from neuroreg.training.settings import TrainingSettings

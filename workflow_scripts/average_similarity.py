@@ -1,7 +1,7 @@
 """Average the denoised similarity of scans."""
 
-from neuroreg.response_model.responses import denoised_similarity, load_responses
-from neuroreg.similarity import mean_similarity, save_similarity
+from neuroreg.similarity.denoised import denoised_similarity, load_responses
+from neuroreg.similarity.matrix import mean_similarity, save_similarity
 from neuroreg.workflow.job import run_job
 
 

@@ -1,8 +1,8 @@
 """Look for signs of masked gradients in what the attacks on all models found."""
 
-from neuroreg.csv_files import write_csv
 from neuroreg.devices import choose_device
-from neuroreg.robustness.closest import closest_adversarials
+from neuroreg.files.storage import write_csv
+from neuroreg.robustness.attack_result import closest_adversarials
 from neuroreg.robustness.masking import masking_checks
 from neuroreg.training.checkpoints import load_model
 from neuroreg.workflow.job import run_job

@@ -1,7 +1,7 @@
 """Find the smallest distance of each model and sample over all attacks."""
 
-from neuroreg.csv_files import write_csv
-from neuroreg.robustness.distances import collect_distances
+from neuroreg.analysis.distances import collect_distances
+from neuroreg.files.storage import write_csv
 from neuroreg.workflow.job import run_job
 
 

@@ -1,7 +1,6 @@
 """Download a scan, or find it in the folder of downloads, and record where it lies."""
 
-from neuroreg.data.download_record import write_record
-from neuroreg.data.downloads import obtain
+from neuroreg.download.obtain import obtain, write_record
 from neuroreg.workflow.job import run_job
 
 

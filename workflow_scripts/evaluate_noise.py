@@ -1,8 +1,8 @@
 """Measure one classifier's accuracy under Gaussian noise."""
 
-from neuroreg.csv_files import write_csv
-from neuroreg.data.classification import load_classification
 from neuroreg.devices import choose_device
+from neuroreg.files.storage import write_csv
+from neuroreg.images.classification import load_classification
 from neuroreg.robustness.noise import count_correct
 from neuroreg.robustness.noise_counts import save_noise_counts
 from neuroreg.training.checkpoints import load_model

@@ -1,8 +1,8 @@
 """Fit the baselines of a scan and score them."""
 
+from neuroreg.files.storage import write_json
 from neuroreg.response_model.baselines import score_baselines
 from neuroreg.scans.scan import load_scan
-from neuroreg.storage import write_json
 from neuroreg.workflow.job import run_job
 
 

@@ -2,12 +2,12 @@
 
 import logging
 
-from neuroreg.data.download_record import recorded_file
+from neuroreg.download.obtain import recorded_file
+from neuroreg.files.storage import write_json
 from neuroreg.scans.readers import find_reader
 from neuroreg.scans.scan import save_scan
 from neuroreg.scans.selection import select_neurons
 from neuroreg.scans.summary import summarise_scan, summary_lines
-from neuroreg.storage import write_json
 from neuroreg.workflow.job import run_job
 
 

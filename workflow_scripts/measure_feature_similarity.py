@@ -1,9 +1,9 @@
 """Similarity of the stimuli's VGG19 features."""
 
-from neuroreg.data.stimuli import load_stimuli
 from neuroreg.devices import choose_device
-from neuroreg.similarity import save_similarity
-from neuroreg.vgg_features import feature_similarity, load_vgg_weights
+from neuroreg.images.stimuli import load_stimuli
+from neuroreg.similarity.features import feature_similarity, load_vgg_weights
+from neuroreg.similarity.matrix import save_similarity
 from neuroreg.workflow.job import run_job
 
 

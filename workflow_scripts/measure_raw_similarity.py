@@ -1,8 +1,8 @@
 """Average the measured single-trial similarity of scans."""
 
-from neuroreg.data.stimuli import load_stimuli
-from neuroreg.raw_similarity import raw_similarity
-from neuroreg.similarity import save_similarity
+from neuroreg.images.stimuli import load_stimuli
+from neuroreg.similarity.matrix import save_similarity
+from neuroreg.similarity.raw import raw_similarity
 from neuroreg.workflow.job import run_job
 
 

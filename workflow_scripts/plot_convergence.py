@@ -1,10 +1,10 @@
 """Draw mean minimal distances against the effort of the search."""
 
-from neuroreg.csv_files import write_csv
+from neuroreg.analysis.convergence import convergence
 from neuroreg.figures.convergence import convergence_figure
 from neuroreg.figures.style import save_figure
-from neuroreg.robustness.convergence import convergence
-from neuroreg.robustness.tries import join_runs
+from neuroreg.files.storage import write_csv
+from neuroreg.robustness.attack_result import join_runs
 from neuroreg.workflow.job import run_job
 
 

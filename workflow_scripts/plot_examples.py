@@ -1,10 +1,10 @@
 """Draw a few images beside their closest adversarials."""
 
-from neuroreg.csv_files import write_csv
-from neuroreg.data.classification import load_classification
 from neuroreg.figures.examples import examples_figure
 from neuroreg.figures.style import save_figure
-from neuroreg.robustness.closest import closest_adversarials
+from neuroreg.files.storage import write_csv
+from neuroreg.images.classification import load_classification
+from neuroreg.robustness.attack_result import closest_adversarials
 from neuroreg.workflow.job import run_job
 
 

@@ -1,9 +1,9 @@
 """Draw accuracy against noise, one curve for each alpha."""
 
-from neuroreg.csv_files import write_csv
+from neuroreg.analysis.checks import read_runs
 from neuroreg.figures.fig1 import fig1
-from neuroreg.figures.frames import read_runs
 from neuroreg.figures.style import save_figure
+from neuroreg.files.storage import write_csv
 from neuroreg.workflow.job import run_job
 
 

@@ -1,8 +1,8 @@
 """Draw the minimal adversarial distance under four norms."""
 
-from neuroreg.csv_files import read_csv, write_csv
 from neuroreg.figures.fig2 import fig2
 from neuroreg.figures.style import save_figure
+from neuroreg.files.storage import read_csv, write_csv
 from neuroreg.workflow.job import run_job
 
 

@@ -1,9 +1,9 @@
 """Draw accuracy against noise, one curve for each condition."""
 
-from neuroreg.csv_files import write_csv
-from neuroreg.figures.frames import read_runs
+from neuroreg.analysis.checks import read_runs
 from neuroreg.figures.noise import noise_figure
 from neuroreg.figures.style import save_figure
+from neuroreg.files.storage import write_csv
 from neuroreg.workflow.job import run_job
 
 

@@ -1,12 +1,12 @@
 """Draw measured and modelled similarity of the scans."""
 
-from neuroreg.csv_files import write_csv
 from neuroreg.figures.similarity import similarity_figure
 from neuroreg.figures.style import save_figure
-from neuroreg.response_model.responses import load_responses
-from neuroreg.scan_comparison import compare_scans
+from neuroreg.files.storage import write_csv
 from neuroreg.scans.scan import load_scan
-from neuroreg.similarity import load_similarity
+from neuroreg.similarity.denoised import load_responses
+from neuroreg.similarity.matrix import load_similarity
+from neuroreg.similarity.oracle import compare_scans
 from neuroreg.workflow.job import run_job
 
 

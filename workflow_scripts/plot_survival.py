@@ -1,8 +1,8 @@
 """Draw accuracy against the distance that an adversary may go."""
 
-from neuroreg.csv_files import read_csv, write_csv
 from neuroreg.figures.style import save_figure
 from neuroreg.figures.survival import survival_figure
+from neuroreg.files.storage import read_csv, write_csv
 from neuroreg.workflow.job import run_job
 
 

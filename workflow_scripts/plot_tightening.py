@@ -1,8 +1,8 @@
 """Draw the minimal distance of the paper's attacks beside that with stronger ones."""
 
-from neuroreg.csv_files import read_csv, write_csv
 from neuroreg.figures.style import save_figure
 from neuroreg.figures.tightening import tightening_figure
+from neuroreg.files.storage import read_csv, write_csv
 from neuroreg.workflow.job import run_job
 
 

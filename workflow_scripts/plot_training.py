@@ -1,9 +1,9 @@
 """Draw gamma, losses and accuracy of every run against the epoch."""
 
-from neuroreg.csv_files import write_csv
-from neuroreg.figures.frames import read_runs
+from neuroreg.analysis.checks import read_runs
 from neuroreg.figures.style import save_figure
 from neuroreg.figures.training import training_figure
+from neuroreg.files.storage import write_csv
 from neuroreg.workflow.job import run_job
 
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from neuroreg.data.stimuli import load_stimuli
 from neuroreg.devices import choose_device
+from neuroreg.files.storage import read_json
+from neuroreg.images.stimuli import load_stimuli
 from neuroreg.response_model.files import load_response_model
 from neuroreg.response_model.predict import predict_pool
-from neuroreg.response_model.responses import PredictedResponses, save_responses
 from neuroreg.scans.scan import load_scan
-from neuroreg.storage import read_json
+from neuroreg.similarity.denoised import PredictedResponses, save_responses
 from neuroreg.workflow.job import run_job
 
 

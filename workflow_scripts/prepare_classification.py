@@ -1,6 +1,6 @@
 """Bring the classification data to 32x32 gray."""
 
-from neuroreg.data.classification import make_classification, save_classification
+from neuroreg.images.classification import make_classification, save_classification
 from neuroreg.workflow.job import run_job
 
 

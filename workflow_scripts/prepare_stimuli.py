@@ -1,6 +1,6 @@
 """Make the common pool of stimuli."""
 
-from neuroreg.data.stimuli import make_stimuli, save_stimuli, stimuli_from_scans
+from neuroreg.images.stimuli import make_stimuli, save_stimuli, stimuli_from_scans
 from neuroreg.scans.shown_images import load_shown_images
 from neuroreg.workflow.job import run_job
 

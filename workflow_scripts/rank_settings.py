@@ -1,8 +1,8 @@
 """Rank the attacks' settings by what the smallest distances rest on."""
 
-from neuroreg.csv_files import write_csv
-from neuroreg.robustness.setting_ranks import rank_settings
-from neuroreg.robustness.tries import join_runs
+from neuroreg.analysis.setting_ranks import rank_settings
+from neuroreg.files.storage import write_csv
+from neuroreg.robustness.attack_result import join_runs
 from neuroreg.workflow.job import run_job
 
 

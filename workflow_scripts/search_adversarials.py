@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroreg.data.classification import load_classification
 from neuroreg.devices import choose_device
+from neuroreg.images.classification import load_classification
 from neuroreg.robustness.attack_result import save_attack
-from neuroreg.robustness.minimal_distance import search
-from neuroreg.robustness.samples import choose_samples
+from neuroreg.robustness.minimal_distance import choose_samples, search
 from neuroreg.training.checkpoints import load_model
 from neuroreg.workflow.job import run_job
 

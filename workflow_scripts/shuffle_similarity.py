@@ -1,7 +1,7 @@
 """Shuffle the identities of a similarity matrix's images."""
 
 from neuroreg.seeds import derive_seed
-from neuroreg.similarity import load_similarity, save_similarity, shuffled
+from neuroreg.similarity.matrix import load_similarity, save_similarity, shuffled
 from neuroreg.workflow.job import run_job
 
 

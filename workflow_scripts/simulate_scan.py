@@ -2,9 +2,9 @@
 
 import logging
 
-from neuroreg.data.stimuli import load_stimuli
-from neuroreg.scans.simulate import simulate_scan
-from neuroreg.scans.static_hdf5_writer import write_static_hdf5
+from neuroreg.images.stimuli import load_stimuli
+from neuroreg.scans.static_hdf5 import write_static_hdf5
+from neuroreg.simulator.simulate import simulate_scan
 from neuroreg.workflow.job import run_job
 
 

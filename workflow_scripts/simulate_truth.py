@@ -1,8 +1,8 @@
 """Simulate a V1 scan and write what only its simulator knows."""
 
-from neuroreg.data.stimuli import load_stimuli
-from neuroreg.scans.simulate import simulate_scan
-from neuroreg.scans.simulated_truth import save_truth
+from neuroreg.images.stimuli import load_stimuli
+from neuroreg.simulator.simulate import simulate_scan
+from neuroreg.simulator.truth import save_truth
 from neuroreg.workflow.job import run_job
 
 

@@ -1,13 +1,12 @@
 """Test the paper's claims on the results."""
 
+from neuroreg.analysis.checks import kept_epochs, read_runs
 from neuroreg.claims.distance import distance_claims
 from neuroreg.claims.gamma import gamma_claims
 from neuroreg.claims.noise import condition_claims, sweep_claims
 from neuroreg.claims.table import claims_page, claims_table
-from neuroreg.csv_files import read_csv, write_csv
-from neuroreg.figures.frames import kept_epochs, read_runs
+from neuroreg.files.storage import read_csv, write_csv, write_text
 from neuroreg.robustness.noise_counts import load_noise_counts
-from neuroreg.storage import write_text
 from neuroreg.workflow.job import run_job
 
 

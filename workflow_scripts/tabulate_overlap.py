@@ -1,7 +1,7 @@
 """Count the images that scans share."""
 
-from neuroreg.csv_files import write_csv
-from neuroreg.image_overlap import image_overlap
+from neuroreg.files.storage import write_csv
+from neuroreg.images.overlap import image_overlap
 from neuroreg.scans.shown_images import load_shown_images
 from neuroreg.workflow.job import run_job
 

@@ -2,10 +2,9 @@
 
 import logging
 
-from neuroreg.csv_files import write_csv
 from neuroreg.figures.latex import to_latex
 from neuroreg.figures.scores import score_table
-from neuroreg.storage import read_json, write_text
+from neuroreg.files.storage import read_json, write_csv, write_text
 from neuroreg.workflow.job import run_job
 
 

@@ -1,10 +1,9 @@
 """Tabulate the final gamma for each alpha."""
 
-from neuroreg.csv_files import write_csv
-from neuroreg.figures.frames import kept_epochs, read_runs
+from neuroreg.analysis.checks import kept_epochs, read_runs
 from neuroreg.figures.latex import to_latex
 from neuroreg.figures.tables import table1
-from neuroreg.storage import write_text
+from neuroreg.files.storage import write_csv, write_text
 from neuroreg.workflow.job import run_job
 
 

@@ -1,9 +1,8 @@
 """Tabulate minimal adversarial distances and the attacks that found them."""
 
-from neuroreg.csv_files import read_csv, write_csv
 from neuroreg.figures.latex import to_latex
 from neuroreg.figures.tables import table2
-from neuroreg.storage import write_text
+from neuroreg.files.storage import read_csv, write_csv, write_text
 from neuroreg.workflow.job import run_job
 
 

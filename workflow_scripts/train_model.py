@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from neuroreg.csv_files import write_csv
-from neuroreg.data.classification import load_classification
-from neuroreg.data.stimuli import load_stimuli
 from neuroreg.devices import choose_device
-from neuroreg.similarity import load_similarity
+from neuroreg.files.storage import write_csv
+from neuroreg.images.classification import load_classification
+from neuroreg.images.stimuli import load_stimuli
+from neuroreg.similarity.matrix import load_similarity
 from neuroreg.training.checkpoints import save_model
-from neuroreg.training.loop import make_target, train
+from neuroreg.training.run import make_target, train
 from neuroreg.training.settings import TrainingSettings
 from neuroreg.workflow.job import run_job
 

@@ -19,9 +19,9 @@ from worlds import (
     table,
 )
 
+from neuroreg.analysis.intervals import Interval
 from neuroreg.claims.distance import distance_claims
 from neuroreg.claims.gamma import gamma_claims
-from neuroreg.claims.interval import Interval
 from neuroreg.claims.noise import condition_claims, sweep_claims
 from neuroreg.claims.table import claims_page, claims_table
 from neuroreg.claims.verdict import Region, verdict

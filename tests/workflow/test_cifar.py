@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from neuroreg.data.classification import make_classification
-from neuroreg.robustness.minimal_distance import search
+from neuroreg.images.classification import make_classification
+from neuroreg.robustness.minimal_distance import choose_samples, search
 from neuroreg.robustness.noise import count_correct
-from neuroreg.robustness.samples import choose_samples
-from neuroreg.training.loop import train
+from neuroreg.training.run import train
 from neuroreg.training.settings import TrainingSettings
 
 FOLDER = Path(os.environ.get("NEUROREG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from neuroreg.data.classification import ClassificationData, save_classification
-from neuroreg.networks import ResNet
+from neuroreg.images.classification import ClassificationData, save_classification
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.training.checkpoints import save_model
+from neuroreg.training.networks import ResNet
 
 RUN = """
 import runpy, sys

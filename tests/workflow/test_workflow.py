@@ -16,11 +16,10 @@ import psutil
 import pytest
 import yaml
 
-from neuroreg.csv_files import read_csv
+from neuroreg.files.storage import read_csv, read_json, sha256
 from neuroreg.robustness.attack_result import load_attack
 from neuroreg.robustness.recheck import recheck
-from neuroreg.similarity import load_similarity
-from neuroreg.storage import read_json, sha256
+from neuroreg.similarity.matrix import load_similarity
 
 FINAL = [
     "fig1.pdf",
@@ -157,7 +156,7 @@ def test_noise_tables_are_the_sums_of_their_counts(finished):
 def test_distances_are_those_of_a_fresh_forward_pass(finished):
     import torch
 
-    from neuroreg.data.classification import load_classification
+    from neuroreg.images.classification import load_classification
     from neuroreg.training.checkpoints import load_model
 
     data = load_classification(finished.results / "classification.h5")
@@ -384,9 +383,9 @@ def test_a_mistake_in_the_config_ends_with_one_sentence(fresh, overlay, message)
 
 def recorded(path, seed=1):
     """A small scan in the lab's static HDF5 layout; every seed has the same images."""
-    from neuroreg.data.stimuli import make_stimuli
-    from neuroreg.scans.simulate import simulate_scan
-    from neuroreg.scans.static_hdf5_writer import write_static_hdf5
+    from neuroreg.images.stimuli import make_stimuli
+    from neuroreg.scans.static_hdf5 import write_static_hdf5
+    from neuroreg.simulator.simulate import simulate_scan
 
     stimuli = make_stimuli("photographs", 40, 8, None, 1)
     simulated = simulate_scan(stimuli, n_neurons=5, oracle_repeats=3, seed=seed, name="recorded")

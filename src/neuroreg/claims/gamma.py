@@ -7,10 +7,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from neuroreg.claims.interval import share_interval
+from neuroreg.analysis.checks import check_frame, check_unique, gamma_columns
+from neuroreg.analysis.intervals import share_interval
 from neuroreg.claims.verdict import Claim, Measured, NotTestable, Region, judge
-from neuroreg.figures.checks import check_frame, check_unique
-from neuroreg.figures.frames import gamma_columns
 
 COLLAPSED = 0.9  # our choice: from which weight on a layer is the only one
 MOST = 0.75  # our choice: a share of runs that lets one speak of each; 13 runs of 13 can show it

@@ -7,8 +7,13 @@ from functools import partial
 import numpy as np
 from scipy.stats import spearmanr
 
-from neuroreg.bootstrap import draw_with_original, resampled_means
-from neuroreg.claims.interval import RESAMPLES, Interval, bootstrap_interval
+from neuroreg.analysis.intervals import (
+    RESAMPLES,
+    Interval,
+    bootstrap_interval,
+    draw_with_original,
+    resampled_means,
+)
 from neuroreg.claims.verdict import Claim, Measured, NotTestable, Region, judge, model_of
 from neuroreg.errors import InputError
 from neuroreg.robustness.noise_counts import NoiseCounts

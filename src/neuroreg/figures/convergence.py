@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from neuroreg.figures.checks import NORMS, check_frame, select_models
+from neuroreg.analysis.checks import NORMS, check_frame, select_models
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
 
 _AXES = {

@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from neuroreg.analysis.checks import NORMS
 from neuroreg.errors import InputError
-from neuroreg.figures.checks import NORMS
 from neuroreg.figures.style import COLUMN_WIDTH, new_figure, stamp_simulated, style
-from neuroreg.robustness.closest import Closest
+from neuroreg.robustness.attack_result import Closest
 from neuroreg.seeds import derive_seed
 
 SAMPLES = 3

@@ -3,11 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from neuroreg.analysis.checks import check_frame
+from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS
+from neuroreg.analysis.noise import noise_curves
 from neuroreg.errors import InputError
-from neuroreg.figures.checks import check_frame
-from neuroreg.figures.noise import label_axes, noise_curves
+from neuroreg.figures.noise import label_axes
 from neuroreg.figures.style import alpha_colors, new_figure, stamp_simulated, style
-from neuroreg.figures.tables import ONE_SEED, OVER_SEEDS
 
 
 def fig1(noise: pd.DataFrame, note: str = "") -> tuple[Figure, pd.DataFrame]:

@@ -6,43 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from neuroreg.bootstrap import draw_counts, resampled_means
-from neuroreg.figures.checks import NORMS, check_distances
+from neuroreg.analysis.checks import NORMS, check_distances
+from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_matrix, distance_statistics
+from neuroreg.analysis.intervals import percentile_interval
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
-from neuroreg.figures.tables import ONE_SEED, OVER_SEEDS, distance_matrix, distance_statistics
 from neuroreg.seeds import derive_seed
-
-RESAMPLES = 2000
-
-
-def bootstrap_interval(
-    distance: np.ndarray, chosen: np.ndarray, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean distance, over seeds and samples.
-
-    Each of `RESAMPLES` resamples draws seeds and, independently, samples with replacement; a drawn sample
-    counts in all drawn seeds, because all models are attacked on the same samples.
-
-    Parameters
-    ----------
-    distance
-        Shape (seeds, samples); inf entries are left out.
-    chosen
-        bool, same shape: which entries count.
-    rng
-        The random generator.
-
-    Returns
-    -------
-    tuple of float
-        The 2.5 and 97.5 % points; NaN, NaN if nothing counts.
-    """
-    counted = chosen & np.isfinite(distance)
-    if not counted.any():
-        return np.nan, np.nan
-    means = resampled_means(distance, counted, *draw_counts(*distance.shape, RESAMPLES, rng))
-    low, high = np.percentile(means[~np.isnan(means)], [2.5, 97.5])
-    return float(low), float(high)
 
 
 def fig2(
@@ -84,7 +52,7 @@ def fig2(
         distance, correct, _ = distance_matrix(distances, row.model, row.norm)
         chosen = np.ones_like(correct) if row.samples == "all" else correct
         rng = np.random.default_rng(derive_seed(seed, "fig2", row.norm, row.model, row.samples))
-        bounds[row.Index] = bootstrap_interval(distance, chosen, rng)
+        bounds[row.Index] = percentile_interval(distance, chosen, rng)
     position = numbers.columns.get_loc("mean") + 1
     numbers.insert(position, "low", bounds[:, 0])
     numbers.insert(position + 1, "high", bounds[:, 1])

@@ -5,7 +5,7 @@ import numbers
 
 import pandas as pd
 
-from neuroreg.figures.checks import NORMS, check_frame
+from neuroreg.analysis.checks import NORMS, check_frame
 
 _LATEX = {
     "\\": r"\textbackslash{}",

@@ -7,14 +7,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage
 
+from neuroreg.analysis.checks import check_frame
 from neuroreg.errors import InputError
-from neuroreg.figures.checks import check_frame
 from neuroreg.figures.style import new_figure, stamp_simulated, style
-from neuroreg.scan_similarity import MODEL, SINGLE_TRIAL
-from neuroreg.similarity import upper_triangle
+from neuroreg.similarity.matrix import upper_triangle
+from neuroreg.similarity.oracle import MODEL, SINGLE_TRIAL
 
 PAPER_R = {SINGLE_TRIAL: 0.39, MODEL: 0.73}  # main text, on 100 oracle images
-
 _TITLES = {"single_trial": "Single trial", "averaged": "Repeats averaged", "model": "Response model"}
 # What is set against what in a scatter, and what its axes say.
 _SCATTERS = {

@@ -11,10 +11,9 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from neuroreg.errors import InputError
-from neuroreg.storage import atomic_path
+from neuroreg.files.storage import atomic_path
 
 COLUMN_WIDTH = 3.3  # inches; two columns and their gap fill a page of 6.6 inches
-
 _RC = {
     "axes.labelsize": 8,
     "axes.linewidth": 0.6,
@@ -35,10 +34,8 @@ _RC = {
     "ytick.labelsize": 7,
     "ytick.major.width": 0.6,
 }
-
 # What a file says about its making, cleared: a date would make equal figures differ.
 _METADATA = {".pdf": {"CreationDate": None}, ".png": {"Software": None}, ".svg": {"Date": None}}
-
 # Okabe and Ito's colours as seaborn's "colorblind" palette has them.
 _CONDITIONS = {
     "none": "#6e6e6e",
@@ -48,7 +45,6 @@ _CONDITIONS = {
     "vgg": "#029e73",
 }
 _OTHERS = ("#d55e00", "#cc78bc", "#000000", "#8a5a2b", "#b5a900")
-
 _STAMP_SIZE = 6.5  # points
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from neuroreg.figures.checks import NORMS, check_distances
+from neuroreg.analysis.checks import NORMS, check_distances
+from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_matrix
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
-from neuroreg.figures.tables import ONE_SEED, OVER_SEEDS, distance_matrix
 
 POINTS = 201
 # Of the distances found; the last few samples would stretch the axis for all.

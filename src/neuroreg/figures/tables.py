@@ -3,11 +3,10 @@
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
-from neuroreg.figures.checks import NORMS, check_distances, check_frame, check_unique
-from neuroreg.figures.frames import gamma_columns
+from neuroreg.analysis.checks import check_distances, check_frame, check_unique, gamma_columns
+from neuroreg.analysis.distances import OVER_SEEDS, distance_statistics
 
 # Supplement, Table 1: final gamma of layers 1, 5, 9, 13, 17, mean over seeds.
 _PAPER_LAYERS = (1, 5, 9, 13, 17)
@@ -19,82 +18,7 @@ PAPER_TABLE_1 = {
     16.0: (0.0, 0.67, 0.33, 0.0, 0.0),
     32.0: (0.5, 0.5, 0.0, 0.0, 0.0),
 }
-
-ONE_SEED, OVER_SEEDS = "one seed", "over seeds"
 """The two values of the column ``level`` in every frame of drawn numbers."""
-
-
-def distance_matrix(
-    distances: pd.DataFrame, model: str, norm: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return one model's distances under one norm as a matrix; `distances` as `check_distances` returns them.
-
-    Returns
-    -------
-    distance : float64 (seeds, samples)
-        0 where the clean sample is misclassified, inf where no adversarial was found.
-    correct : bool (seeds, samples)
-        Whether the clean sample is classified correctly.
-    seeds : (seeds,)
-        The seeds, ascending. Columns are in ascending order of the sample's index.
-    """
-    part = distances[(distances["model"] == model) & (distances["norm"] == norm)]
-    table = part.pivot(index="seed", columns="sample", values=["distance", "correct"])
-    distance, correct = table["distance"], table["correct"]
-    return distance.to_numpy(np.float64), correct.to_numpy(bool), distance.index.to_numpy()
-
-
-def _summary(distance: np.ndarray, correct: np.ndarray) -> dict[str, float | int]:
-    """Summarise one set of distances: the mean of the finite ones, the median with inf as largest."""
-    found = np.isfinite(distance)
-    tried = int(correct.sum())
-    failures = int((~found).sum())
-    return {
-        "mean": float(distance[found].mean()) if found.any() else math.nan,
-        "median": float(np.median(distance)) if distance.size else math.nan,
-        "n": int(distance.size),
-        "n_correct": tried,
-        "not_found": failures,
-        "success": 1 - failures / tried if tried else math.nan,
-    }
-
-
-def distance_statistics(distances: pd.DataFrame, models: Mapping[str, str]) -> pd.DataFrame:
-    """Summarise minimal adversarial distances per norm, model, convention and seed.
-
-    Parameters
-    ----------
-    distances
-        As `check_distances` returns them.
-    models
-        Model name to display label, in the order of the rows.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per norm, model, `samples` and level. `samples` is ``all`` (misclassified samples count with
-        distance 0) or ``correct`` (only samples that the model classifies correctly); `level` is ``one seed``
-        or ``over seeds``. `mean`: of the distances found, over seeds the mean of the seeds' means; `median`:
-        with inf as the largest, over seeds of all seeds' samples together; `n`: distances; `n_correct`: those
-        of correctly classified samples; `not_found`: samples without an adversarial; `success`: the share of
-        the correctly classified samples for which one was found.
-    """
-    rows = []
-    for norm in NORMS:
-        for model, label in models.items():
-            distance, correct, seeds = distance_matrix(distances, model, norm)
-            for samples, chosen in (("all", np.ones_like(correct)), ("correct", correct)):
-                head = {"norm": norm, "model": model, "label": label, "samples": samples}
-                per_seed = [_summary(d[c], k[c]) for d, k, c in zip(distance, correct, chosen, strict=True)]
-                pooled = _summary(distance[chosen], correct[chosen])
-                means = [row["mean"] for row in per_seed if not math.isnan(row["mean"])]
-                pooled["mean"] = float(np.mean(means)) if means else math.nan
-                rows.append({**head, "level": OVER_SEEDS, "seed": None, "seeds": len(seeds), **pooled})
-                rows += [
-                    {**head, "level": ONE_SEED, "seed": int(seed), "seeds": 1, **row}
-                    for seed, row in zip(seeds, per_seed, strict=True)
-                ]
-    return pd.DataFrame(rows).astype({"seed": "Int64"})
 
 
 def table1(histories: pd.DataFrame) -> pd.DataFrame:

@@ -7,12 +7,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from neuroreg.bootstrap import draw_with_original, resampled_means
+from neuroreg.analysis.checks import NORMS, check_distances, check_frame
+from neuroreg.analysis.distances import distance_matrix
+from neuroreg.analysis.intervals import RESAMPLES, draw_with_original, resampled_means
 from neuroreg.errors import InputError
-from neuroreg.figures.checks import NORMS, check_distances, check_frame
-from neuroreg.figures.fig2 import RESAMPLES
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
-from neuroreg.figures.tables import distance_matrix
 from neuroreg.seeds import derive_seed
 
 
@@ -30,7 +29,7 @@ def tightening_figure(
     ----------
     distances
         As `check_distances` takes them, with the columns tightened and, for each of `attacks`,
-        ``distance_<attack>``; see `neuroreg.robustness.distances.collect_distances`.
+        ``distance_<attack>``; see `neuroreg.analysis.distances.collect_distances`.
     models
         Model name to display label, in the order of the bars.
     attacks

@@ -8,8 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
-from neuroreg.figures.checks import check_frame, check_unique
-from neuroreg.figures.frames import gamma_columns
+from neuroreg.analysis.checks import check_frame, check_unique, gamma_columns
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
 
 _MEASURES = {

@@ -5,12 +5,12 @@ import time
 from functools import partial
 
 from neuroreg.response_model.linear_nonlinear import fit_linear_nonlinear
-from neuroreg.response_model.reliability import score_predictions, single_trial_correlation
+from neuroreg.response_model.reliability import score_predictions
 from neuroreg.response_model.ridge import fit_ridge
+from neuroreg.scans.reliability import single_trial_correlation
 from neuroreg.scans.scan import Scan
 
 logger = logging.getLogger(__name__)
-
 BASELINES = {"linear_nonlinear": fit_linear_nonlinear, "ridge": fit_ridge}
 
 

@@ -8,12 +8,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from neuroreg.errors import InputError
-from neuroreg.response_model.build import empty_model
-from neuroreg.response_model.fit import FittedResponseModel
+from neuroreg.files.storage import atomic_path, write_json
+from neuroreg.response_model.fit import FittedResponseModel, empty_model
 from neuroreg.response_model.model import ResponseModel
 from neuroreg.response_model.reliability import NeuronQuality, fraction_of_oracle, mean_score
 from neuroreg.response_model.settings import FitSettings
-from neuroreg.storage import atomic_path, write_json
 
 
 def save_response_model(

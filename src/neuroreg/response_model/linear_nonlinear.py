@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroreg.response_model.localisation import locate_receptive_fields
-from neuroreg.response_model.regressors import Regressors
-from neuroreg.response_model.ridge import NEURONS, PENALTIES, Design, principal_axes, solve_ridge
+from neuroreg.response_model.ridge import NEURONS, PENALTIES, Design, Regressors, principal_axes, solve_ridge
 from neuroreg.scans.scan import Scan, usable_trials
 
 GRID = 4  # pixels between windows' centres

@@ -2,11 +2,257 @@
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 
-from neuroreg.response_model.core import Core
-from neuroreg.response_model.modulator import Modulator
-from neuroreg.response_model.readout import PointReadout
-from neuroreg.response_model.shifter import Shifter, shift_map
+
+class Core(nn.Module):
+    """Three convolutions with skip connections (Li et al. 2019, main text); all features are concatenated.
+
+    The first convolution has stride 2, so that the map is half as high and wide as the image: this costs a
+    quarter of the arithmetic and bilinear sampling still gives positions finer than a pixel.
+
+    Parameters
+    ----------
+    channels
+        Channels of each layer; the map has three times as many.
+    input_kernel, hidden_kernel
+        Sizes of the first and of the two other kernels in pixels of their inputs, odd.
+    generator
+        Draws the initial weights.
+    """
+
+    def __init__(self, channels: int, input_kernel: int, hidden_kernel: int, generator: Generator) -> None:
+        super().__init__()
+        sizes = ((1, input_kernel, 2), (channels, hidden_kernel, 1), (channels, hidden_kernel, 1))
+        self.strides = tuple(stride for _, _, stride in sizes)
+        self.kernels = nn.ParameterList(
+            # He et al. 2015: unit variance after each layer.
+            torch.randn(channels, inputs, size, size, generator=generator) * (2 / (inputs * size**2)) ** 0.5
+            for inputs, size, _ in sizes
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in sizes)
+
+    @property
+    def features(self) -> int:
+        """Number of features at each position of the map."""
+        return sum(len(kernel) for kernel in self.kernels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the map, float (B, features, H / 2, W / 2), of standardised images (B, 1, H, W)."""
+        outputs = [images]
+        for kernel, norm, stride in zip(self.kernels, self.norms, self.strides, strict=True):
+            out = F.conv2d(outputs[-1], kernel, stride=stride, padding=kernel.shape[-1] // 2)
+            outputs.append(F.relu(norm(out)))
+        return torch.cat(outputs[1:], 1)
+
+    def roughness(self) -> Tensor:
+        """Return the Laplace penalty: mean over the first kernels of the summed squared Laplacian."""
+        laplacian = self.kernels[0].new_tensor([[0.25, 0.5, 0.25], [0.5, -3.0, 0.5], [0.25, 0.5, 0.25]])
+        return F.conv2d(self.kernels[0], laplacian[None, None], padding=1).square().sum((1, 2, 3)).mean()
+
+    def energy(self) -> Tensor:
+        """Return the L2 penalty: mean over the other layers' kernels of the summed squared weights."""
+        return torch.stack([k.square().sum((1, 2, 3)).mean() for k in self.kernels[1:]]).mean()
+
+
+TILE = 32  # neurons in a tile: a few hundred thousand multiplications, little padding
+
+
+def sample_and_weigh(features: Tensor, position: Tensor, weight: Tensor) -> Tensor:
+    """Return ``sum_c weight[n, c] * features[b, c, position n]``, float (B, N), differentiable in all three.
+
+    Parameters
+    ----------
+    features
+        float (B, C, H, W), H and W at least 2.
+    position
+        float (N, 2), (x, y) with -1 and 1 at the map's outer edges; beyond the centres of the outermost
+        points the map goes on with their values.
+    weight
+        float (N, C).
+    """
+    batch, channels, height, width = features.shape
+    neurons = len(position)
+    point, share = _corners(position, height, width)
+    tile_point, slot = _tiles(point.flatten(), height * width)
+    # Slots that no neuron fills have the weight of an extra one, zero.
+    owner = torch.full((len(tile_point) * TILE,), neurons, device=slot.device)
+    owner[slot] = torch.arange(neurons, device=slot.device).repeat_interleave(4)
+    padded = torch.cat([weight, weight.new_zeros(1, channels)])
+    tiles = padded.index_select(0, owner).view(-1, TILE, channels)
+    points = features.permute(2, 3, 1, 0).reshape(height * width, channels, batch)
+    products = torch.bmm(tiles, points.index_select(0, tile_point)).view(-1, batch)
+    return (products.index_select(0, slot).view(neurons, 4, batch) * share[:, :, None]).sum(1).T
+
+
+def _corners(position: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return the four map points around each position, int (N, 4), and their shares, float (N, 4)."""
+    x = (((position[:, 0] + 1) * width - 1) / 2).clamp(0, width - 1)
+    y = (((position[:, 1] + 1) * height - 1) / 2).clamp(0, height - 1)
+    left, top = x.detach().floor().clamp(max=width - 2), y.detach().floor().clamp(max=height - 2)
+    x, y = x - left, y - top
+    first = (top * width + left).long()
+    point = torch.stack([first, first + 1, first + width, first + width + 1], 1)
+    return point, torch.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], 1)
+
+
+def _tiles(point: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    """Return the map point of each tile, int (tiles,), and the slot of each entry of `point`, int (len,)."""
+    order = torch.argsort(point, stable=True)
+    count = torch.bincount(point, minlength=points)
+    tiles = (count + TILE - 1) // TILE
+    entry, tile = count.cumsum(0) - count, tiles.cumsum(0) - tiles  # first of each map point
+    sorted_point = point[order]
+    rank = torch.arange(len(point), device=point.device) - entry[sorted_point]
+    slot = torch.empty_like(order)
+    slot[order] = tile[sorted_point] * TILE + rank
+    return torch.repeat_interleave(torch.arange(points, device=point.device), tiles), slot
+
+
+def elu1(drive: Tensor) -> Tensor:
+    """Return ELU + 1: exp(drive) below 0, drive + 1 above; always positive."""
+    return F.elu(drive) + 1
+
+
+class PointReadout(nn.Module):
+    """Neuron a reads ``elu1(b_a + sum_c u_a,c map_c(x_a, y_a))``, bilinearly sampled.
+
+    One readout per neuron, as in the main text of Li et al. 2019.
+
+    Positions are (x, y) with -1 and 1 at the map's outer edges (``align_corners=False``); beyond an edge the
+    map goes on with its border values. While training, each position is blurred by normal noise with a
+    trainable standard deviation (Lurz et al. 2021), without which it only feels its four nearest map points.
+
+    Parameters
+    ----------
+    neurons, features
+        Number of neurons N, and of features C of the map.
+    spread
+        Initial standard deviation of the noise on positions.
+    generator
+        Draws the initial weights.
+    """
+
+    def __init__(self, neurons: int, features: int, spread: float, generator: Generator) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(neurons, 2))
+        self.log_spread = nn.Parameter(torch.full((neurons, 1), spread).log())
+        self.weight = nn.Parameter(torch.randn(neurons, features, generator=generator) / features)
+        self.bias = nn.Parameter(torch.zeros(neurons))
+
+    def forward(self, features: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return each neuron's rate before the gain.
+
+        Parameters
+        ----------
+        features
+            The core's map, float (B, C, H, W).
+        noise
+            Standard normal draws (N, 2) that blur the positions; none outside training.
+
+        Returns
+        -------
+        Tensor
+            Float (B, N), positive.
+        """
+        position = self.position if noise is None else self.position + self.log_spread.exp() * noise
+        return elu1(sample_and_weigh(features, position, self.weight) + self.bias)
+
+    def sparsity(self) -> Tensor:
+        """Return the L1 penalty: mean over neurons of the summed absolute feature weights."""
+        return self.weight.abs().sum(1).mean()
+
+
+class Shifter(nn.Module):
+    """A small network from pupil position to one shift of all readout positions (Li et al. 2019, main text).
+
+    The shift is bounded by a last tanh; it is zero at the start of training.
+
+    Parameters
+    ----------
+    hidden
+        Number of hidden tanh units.
+    largest
+        Bound of the shift in each direction, in the positions' units (2 = the image's width or height).
+    generator
+        Draws the initial weights.
+    """
+
+    def __init__(self, hidden: int, largest: float, generator: Generator) -> None:
+        super().__init__()
+        self.largest = largest
+        self.input_weight = nn.Parameter(torch.randn(2, hidden, generator=generator) * 0.5**0.5)
+        self.input_bias = nn.Parameter(torch.zeros(hidden))
+        self.output_weight = nn.Parameter(torch.zeros(hidden, 2))
+
+    def forward(self, pupil_center: Tensor) -> Tensor:
+        """Return shifts (x, y), float (B, 2), of standardised pupil positions (B, 2)."""
+        hidden = torch.tanh(pupil_center @ self.input_weight + self.input_bias)
+        # No output bias: a constant shift is the readout positions' business.
+        return self.largest * torch.tanh(hidden @ self.output_weight)
+
+
+def shift_map(features: Tensor, shift: Tensor) -> Tensor:
+    """Return maps whose point at each position is what was at that position plus the trial's shift.
+
+    Readouts at fixed positions then read as if all of them had moved, and neurons can be read together for
+    all trials. Values between points are interpolated linearly; beyond an edge the border's values go on.
+
+    Parameters
+    ----------
+    features
+        float (B, C, H, W).
+    shift
+        float (B, 2), (x, y), 2 = the map's width or height.
+
+    Returns
+    -------
+    Tensor
+        float (B, C, H, W).
+    """
+    batch, channels, height, width = features.shape
+    across = _interpolation(shift[:, 0] * width / 2, width)
+    down = _interpolation(shift[:, 1] * height / 2, height)
+    moved = torch.bmm(features.reshape(batch, channels * height, width), across.transpose(1, 2))
+    moved = moved.view(batch, channels, height, width)
+    return torch.matmul(down[:, None], moved)
+
+
+def _interpolation(offset: Tensor, size: int) -> Tensor:
+    """Return the matrices, (B, size, size), that read a line of points `offset` (B,) points further on."""
+    point = torch.arange(size, dtype=offset.dtype, device=offset.device)
+    place = (point + offset[:, None]).clamp(0, size - 1)
+    return (1 - (place[:, :, None] - point).abs()).clamp_min(0)
+
+
+class Modulator(nn.Module):
+    """A small network from behaviour to one multiplicative gain per neuron (Li et al. 2019, main text).
+
+    ``gain = exp(tanh(behavior A + a) G)``: positive, below or above 1, 1 at the start of training, and
+    bounded because tanh is, so that an outlying behaviour cannot blow a prediction up.
+
+    Parameters
+    ----------
+    behaviors, hidden, neurons
+        Number of behavioural variables, of hidden tanh units and of neurons.
+    generator
+        Draws the initial weights.
+    """
+
+    def __init__(self, behaviors: int, hidden: int, neurons: int, generator: Generator) -> None:
+        super().__init__()
+        scale = max(behaviors, 1) ** -0.5
+        self.input_weight = nn.Parameter(torch.randn(behaviors, hidden, generator=generator) * scale)
+        self.input_bias = nn.Parameter(torch.zeros(hidden))
+        self.output_weight = nn.Parameter(torch.zeros(hidden, neurons))
+
+    def forward(self, behavior: Tensor) -> Tensor:
+        """Return gains, float (B, neurons), of standardised behaviour (B, behaviors)."""
+        return (torch.tanh(behavior @ self.input_weight + self.input_bias) @ self.output_weight).exp()
+
+    def energy(self) -> Tensor:
+        """Return the L2 penalty: mean over neurons of the summed squared output weights."""
+        return self.output_weight.square().sum(0).mean()
 
 
 class ResponseModel(nn.Module):

@@ -4,8 +4,7 @@ import numpy as np
 import torch
 
 from neuroreg.errors import InputError
-from neuroreg.response_model.model import ResponseModel
-from neuroreg.response_model.shifter import shift_map
+from neuroreg.response_model.model import ResponseModel, shift_map
 from neuroreg.scans.scan import Scan
 
 BATCH = 64

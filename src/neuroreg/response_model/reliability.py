@@ -6,9 +6,76 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroreg.response_model.explained_variance import feve
-from neuroreg.response_model.repeats import average_repeats, repeated_trials
+from neuroreg.scans.reliability import (
+    average_repeats,
+    correlation_to_average,
+    jackknife_oracle,
+    repeated_trials,
+    signal_to_noise_weight,
+    single_trial_correlation,
+)
 from neuroreg.scans.scan import Scan
+
+LEAST_EXPLAINABLE = 0.15  # of the variance; below it the ratio is noise (Cadena et al. 2019)
+
+
+def variances(observed: np.ndarray, image_index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each neuron's total and noise variance over trials of repeated images.
+
+    The noise variance is the mean over trials of the unbiased variance among the repeats of the trial's
+    image: images count by their number of trials, as they do in a mean squared error, so that ragged repeats
+    do not bias the difference. Its only bias is that of a population variance, noise / T.
+
+    Parameters
+    ----------
+    observed
+        float (T, N).
+    image_index
+        int (T,), which image each trial showed, each at least twice.
+
+    Returns
+    -------
+    total, noise : numpy.ndarray
+        float64 (N,), at least 0.
+    """
+    observed = np.asarray(observed, np.float64)
+    means, inverse, counts = average_repeats(observed, image_index)
+    unbiased = (counts / (counts - 1))[inverse]
+    noise = np.einsum("t,tn->n", unbiased, np.square(observed - means[inverse])) / len(observed)
+    return observed.var(0), noise
+
+
+def feve(predicted: np.ndarray, observed: np.ndarray, image_index: np.ndarray) -> np.ndarray:
+    """Return each neuron's fraction of explainable variance explained (Cadena et al. 2019).
+
+    ``FEVE = 1 - (MSE - noise variance) / (variance - noise variance)``: 1 for a prediction that lacks nothing
+    but the noise, 0 for the best constant, below 0 for a worse one.
+
+    Parameters
+    ----------
+    predicted, observed
+        float (T, N), in the same units.
+    image_index
+        int (T,), which image each trial showed. Images shown once are ignored; repeats may be ragged.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (N,), at most a little above 1 by chance; NaN where the explainable share of the variance,
+        ``(variance - noise variance) / variance``, is below 0.15, and everywhere if no image is repeated.
+    """
+    trials = repeated_trials(image_index)
+    result = np.full(observed.shape[1], np.nan)
+    if not len(trials):
+        return result
+    predicted, observed = (np.asarray(values, np.float64)[trials] for values in (predicted, observed))
+    total, noise = variances(observed, image_index[trials])
+    error = np.square(predicted - observed).mean(0)
+    # Rounding leaves a constant neuron with a variance of about eps^2 times its square.
+    varies = total > 1e-24 * np.square(observed).mean(0)
+    explainable = varies & (total - noise >= LEAST_EXPLAINABLE * total)
+    return np.divide(total - error, total - noise, out=result, where=explainable)
+
 
 logger = logging.getLogger(__name__)
 
@@ -52,129 +119,6 @@ class NeuronQuality(PredictionScores):
 
     w: np.ndarray
     v: np.ndarray
-
-
-def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return Pearson's correlation of each column, (N,), of a and b (T, N); 0 where one is constant."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if len(a) < 2:
-        return np.zeros(a.shape[1])
-    deviations, norms = [], []
-    for x in (a, b):
-        centred = x - x.mean(0)
-        norm = np.sqrt(np.square(centred).sum(0))
-        # The mean of equal numbers may be off by a rounding, which must not pass for a signal.
-        norm[x.max(0) == x.min(0)] = 0
-        deviations.append(centred)
-        norms.append(norm)
-    product = norms[0] * norms[1]
-    covariance = np.einsum("tn,tn->n", *deviations)
-    return np.clip(np.divide(covariance, product, out=np.zeros_like(product), where=product > 0), -1, 1)
-
-
-def signal_to_noise_weight(
-    responses: np.ndarray, image_index: np.ndarray, *, bias_correction: bool = False
-) -> np.ndarray:
-    """Return each neuron's reliability w = sigma / eta from repeated images (Li et al. 2019, main text).
-
-    ``sigma^2 = Var_i(E_t)`` and ``eta^2 = E_i(Var_t)``, population variances. A mean of n trials keeps 1/n of
-    the noise, so that pure noise still gets w = 1/3 at 10 repeats. With `bias_correction` the variances are
-    the unbiased ones and ``eta^2 mean_i(1 / n_i)`` is subtracted from sigma^2, floored at 0.
-
-    Parameters
-    ----------
-    responses
-        float (T, N).
-    image_index
-        int (T,), which image each trial showed. Images shown once are ignored; repeats may be ragged.
-    bias_correction
-        Subtract the noise's share of sigma^2.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (N,), finite, at least 0; 0 for a neuron whose noise cannot be measured (eta = 0). Ones if no
-        image is repeated, or only one with `bias_correction`.
-    """
-    trials = repeated_trials(image_index)
-    responses = np.asarray(responses, np.float64)[trials]
-    ddof = int(bias_correction)
-    if len(np.unique(image_index[trials])) < 1 + ddof:
-        return np.ones(responses.shape[1])
-    means, inverse, counts = average_repeats(responses, image_index[trials])
-    spread, _, _ = average_repeats(np.square(responses - means[inverse]), inverse)
-    noise = (spread * (counts / (counts - ddof))[:, None]).mean(0)
-    signal = means.var(0, ddof=ddof)
-    if bias_correction:
-        signal = np.maximum(signal - noise * (1 / counts).mean(), 0)
-    # Rounding leaves a constant neuron with a noise of about eps^2 times its square.
-    usable = noise > 1e-24 * np.square(responses).mean(0)
-    return np.sqrt(np.divide(signal, noise, out=np.zeros_like(signal), where=usable))
-
-
-def single_trial_correlation(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Return each neuron's correlation of prediction and observation over trials.
-
-    Parameters
-    ----------
-    predicted, observed
-        float (T, N).
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (N,); 0 for a constant neuron.
-    """
-    return correlation(predicted, observed)
-
-
-def correlation_to_average(
-    predicted: np.ndarray, observed: np.ndarray, image_index: np.ndarray
-) -> np.ndarray:
-    """Return each neuron's correlation after averaging both sides over the repeats of each image.
-
-    Parameters
-    ----------
-    predicted, observed
-        float (T, N).
-    image_index
-        int (T,), which image each trial showed.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (N,); 0 for a constant neuron.
-    """
-    return correlation(average_repeats(predicted, image_index)[0], average_repeats(observed, image_index)[0])
-
-
-def jackknife_oracle(observed: np.ndarray, image_index: np.ndarray) -> np.ndarray:
-    """Return each neuron's correlation of a trial with the mean of the image's other trials.
-
-    A ceiling for single-trial prediction that underestimates the true one, because the mean of few others is
-    noisy itself.
-
-    Parameters
-    ----------
-    observed
-        float (T, N).
-    image_index
-        int (T,), which image each trial showed. Images shown once are ignored; repeats may be ragged.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (N,); 0 for a constant neuron and where no image is repeated.
-    """
-    trials = repeated_trials(image_index)
-    if not len(trials):
-        return np.zeros(observed.shape[1])
-    observed = np.asarray(observed, np.float64)[trials]
-    means, inverse, counts = average_repeats(observed, image_index[trials])
-    n = counts[inverse][:, None]
-    others = (means[inverse] * n - observed) / (n - 1)
-    others[:, observed.max(0) == observed.min(0)] = 0
-    return correlation(observed, others)
 
 
 def fraction_of_oracle(scores: np.ndarray, oracle: np.ndarray) -> float | None:

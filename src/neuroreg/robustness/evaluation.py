@@ -1,13 +1,79 @@
 """How a trained model is asked: eval mode, plain float32, frozen parameters, finite logits."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from neuroreg.errors import InputError
+from neuroreg.training.networks import BasicBlock, ResNet
+
+
+class FixedBatch(nn.Module):
+    """Passes inputs on to `model`, `rows` at a time, the last ones filled up with black images.
+
+    Sums within a convolution come in an order that depends on the batch's shape, not on what else is in it:
+    under one shape, on the CPU, a row's logits and gradients are the same to the bit wherever it is.
+
+    Parameters
+    ----------
+    model
+        Of inputs (B, 1, H, W), in eval mode when called.
+    rows
+        The shape's B.
+    """
+
+    def __init__(self, model: nn.Module, rows: int) -> None:
+        super().__init__()
+        self.model, self.rows = model, rows
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the model's outputs, (B, ...), for any B."""
+        return torch.cat([self._few(part) for part in x.split(self.rows)])
+
+    def _few(self, x: Tensor) -> Tensor:
+        missing = self.rows - len(x)
+        return self.model(F.pad(x, (0, 0, 0, 0, 0, 0, 0, missing)))[: len(x)]
+
+
+_PAIRS = {BasicBlock: (("conv1", "bn1"), ("conv2", "bn2")), ResNet: (("conv1", "bn1"),)}
+
+
+def folded(model: nn.Module) -> nn.Module:
+    """Return a copy of `model` in eval mode in which batch norm is part of the convolution before it.
+
+    Logits change by rounding. Pairs are looked for where each batch norm is known to follow its convolution:
+    in this library's networks and in sequences of modules. Everything else is left as it is.
+    """
+    model = copy.deepcopy(model).eval()
+    uses = [id(module) for _, module in model.named_modules(remove_duplicate=False)]
+    for parent, first, second in _pairs(model):
+        conv, norm = getattr(parent, first), getattr(parent, second)
+        alone = uses.count(id(conv)) == uses.count(id(norm)) == 1
+        plain = type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and not conv._forward_pre_hooks
+        if alone and plain and norm.track_running_stats:
+            setattr(parent, first, fuse_conv_bn_eval(conv, norm))
+            setattr(parent, second, nn.Identity())
+    return model
+
+
+def _pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
+    """Yield modules with the names of two children, the second of which is applied right after the first."""
+    if type(module) is nn.Sequential:
+        # By name, since a child may stand in several places.
+        yield from ((module, first, second) for first, second in pairwise(module._modules))
+    elif type(module) in _PAIRS:
+        yield from ((module, first, second) for first, second in _PAIRS[type(module)])
+    elif type(module) is not nn.ModuleList:
+        return
+    for child in module.children():
+        yield from _pairs(child)
 
 
 @contextmanager

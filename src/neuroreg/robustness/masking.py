@@ -7,9 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attack_result import NORMS
+from neuroreg.robustness.attack_result import NORMS, Closest
 from neuroreg.robustness.black_box import random_search
-from neuroreg.robustness.closest import Closest
 from neuroreg.robustness.evaluation import evaluation, predict, to_input
 from neuroreg.robustness.verification import verify
 from neuroreg.seeds import derive_seed
@@ -21,7 +20,6 @@ REPEATABLE = 1e-5
 CLOSER = 0.002  # what counts as closer
 SETTLED = 0.05
 ALIKE = (0.8, 1.25)
-
 Run = tuple[str, int]
 
 

@@ -10,19 +10,49 @@ import torch
 from torch import nn
 
 from neuroreg.errors import InputError
-from neuroreg.resume import Progress, fingerprint, load_progress, save_progress
+from neuroreg.files.resume import Progress, fingerprint, load_progress, save_progress
+from neuroreg.images.classification import stratified_sample
 from neuroreg.robustness.attack_result import NORMS, AttackResult
+from neuroreg.robustness.attacks.boundary_attack import choose_starting_points
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
 from neuroreg.robustness.attacks.rows import setting_of_rows
-from neuroreg.robustness.attacks.starting_points import choose_starting_points
-from neuroreg.robustness.evaluation import evaluation, predict, to_input
-from neuroreg.robustness.fixed_batch import FixedBatch
-from neuroreg.robustness.folding import folded
+from neuroreg.robustness.evaluation import FixedBatch, evaluation, folded, predict, to_input
 from neuroreg.robustness.verification import Verified, verify
 from neuroreg.seeds import derive_seed
 
-logger = logging.getLogger(__name__)
 
+def choose_samples(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Return indices of `n` samples, drawn without replacement in proportion to the classes.
+
+    Parameters
+    ----------
+    labels
+        int (N,), the test set's labels.
+    n
+        How many, 1 to N.
+    seed
+        Decides which; no model takes part, so every model gets the same samples.
+
+    Returns
+    -------
+    ndarray
+        int64 (n,), ascending, without repeats. Each class has its proportional share, rounded down or up.
+
+    Raises
+    ------
+    InputError
+        If `n` is below 1 or above N.
+    """
+    labels = np.asarray(labels)
+    if not 1 <= n <= len(labels):
+        raise InputError(
+            f"attacks: {n} samples asked for; expected 1 to {len(labels)}, the test images there are."
+        )
+    rng = np.random.default_rng(derive_seed(seed, "attack samples"))
+    return stratified_sample(labels, n, rng)
+
+
+logger = logging.getLogger(__name__)
 State = dict[str, dict[str, torch.Tensor]]
 
 

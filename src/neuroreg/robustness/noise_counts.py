@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from neuroreg.errors import InputError
-from neuroreg.storage import open_h5, write_h5
+from neuroreg.files.storage import open_h5, write_h5
 
 KIND = "noise counts"
 

@@ -13,17 +13,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neuroreg.data.classification import load_classification
 from neuroreg.errors import InputError
+from neuroreg.files.storage import open_h5, sha256
+from neuroreg.images.classification import load_classification
 from neuroreg.robustness.attack_result import NORMS, AttackResult, load_attack
 from neuroreg.robustness.evaluation import predict, to_input
-from neuroreg.storage import open_h5, sha256
 from neuroreg.training.checkpoints import load_model
 
 # Distances are stored as float32, which rounds by less than this; a logit's sum depends on the batch's shape.
 TOLERANCE = 1e-6
 LOGIT_TOLERANCE = 1e-5
-
 _ORDERS = {"l0": 0, "l1": 1, "l2": 2, "linf": np.inf}
 
 

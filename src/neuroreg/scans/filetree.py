@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.file_kinds import head, is_zip
+from neuroreg.files.kinds import head, is_zip
 from neuroreg.scans.images import expect_image_shape
 from neuroreg.scans.layout import Layout, read_layout
 from neuroreg.scans.npy import parse_npy

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from neuroreg.errors import InputError
-from neuroreg.file_kinds import describe, head
+from neuroreg.files.kinds import describe, head
 from neuroreg.scans.filetree import read_filetree, recognises_filetree
 from neuroreg.scans.scan import Scan
 from neuroreg.scans.static_hdf5 import read_static_hdf5, recognises_static_hdf5

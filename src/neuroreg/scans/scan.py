@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.storage import open_h5, read_strings, write_h5
+from neuroreg.files.storage import open_h5, read_strings, write_h5
 
 TIERS = ("train", "validation", "test")
 UNKNOWN = "unknown"

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.response_model.reliability import jackknife_oracle
+from neuroreg.scans.reliability import jackknife_oracle
 from neuroreg.scans.scan import Scan
 
 logger = logging.getLogger(__name__)
-
 _FEWEST_IMAGES = 2  # the repeats of a single image cannot correlate with each other
 _BLOCK = 512  # neurons at once: 4 MB for 1,000 trials in double precision
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.storage import open_h5, read_strings
+from neuroreg.files.storage import open_h5, read_strings
 
 _DATASETS = ("images", "key", "trials/image", "trials/tier")
 

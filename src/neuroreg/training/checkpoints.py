@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from neuroreg.errors import InputError
-from neuroreg.networks import ResNet
-from neuroreg.storage import atomic_path
+from neuroreg.files.storage import atomic_path
+from neuroreg.training.networks import ResNet
 
 SIMILARITY_PREFIX = "similarity."
 

@@ -10,7 +10,7 @@ class TrainingSettings:
     Attributes
     ----------
     architecture, width
-        See `neuroreg.networks.ResNet`.
+        See `neuroreg.training.networks.ResNet`.
     epochs, batch_size, pairs_per_step
         Length of the training; classified images and pairs of stimuli in each step.
     learning_rate, momentum, weight_decay

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from neuroreg.data.addresses import file_name
+from neuroreg.download.obtain import file_name
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import complete_setting
 

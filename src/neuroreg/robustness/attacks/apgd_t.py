@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.closest_points import DUALS, ClosestPoints, start_noise
-from neuroreg.robustness.attacks.margins import class_margins
+from neuroreg.robustness.attacks.rows import class_margins
 
 # Auto-PGD: a step's share against momentum; the share of the steps between two checkpoints that must have
 # raised the loss. As shares of all steps: the first interval between checkpoints, by how much each further

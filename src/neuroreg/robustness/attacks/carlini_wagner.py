@@ -5,9 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.adam import Adam
-from neuroreg.robustness.attacks.row_noise import sample_normal
-from neuroreg.robustness.attacks.rows import to_images
+from neuroreg.robustness.attacks.rows import Adam, sample_normal, to_images
 
 # As in Foolbox: from 10 searches on the last one takes the smallest constant that succeeded once more, at
 # most this.

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.margins import adversarial_margin
-from neuroreg.robustness.attacks.row_noise import sample_normal
+from neuroreg.robustness.attacks.rows import adversarial_margin, sample_normal
 
 # A difference from the clean image to its norm (rows,).
 SIZES: dict[str, Callable[[Tensor], Tensor]] = {

@@ -6,9 +6,7 @@ from math import cos, pi
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.margins import loss_gradient
-from neuroreg.robustness.attacks.row_noise import sample_normal
-from neuroreg.robustness.attacks.rows import to_images
+from neuroreg.robustness.attacks.rows import loss_gradient, sample_normal, to_images
 
 # As in the paper: steps fall from 1 to 0.01 along a cosine.
 LAST_STEPSIZE = 0.01

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.boundary_step import nearest_in_l1, nearest_in_l2, nearest_in_linf
 from neuroreg.robustness.attacks.closest_points import DUALS, ClosestPoints, start_noise
-from neuroreg.robustness.attacks.margins import adversarial_margin, class_margins
+from neuroreg.robustness.attacks.rows import adversarial_margin, class_margins
 
 # (point, normal, gap) to the nearest point of plane and box.
 PROJECTIONS = {

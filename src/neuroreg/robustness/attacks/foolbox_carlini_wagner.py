@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.foolbox_bridge import CountingModel, one_setting_at_a_time
 from neuroreg.robustness.attacks.gradient_hook import hooked
-from neuroreg.robustness.attacks.row_noise import sample_normal
-from neuroreg.robustness.attacks.rows import to_images
+from neuroreg.robustness.attacks.rows import sample_normal, to_images
 
 
 @one_setting_at_a_time

@@ -7,10 +7,9 @@ import foolbox
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.epsilon_search import smallest_epsilon
 from neuroreg.robustness.attacks.foolbox_bridge import CountingModel, one_setting_at_a_time
-from neuroreg.robustness.attacks.row_noise import sample_uniform
-from neuroreg.robustness.attacks.rows import to_images
+from neuroreg.robustness.attacks.projected_gradient import smallest_epsilon
+from neuroreg.robustness.attacks.rows import sample_uniform, to_images
 
 
 class _RowEpsilon:

@@ -7,9 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuroreg.robustness.attacks.margins import adversarial_margin, class_margins, finite_logits
-from neuroreg.robustness.attacks.row_noise import sample_uniform
-from neuroreg.robustness.attacks.rows import to_images
+from neuroreg.robustness.attacks.rows import (
+    adversarial_margin,
+    class_margins,
+    finite_logits,
+    sample_uniform,
+    to_images,
+)
 
 
 def run(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.closest_points import ClosestPoints, start_noise
-from neuroreg.robustness.attacks.margins import adversarial_margin
+from neuroreg.robustness.attacks.rows import adversarial_margin
 
 # Adam's decay rates. The step size falls to this share of the first, exponentially.
 DECAY, SQUARE_DECAY, TINY = 0.9, 0.999, 1e-8

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.adam import Adam
 from neuroreg.robustness.attacks.closest_points import ClosestPoints, start_noise
-from neuroreg.robustness.attacks.margins import adversarial_margin
+from neuroreg.robustness.attacks.rows import Adam, adversarial_margin
 
 # The step size falls along a cosine to this share of the first.
 LAST_SHARE = 0.1

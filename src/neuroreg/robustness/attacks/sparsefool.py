@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.boundary_step import nearest_in_l1
-from neuroreg.robustness.attacks.margins import adversarial_margin, class_margins, finite_logits
-from neuroreg.robustness.attacks.row_noise import sample_normal
+from neuroreg.robustness.attacks.rows import adversarial_margin, class_margins, finite_logits, sample_normal
 
 # As in the authors' code: how far past the boundary; DeepFool's steps, its smallest one, and how many other
 # classes it looks at.

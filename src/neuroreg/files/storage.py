@@ -1,0 +1,210 @@
+"""How files are written and read: atomically, self-describing, refused with a reason when they do not fit."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from neuroreg import __version__
+from neuroreg.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 2
+NAMES = ("model", "label", "attack", "scan")  # columns of tables that are text
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it to `path` on success, delete it on an exception."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def sha256(path: str | Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's bytes; of a folder, that of its files' names and digests."""
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        listing = "".join(f"{file.relative_to(path).as_posix()} {sha256(file)}\n" for file in files)
+        return hashlib.sha256(listing.encode()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_h5(
+    path: str | Path,
+    kind: str,
+    datasets: Mapping[str, np.ndarray],
+    *,
+    config: Mapping | None = None,
+    inputs: Iterable[str | Path] = (),
+) -> None:
+    """Write `datasets` to a new HDF5 file that says what it is, what made it and from what.
+
+    Parameters
+    ----------
+    path
+        Where to write. Nothing is left there if writing fails.
+    kind
+        What the file holds, e.g. ``"scan"``; checked by `open_h5`.
+    datasets
+        Name (with ``/`` for groups) to array. Arrays of str are stored as variable-length UTF-8.
+    config
+        The settings that made the content, stored as JSON.
+    inputs
+        Files and folders that the content was made from; their names and SHA-256 are stored.
+    """
+    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+        file.attrs["kind"] = kind
+        file.attrs["schema_version"] = SCHEMA_VERSION
+        file.attrs["created_by"] = f"neuroreg {__version__}"
+        file.attrs["config"] = json.dumps(config or {}, sort_keys=True)
+        file.attrs["inputs"] = json.dumps({Path(p).name: sha256(p) for p in inputs}, sort_keys=True)
+        for name, values in datasets.items():
+            values = np.asarray(values)
+            if values.dtype.kind == "U":
+                file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype())
+            else:
+                file.create_dataset(name, data=values)
+
+
+@contextmanager
+def open_foreign_h5(path: str | Path, expected: str) -> Iterator[h5py.File]:
+    """Open any HDF5 file for reading.
+
+    Parameters
+    ----------
+    path
+        The file.
+    expected
+        What it should be, for the message.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is not HDF5, or is truncated.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected {expected}.")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        found = "is a truncated HDF5 file" if "truncated" in str(error) else "is not a readable HDF5 file"
+        raise InputError(f"{path}: {found}; expected {expected}.") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def open_h5(path: str | Path, kind: str) -> Iterator[h5py.File]:
+    """Open a file written by `write_h5` for reading, after checking that it is of the given `kind`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable, of another kind or of another schema version.
+    """
+    expected = f"a neuroreg file of kind '{kind}'"
+    with open_foreign_h5(path, expected) as file:
+        found = file.attrs.get("kind")
+        if found != kind:
+            what = "has no kind" if found is None else f"is of kind '{found}'"
+            raise InputError(f"{path}: {what}; expected {expected}.")
+        version = int(file.attrs.get("schema_version", 0))
+        if version != SCHEMA_VERSION:
+            raise InputError(f"{path}: schema version {version}; expected version {SCHEMA_VERSION}.")
+        yield file
+
+
+def read_strings(dataset: h5py.Dataset) -> np.ndarray:
+    """Return a dataset of strings as an array of str, shape as stored."""
+    return np.asarray(dataset.asstr()[()], dtype=np.str_)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, content: Mapping) -> None:
+    """Write `content` as indented, strict JSON with sorted keys, atomically; NaN becomes null.
+
+    Raises
+    ------
+    ValueError
+        If a number is infinite: JSON has none.
+    """
+    text = json.dumps(_without_nan(content), indent=1, sort_keys=True, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def _without_nan(content: object) -> object:
+    match content:
+        case float() if math.isnan(content):
+            return None
+        case Mapping():
+            return {name: _without_nan(value) for name, value in content.items()}
+        case list() | tuple():
+            return [_without_nan(value) for value in content]
+    return content
+
+
+def read_json(path: str | Path) -> dict:
+    """Return the content of a JSON file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is not JSON.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected a JSON file.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}).") from error
+
+
+def read_csv(path: str | Path) -> "pd.DataFrame":
+    """Return a CSV file's table; names stay text, so that a model may be called ``none`` or ``20``.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty or no CSV.
+    """
+    import pandas as pd  # slow to import, and few jobs need it
+
+    try:
+        texts = dict.fromkeys(NAMES, str)
+        return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=["", "nan", "NaN"])
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; expected a CSV table.") from error
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable table ({error}); expected CSV.") from error
+
+
+def write_csv(path: str | Path, rows: "pd.DataFrame | Sequence[Mapping]") -> None:
+    """Write a table, or rows with the same keys, atomically; no index, and missing values stay empty."""
+    import pandas as pd
+
+    with atomic_path(path) as partial:
+        pd.DataFrame(rows).to_csv(partial, index=False)

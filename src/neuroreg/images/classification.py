@@ -1,0 +1,295 @@
+"""Labelled gray 32x32 images to train and test the classifiers on."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from neuroreg.errors import InputError
+from neuroreg.files.storage import open_h5, read_strings, write_h5
+from neuroreg.images.photographs import open_image
+from neuroreg.seeds import derive_seed
+
+
+def stratified_sample(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return indices drawn without replacement, as many of each class as its share of `size`.
+
+    Shares are rounded down; what is left over goes, one each, to the classes with the largest remainders, of
+    equal ones to the smaller label.
+
+    Parameters
+    ----------
+    labels
+        int (N,).
+    size
+        How many, 0 to N.
+    rng
+        Decides which of each class; the classes draw in ascending order.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 (size,), ascending, without repeats.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    # In whole numbers: rounding would put equal remainders in any order.
+    share, remainder = np.divmod(counts * size, len(labels))
+    share[np.argsort(-remainder, kind="stable")[: size - share.sum()]] += 1
+    chosen = [
+        rng.choice(np.flatnonzero(labels == label), number, replace=False)
+        for label, number in zip(classes, share, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+SOURCES = ("digits", "cifar10", "cifar100", "image_folder")
+_SIDE = 32
+_EXTENSIONS = (".jpg", ".jpeg", ".png")
+_DIGITS_TEST_FRACTION = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class ClassificationData:
+    """A training set and a test set over the same classes.
+
+    Parameters
+    ----------
+    train_images, test_images
+        uint8 (N, 32, 32), gray levels 0..255.
+    train_labels, test_labels
+        int64 (N,), indices into `classes`.
+    classes
+        str (C,), the names of the classes, all different.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit this description.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    classes: np.ndarray
+
+    def __post_init__(self):
+        if self.classes.dtype.kind != "U" or self.classes.ndim != 1:
+            raise InputError(f"classes {self.classes.dtype} {self.classes.shape}; expected str (C,).")
+        if len(np.unique(self.classes)) < len(self.classes):
+            raise InputError("classes hold a name twice; expected different names.")
+        for part in ("train", "test"):
+            images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
+            if images.dtype != np.uint8 or images.shape[1:] != (_SIDE, _SIDE):
+                raise InputError(f"{part} images {images.dtype} {images.shape}; expected uint8 (N, 32, 32).")
+            if labels.dtype != np.int64 or labels.shape != (len(images),):
+                raise InputError(
+                    f"{part} labels {labels.dtype} {labels.shape}; expected int64 ({len(images)},)."
+                )
+            if not len(labels) or labels.min() < 0 or labels.max() >= len(self.classes):
+                found = f"{labels.min()} to {labels.max()}" if len(labels) else "no labels"
+                raise InputError(f"{part} labels: {found}; expected 0 to {len(self.classes) - 1}.")
+
+
+def make_classification(
+    source: str,
+    *,
+    path: str | Path | None = None,
+    download: bool = False,
+    train_size: int | None = None,
+    test_size: int | None = None,
+    seed: int,
+) -> ClassificationData:
+    """Return gray 32x32 images with labels.
+
+    Parameters
+    ----------
+    source
+        ``"digits"`` (inside scikit-learn), ``"cifar10"``, ``"cifar100"`` or ``"image_folder"``.
+    path
+        The folder that holds the data, for every source but digits.
+    download
+        Whether CIFAR may be fetched into `path` when it is not there.
+    train_size, test_size
+        How many images, in the proportions of the classes; None takes all.
+    seed
+        Decides the subsets, and for digits also what is trained on and what tested.
+
+    Raises
+    ------
+    InputError
+        If the source is unknown, its files are missing or damaged, or it holds fewer images than asked for.
+    """
+    if source == "digits":
+        data = read_digits(seed)
+    elif source in ("cifar10", "cifar100", "image_folder"):
+        if path is None:
+            raise InputError(
+                f"classification: source '{source}' without a path; expected the folder of the data."
+            )
+        if source == "image_folder":
+            data = read_image_folder(path)
+        else:
+            from torchvision import datasets
+
+            dataset = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[source]
+            data = read_cifar(dataset, path, download)
+    else:
+        raise InputError(f"classification: source '{source}'; expected {', '.join(SOURCES)}.")
+    train = _subset(data.train_labels, train_size, "train_size", seed)
+    test = _subset(data.test_labels, test_size, "test_size", seed)
+    return ClassificationData(
+        data.train_images[train],
+        data.train_labels[train],
+        data.test_images[test],
+        data.test_labels[test],
+        data.classes,
+    )
+
+
+def read_digits(seed: int) -> ClassificationData:
+    """Return scikit-learn's 1,797 digits, enlarged bilinearly from 8x8, a fifth of each class for testing."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.stack([_resize(image) for image in digits.images.astype(np.float32) * (255 / 16)])
+    labels = digits.target.astype(np.int64)
+    rng = np.random.default_rng(derive_seed(seed, "digits split"))
+    test = stratified_sample(labels, round(_DIGITS_TEST_FRACTION * len(labels)), rng)
+    train = np.setdiff1d(np.arange(len(labels)), test)
+    classes = digits.target_names.astype(np.str_)
+    return ClassificationData(images[train], labels[train], images[test], labels[test], classes)
+
+
+def read_cifar(dataset: type, path: str | Path, download: bool) -> ClassificationData:
+    """Return CIFAR in gray (ITU-R 601), through torchvision, which compares the files with known checksums.
+
+    Parameters
+    ----------
+    dataset
+        ``torchvision.datasets.CIFAR10`` or ``CIFAR100``, or a subclass for another copy of the batches.
+    path
+        The folder that holds ``cifar-10-batches-py`` or ``cifar-100-python``.
+    download
+        Whether to fetch the files when they are not there.
+
+    Raises
+    ------
+    InputError
+        If the files are missing or their checksums differ, or the download fails.
+    """
+    path = Path(path)
+    if not download and not (path / dataset.base_folder).is_dir():
+        raise InputError(
+            f"{path}: no folder '{dataset.base_folder}'; expected it, or download: true to fetch it."
+        )
+    try:
+        parts = [dataset(root=path, train=train, download=download) for train in (True, False)]
+    except (RuntimeError, OSError) as error:
+        raise InputError(
+            f"{path / dataset.base_folder}: not the files of {dataset.__name__} ({error}); "
+            f"expected them complete and unchanged."
+        ) from error
+    arrays = []
+    for part in parts:
+        # One tall picture, so that Pillow converts them all at once, exactly as it would one by one.
+        tall = Image.fromarray(np.ascontiguousarray(part.data).reshape(-1, _SIDE, 3))
+        arrays += [np.asarray(tall.convert("L")).reshape(-1, _SIDE, _SIDE), np.array(part.targets, np.int64)]
+    return ClassificationData(*arrays, np.array(parts[0].classes, dtype=np.str_))
+
+
+def read_image_folder(path: str | Path) -> ClassificationData:
+    """Return images from ``train/<class>/`` and ``test/<class>/``, in gray (ITU-R 601) and resized to 32x32.
+
+    Raises
+    ------
+    InputError
+        If a folder is missing or empty, train and test have different classes, or an image is unreadable.
+    """
+    path = Path(path)
+    classes = {}
+    for part in ("train", "test"):
+        if not (path / part).is_dir():
+            raise InputError(
+                f"{path}: no folder '{part}'; expected train/<class>/ and test/<class>/ with images."
+            )
+        classes[part] = sorted(p.name for p in (path / part).iterdir() if p.is_dir())
+        if not classes[part]:
+            raise InputError(f"{path / part}: no folders; expected one folder of images per class.")
+    different = sorted(set(classes["train"]) ^ set(classes["test"]))
+    if different:
+        where = "train" if different[0] in classes["train"] else "test"
+        raise InputError(
+            f"{path}: class '{different[0]}' only in {where}; expected the same classes in both."
+        )
+    arrays = []
+    for part in ("train", "test"):
+        images, labels = [], []
+        for label, name in enumerate(classes[part]):
+            files = sorted(p for p in (path / part / name).rglob("*") if p.suffix.lower() in _EXTENSIONS)
+            if not files:
+                raise InputError(f"{path / part / name}: no images; expected .jpg, .jpeg or .png files.")
+            images += [_gray_square(file) for file in files]
+            labels += [label] * len(files)
+        arrays += [np.stack(images), np.array(labels, np.int64)]
+    return ClassificationData(*arrays, np.array(classes["train"], dtype=np.str_))
+
+
+def _gray_square(file: Path) -> np.ndarray:
+    image = open_image(file)
+    # A palette's entries are converted through RGB: Pillow would otherwise drop or blend its transparency.
+    gray = image if image.mode == "L" else image.convert("RGB").convert("L")
+    if gray.size == (_SIDE, _SIDE):
+        return np.asarray(gray)
+    return _resize(np.asarray(gray, np.float32))
+
+
+def _resize(gray: np.ndarray) -> np.ndarray:
+    """Return float32 (H, W) in 0..255 as uint8 (32, 32): bilinear, with antialiasing where it shrinks."""
+    resized = Image.fromarray(gray).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
+    return np.clip(np.rint(np.asarray(resized)), 0, 255).astype(np.uint8)
+
+
+def _subset(labels: np.ndarray, size: int | None, name: str, seed: int) -> np.ndarray:
+    if size is None:
+        return np.arange(len(labels))
+    if size > len(labels):
+        raise InputError(f"classification: {name} is {size}; expected at most {len(labels)}, all there are.")
+    return stratified_sample(labels, size, np.random.default_rng(derive_seed(seed, name)))
+
+
+_DATASETS = ("train/images", "train/labels", "test/images", "test/labels", "classes")
+
+
+def save_classification(
+    path: str | Path,
+    data: ClassificationData,
+    *,
+    config: Mapping | None = None,
+    inputs: Iterable[str | Path] = (),
+) -> None:
+    """Write to an HDF5 file of kind ``classification``; `config` and `inputs` as in `storage.write_h5`."""
+    datasets = {name: getattr(data, name.replace("/", "_")) for name in _DATASETS}
+    write_h5(path, "classification", datasets, config=config, inputs=inputs)
+
+
+def load_classification(path: str | Path) -> ClassificationData:
+    """Return the data set of a file written by `save_classification`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of another kind, or its content does not fit.
+    """
+    with open_h5(path, "classification") as file:
+        missing = [name for name in _DATASETS if name not in file]
+        if missing:
+            raise InputError(f"{path}: no dataset '{missing[0]}'; expected {', '.join(_DATASETS)}.")
+        arrays = [file[name][()] for name in _DATASETS[:4]]
+        classes = read_strings(file["classes"])
+    try:
+        return ClassificationData(*arrays, classes)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

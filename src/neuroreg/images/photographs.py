@@ -1,0 +1,236 @@
+"""Stimuli cut from photographs: the ones inside the installed wheels, or a folder of the user's."""
+
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from neuroreg.errors import InputError
+from neuroreg.seeds import derive_seed
+
+STIMULUS_SHAPE = (36, 64)
+# Only photographs that lie in the wheels themselves: scikit-image fetches its others from the network.
+_SHIPPED = {
+    "skimage.data": (
+        "astronaut.png",
+        "brick.png",
+        "camera.png",
+        "chelsea.png",
+        "coffee.png",
+        "coins.png",
+        "grass.png",
+        "gravel.png",
+        "hubble_deep_field.jpg",
+        "moon.png",
+        "motorcycle_left.png",
+        "rocket.jpg",
+    ),
+    "sklearn.datasets.images": ("china.jpg", "flower.jpg"),
+}
+_MIN_CROP_HEIGHT = 54.0  # pixels: even the smallest crop is reduced, by 1.5
+_MIN_CONTRAST = 12.0  # standard deviation of the stimulus, in gray levels of 0..255
+_MAX_CORRELATION = 0.95
+_MAX_FAILURES = 60  # consecutive rejected crops after which a photograph counts as used up
+_EXTENSIONS = (".jpg", ".jpeg", ".png")
+
+
+def area_reduce(
+    image: np.ndarray, box: tuple[float, float, float, float], shape: tuple[int, int]
+) -> np.ndarray:
+    """Return the mean of `image` over each cell of a regular grid laid over `box`.
+
+    Parameters
+    ----------
+    image
+        Float array (H, W).
+    box
+        Top, left, height and width in pixels; fractions of a pixel count by their area.
+    shape
+        Rows and columns of the result.
+
+    Returns
+    -------
+    np.ndarray
+        float64, of `shape`, in the units of `image`.
+    """
+    top, left, height, width = box
+    rows = _overlap(top, height, shape[0], image.shape[0])
+    columns = _overlap(left, width, shape[1], image.shape[1])
+    used_rows = slice(int(np.floor(top)), int(np.ceil(top + height)))
+    used_columns = slice(int(np.floor(left)), int(np.ceil(left + width)))
+    return rows[:, used_rows] @ image[used_rows, used_columns] @ columns[:, used_columns].T
+
+
+def _overlap(start: float, length: float, cells: int, pixels: int) -> np.ndarray:
+    """Return (cells, pixels): the share of each cell that each pixel covers; rows sum to 1."""
+    edges = start + length * np.arange(cells + 1) / cells
+    pixel = np.arange(pixels)
+    covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    return np.clip(covered, 0, None) * (cells / length)
+
+
+def read_gray(path: str | Path) -> np.ndarray:
+    """Return an image file as gray float64 (H, W) in 0..255, unrounded ITU-R 601 luma.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be decoded or is not an 8-bit image.
+    """
+    image = open_image(path)
+    if image.mode == "L":
+        return np.asarray(image, dtype=np.float64)
+    return np.asarray(image.convert("RGB"), dtype=np.float64) @ np.array([0.299, 0.587, 0.114])
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """Return a fully decoded 8-bit image.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be decoded or is not an 8-bit image.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a readable image; expected a JPEG or PNG file.") from error
+    if image.mode.startswith(("I", "F")):
+        raise InputError(f"{path}: pixels of mode {image.mode}; expected an 8-bit gray or colour image.")
+    return image
+
+
+def photograph_stimuli(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return stimuli cropped from the photographs inside the wheels of scikit-image and scikit-learn.
+
+    The photographs take turns. Each turn is a 9:16 crop of random size (log-uniform) and position, mirrored
+    or not, reduced by area. A crop of too little contrast, or that correlates above 0.95 with one taken
+    before, is drawn again. A larger `count` with the same seed begins with the same stimuli.
+
+    Parameters
+    ----------
+    count
+        How many stimuli.
+    seed
+        Decides the crops.
+
+    Returns
+    -------
+    images : np.ndarray
+        uint8 (count, 36, 64).
+    key : np.ndarray
+        str (count,), ``photograph/<name>_<nnnn>``.
+
+    Raises
+    ------
+    InputError
+        If the photographs do not hold that many different crops.
+    """
+    rng = np.random.default_rng(derive_seed(seed, "photographs"))
+    photographs = {}
+    for package, names in _SHIPPED.items():
+        for name in names:
+            with resources.as_file(resources.files(package) / name) as path:
+                photographs[path.stem] = read_gray(path)
+    images = np.empty((count, *STIMULUS_SHAPE), np.uint8)
+    unit = np.empty((count, images[0].size if count else 0), np.float32)
+    keys, taken = [], dict.fromkeys(photographs, 0)
+    while len(keys) < count and photographs:
+        for name in list(photographs):
+            found = len(keys)
+            if found == count:
+                break
+            for _ in range(_MAX_FAILURES):
+                crop = _random_crop(photographs[name], rng)
+                centred = crop.astype(np.float32).ravel() - crop.mean(dtype=np.float32)
+                norm = np.linalg.norm(centred)
+                if norm < _MIN_CONTRAST * np.sqrt(crop.size):
+                    continue
+                centred /= norm
+                if found and (unit[:found] @ centred).max() > _MAX_CORRELATION:
+                    continue
+                images[found], unit[found] = crop, centred
+                keys.append(f"photograph/{name}_{taken[name]:04d}")
+                taken[name] += 1
+                break
+            else:
+                del photographs[name]
+    if len(keys) < count:
+        raise InputError(
+            f"source 'photographs': only {len(keys)} different crops found; {count} stimuli were asked for."
+        )
+    return images, np.array(keys, dtype=np.str_)
+
+
+def _random_crop(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    rows, columns = STIMULUS_SHAPE
+    largest = min(photograph.shape[0], photograph.shape[1] * rows / columns)
+    height = float(np.exp(rng.uniform(np.log(_MIN_CROP_HEIGHT), np.log(largest))))
+    width = height * columns / rows
+    top = rng.uniform(0, photograph.shape[0] - height)
+    left = rng.uniform(0, photograph.shape[1] - width)
+    crop = area_reduce(photograph, (top, left, height, width), STIMULUS_SHAPE)
+    crop = crop[:, ::-1] if rng.random() < 0.5 else crop
+    return np.rint(crop).astype(np.uint8)
+
+
+def folder_stimuli(path: str | Path, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return stimuli from a folder of images: largest 9:16 centre crop, gray, reduced by area.
+
+    An ImageNet crop of 144x256 is thereby reduced by 4, as in the paper (Li et al. 2019, main text).
+
+    Parameters
+    ----------
+    path
+        The folder; ``.jpg``, ``.jpeg`` and ``.png`` files at any depth are candidates.
+    count
+        How many stimuli.
+    seed
+        Decides which images are taken; they come in the order of their paths.
+
+    Returns
+    -------
+    images : np.ndarray
+        uint8 (count, 36, 64).
+    key : np.ndarray
+        str (count,), ``<name of the image's folder>/<file name without extension>``.
+
+    Raises
+    ------
+    InputError
+        If the folder is missing, holds too few images, an image is unreadable or smaller than 36x64, or two
+        images have the same key.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder; expected a folder of .jpg, .jpeg or .png images.")
+    files = [p for p in path.rglob("*") if p.suffix.lower() in _EXTENSIONS and p.is_file()]
+    files.sort(key=lambda p: p.relative_to(path).as_posix())
+    if len(files) < count:
+        raise InputError(f"{path}: {len(files)} images found; {count} stimuli were asked for.")
+    rng = np.random.default_rng(derive_seed(seed, "image folder"))
+    chosen = [files[i] for i in np.sort(rng.choice(len(files), count, replace=False))]
+    images = np.empty((count, *STIMULUS_SHAPE), np.uint8)
+    by_key: dict[str, Path] = {}
+    for image, file in zip(images, chosen, strict=True):
+        key = f"{file.parent.resolve().name}/{file.stem}"
+        if key in by_key:
+            raise InputError(f"{file}: same key '{key}' as {by_key[key]}; expected different names.")
+        by_key[key] = file
+        image[:] = _centre_crop(file)
+    return images, np.array(list(by_key), dtype=np.str_)
+
+
+def _centre_crop(file: Path) -> np.ndarray:
+    gray = read_gray(file)
+    rows, columns = STIMULUS_SHAPE
+    height = min(gray.shape[0], gray.shape[1] * rows / columns)
+    if height < rows:
+        raise InputError(
+            f"{file}: {gray.shape[0]}x{gray.shape[1]} pixels; expected an image of at least {rows}x{columns}."
+        )
+    width = height * columns / rows
+    box = ((gray.shape[0] - height) / 2, (gray.shape[1] - width) / 2, height, width)
+    return np.rint(area_reduce(gray, box, STIMULUS_SHAPE)).astype(np.uint8)

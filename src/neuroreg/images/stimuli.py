@@ -1,0 +1,184 @@
+"""The common set of stimuli: the pool whose similarities are the target, and the oracle images beside it."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neuroreg.errors import InputError
+from neuroreg.files.storage import open_h5, read_strings, write_h5
+from neuroreg.images.photographs import STIMULUS_SHAPE, folder_stimuli, photograph_stimuli
+from neuroreg.scans.shown_images import ShownImages
+from neuroreg.seeds import derive_seed
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Stimuli:
+    """Images with their names.
+
+    Parameters
+    ----------
+    images
+        uint8 (P, 36, 64), gray levels 0..255.
+    key
+        str (P,), ``class/id``, all different.
+    oracle
+        bool (P,): True for the images shown repeatedly, which measure reliability; the others are the
+        similarity pool.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit this description.
+    """
+
+    images: np.ndarray
+    key: np.ndarray
+    oracle: np.ndarray
+
+    def __post_init__(self):
+        found = f"images {self.images.dtype} {self.images.shape}"
+        if self.images.dtype != np.uint8 or self.images.shape[1:] != STIMULUS_SHAPE:
+            raise InputError(f"stimuli: {found}; expected uint8 (P, 36, 64).")
+        count = len(self.images)
+        if self.key.shape != (count,) or self.key.dtype.kind != "U":
+            raise InputError(f"stimuli: key {self.key.dtype} {self.key.shape}; expected str ({count},).")
+        if self.oracle.shape != (count,) or self.oracle.dtype != np.bool_:
+            raise InputError(
+                f"stimuli: oracle {self.oracle.dtype} {self.oracle.shape}; expected bool ({count},)."
+            )
+        names, times = np.unique(self.key, return_counts=True)
+        if (times > 1).any():
+            raise InputError(f"stimuli: key '{names[times > 1][0]}' found twice; expected different keys.")
+
+
+def make_stimuli(
+    source: str, pool_size: int, oracle_size: int, path: str | Path | None = None, seed: int = 0
+) -> Stimuli:
+    """Return stimuli from a source of images; which of them are the oracle images is drawn by `seed`.
+
+    Parameters
+    ----------
+    source
+        ``"photographs"`` (inside the installed packages) or ``"image_folder"``. For images
+        that scans have shown see `stimuli_from_scans`.
+    pool_size, oracle_size
+        How many images of each kind; the paper has 5,000 and 100.
+    path
+        The folder, for ``"image_folder"`` only.
+    seed
+        Decides everything drawn.
+
+    Raises
+    ------
+    InputError
+        If the source is unknown or does not hold enough images.
+    """
+    count = pool_size + oracle_size
+    if source == "photographs":
+        images, key = photograph_stimuli(count, seed)
+    elif source == "image_folder":
+        if path is None:
+            raise InputError("stimuli: source 'image_folder' without a path; expected the folder of images.")
+        images, key = folder_stimuli(path, count, seed)
+    else:
+        raise InputError(f"stimuli: source '{source}'; expected 'photographs' or 'image_folder'.")
+    oracle = np.zeros(count, dtype=np.bool_)
+    rng = np.random.default_rng(derive_seed(seed, "oracle images"))
+    oracle[rng.choice(count, oracle_size, replace=False)] = True
+    return Stimuli(images, key, oracle)
+
+
+def stimuli_from_scans(
+    scans: Sequence[ShownImages], pool_size: int | None, seed: int, *, shared: bool = False
+) -> Stimuli:
+    """Return the images that scans have shown as stimuli.
+
+    Oracle images are those repeated in the test tier of any of the scans; all others are the pool. Images
+    with equal pixels are one image, under the first of their keys, in the order of first appearance.
+
+    Parameters
+    ----------
+    scans
+        The images of one scan or more.
+    pool_size
+        How many images of the pool, drawn by `seed`; None takes all.
+    seed
+        Decides the sample.
+    shared
+        Whether to take only images whose key every scan has (their intersection) instead of those of any scan
+        (their union).
+
+    Raises
+    ------
+    InputError
+        If two scans have different pixels under one key, or the pool is smaller than `pool_size` or than 2.
+    """
+    pixels_of: dict[str, bytes] = {}
+    image_of: dict[bytes, np.ndarray] = {}
+    repeated: set[bytes] = set()
+    for scan in scans:
+        for image, key, pixels in zip(scan.images, scan.key.tolist(), scan.pixels, strict=True):
+            if pixels_of.setdefault(key, pixels) != pixels:
+                raise InputError(
+                    f"stimuli: scan '{scan.scan}' has other pixels under the key '{key}' than a scan before "
+                    "it; expected the same image under the same key."
+                )
+            image_of.setdefault(pixels, image)
+        repeated.update(scan.pixels[index] for index in np.flatnonzero(scan.repeated))
+    times = Counter(key for scan in scans for key in scan.key.tolist())
+    wanted = len(scans) if shared else 1
+    candidates = [(key, pixels) for key, pixels in pixels_of.items() if times[key] >= wanted]
+    key_of: dict[bytes, str] = {}
+    for key, pixels in candidates:
+        key_of.setdefault(pixels, key)
+    logger.info("%d images, %d more left out for equal pixels", len(key_of), len(candidates) - len(key_of))
+    oracle = np.array([pixels in repeated for pixels in key_of], dtype=np.bool_)
+    pool = np.flatnonzero(~oracle)
+    if len(pool) < (pool_size or 2):
+        raise InputError(
+            f"stimuli: {len(pool)} images in {'every' if shared else 'any'} scan, repeated ones left out; "
+            f"expected at least {pool_size or 2}{' (pool_size)' if pool_size else ''}."
+        )
+    if pool_size is not None:
+        rng = np.random.default_rng(derive_seed(seed, "pool"))
+        pool = rng.choice(pool, pool_size, replace=False)
+    chosen = np.sort(np.concatenate([np.flatnonzero(oracle), pool]))
+    images, keys = [image_of[pixels] for pixels in key_of], np.array(list(key_of.values()), dtype=np.str_)
+    return Stimuli(np.stack([images[index] for index in chosen]), keys[chosen], oracle[chosen])
+
+
+def save_stimuli(
+    path: str | Path,
+    stimuli: Stimuli,
+    *,
+    config: Mapping | None = None,
+    inputs: Iterable[str | Path] = (),
+) -> None:
+    """Write stimuli to an HDF5 file of kind ``stimuli``; `config` and `inputs` as in `storage.write_h5`."""
+    datasets = {"images": stimuli.images, "key": stimuli.key, "oracle": stimuli.oracle}
+    write_h5(path, "stimuli", datasets, config=config, inputs=inputs)
+
+
+def load_stimuli(path: str | Path) -> Stimuli:
+    """Return the stimuli of a file written by `save_stimuli`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of another kind, or its content does not fit.
+    """
+    with open_h5(path, "stimuli") as file:
+        missing = [name for name in ("images", "key", "oracle") if name not in file]
+        if missing:
+            raise InputError(f"{path}: no dataset '{missing[0]}'; expected images, key and oracle.")
+        arrays = file["images"][()], read_strings(file["key"]), file["oracle"][()]
+    try:
+        return Stimuli(*arrays)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -1,0 +1,254 @@
+"""A simulated scan of mouse V1: neurons whose true responses are known, in the shape of a measured one.
+
+Gabor simple and complex cells, divided by the activity of a common pool (Heeger 1992), that saturate
+(Albrecht & Hamilton 1982), with skewed mean rates; behaviour scales the responses, the pupil's position
+shifts the receptive fields, and trials are noisy.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from neuroreg.errors import InputError
+from neuroreg.images.stimuli import Stimuli
+from neuroreg.scans.scan import Scan
+from neuroreg.seeds import derive_seed
+from neuroreg.simulator.calibration import calibrate_noise
+from neuroreg.simulator.cells import COLUMNS, FLUCTUATIONS, ROWS, GaborCells, Population
+from neuroreg.simulator.noise import TrialNoise
+from neuroreg.simulator.truth import SimulatedTruth, ideal_correlation, true_weight
+
+_PUPIL_AT_REST = np.array([80.0, 60.0])  # camera pixels
+_SHIFT = 0.4  # pixels of the image that the receptive fields move per camera pixel of pupil position
+_VALIDATION_FRACTION = 0.1
+
+
+def presentations(
+    stimuli: Stimuli, oracle_repeats: int, dropped_fraction: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the stimulus (T,) and the tier (T,) of each trial."""
+    tier = np.where(stimuli.oracle, "test", "train").astype("<U10")
+    single = np.flatnonzero(~stimuli.oracle)
+    tier[rng.choice(single, round(_VALIDATION_FRACTION * len(single)), replace=False)] = "validation"
+    shown = np.repeat(np.arange(len(tier)), np.where(stimuli.oracle, oracle_repeats, 1))
+    rng.shuffle(shown)
+    shown = shown[: len(shown) - round(dropped_fraction * len(shown))]
+    return shown, tier[shown]
+
+
+def behave(trials: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return pupil size, its change and running speed (T, 3), and pupil position (T, 2) in camera pixels."""
+    arousal = _slow(trials, 0.95, rng)
+    pupil = 30 * np.exp(0.25 * (0.8 * arousal + 0.6 * _slow(trials, 0.7, rng)))
+    running = 8 * np.maximum(0.6 * arousal + 0.8 * _slow(trials, 0.85, rng), 0) + 0.5 * rng.random(trials)
+    behavior = np.column_stack([pupil, np.gradient(pupil) if trials > 1 else np.zeros(trials), running])
+    wander = np.column_stack([_slow(trials, 0.6, rng) for _ in range(2)])
+    return behavior, _PUPIL_AT_REST + np.array([4.0, 2.5]) * wander
+
+
+def _slow(trials: int, persistence: float, rng: np.random.Generator) -> np.ndarray:
+    """Return a stationary first-order autoregressive trace of unit variance."""
+    steps = rng.normal(size=trials) * np.sqrt(1 - persistence**2)
+    value = rng.normal()
+    trace = np.empty(trials)
+    for t in range(trials):
+        value = trace[t] = persistence * value + steps[t]
+    return trace
+
+
+def shifted(contrast: np.ndarray, shown: np.ndarray, pupil_center: np.ndarray) -> np.ndarray:
+    """Return what each trial's receptive fields, moved with the pupil (x, y), see: float32 (T, pixels)."""
+    offset = _SHIFT * (pupil_center - _PUPIL_AT_REST)
+    moved = np.empty((len(shown), ROWS * COLUMNS), np.float32)
+    for trial, (x, y) in enumerate(offset):
+        # Fields that move right see what an image moved left would show to fields at rest.
+        view = ndimage.shift(contrast[shown[trial]], (-y, -x), order=1, mode="nearest")
+        moved[trial] = view.ravel()
+    return moved
+
+
+_POOL_CELLS = 128
+_POOL_SATURATION = 0.5  # constant of the divisive normalisation, in units of the pool's mean activity
+_HALF_SATURATION = 2.0  # normalised drive, relative to its mean, at half of the largest response
+_BLOCK = 256  # neurons at once: fixed, because each block has its own random streams
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedScan:
+    """A scan and the truth behind it.
+
+    Parameters
+    ----------
+    scan
+        What a laboratory would have.
+    truth
+        What nobody knows of a measured scan.
+    """
+
+    scan: Scan
+    truth: SimulatedTruth
+
+
+def simulate_scan(
+    stimuli: Stimuli,
+    *,
+    n_neurons: int,
+    oracle_repeats: int,
+    single_trial_similarity: float | None = 0.39,
+    noise: float | None = None,
+    dropped_fraction: float = 0.02,
+    seed: int,
+    name: str,
+) -> SimulatedScan:
+    """Simulate one scan in which each pool image is shown once and each oracle image several times, shuffled.
+
+    Oracle images are the test tier; of the others a tenth is validation and the rest train. The scan's images
+    are those that still have a trial, sorted by key as the reader of measured scans sorts them.
+
+    Parameters
+    ----------
+    stimuli
+        What is shown.
+    n_neurons
+        How many neurons; half of them complex cells. See `Population` for how they differ.
+    oracle_repeats
+        How often each oracle image is shown before trials are dropped; the paper has 10.
+    single_trial_similarity
+        Noise is set so that the similarities of the scan's single trials correlate this well with those
+        averaged over the other repeats, see `noise_calibration.single_trial_similarity`; the paper has 0.39.
+        More neurons average more noise out, so that they need more of it.
+    noise
+        Instead, a fixed level of trial noise, see `TrialNoise`; 0 is no noise. One of the two is None.
+    dropped_fraction
+        Share of trials left out at random, as those with missing covariates are in measured scans.
+    seed, name
+        Decide everything drawn; scans of different names have different neurons, behaviour and order.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range, both or neither of `single_trial_similarity` and `noise` are given, or no
+        noise gives the similarity.
+    """
+    _check(n_neurons, oracle_repeats, single_trial_similarity, noise, dropped_fraction, name)
+
+    def rng(*purpose: str | int) -> np.random.Generator:
+        return np.random.default_rng(derive_seed(seed, "simulated scan", name, *purpose))
+
+    shown, tier = presentations(stimuli, oracle_repeats, dropped_fraction, rng("trials"))
+    behavior, pupil_center = behave(len(shown), rng("behavior"))
+    expected, responses, trial_noise = _evoke(stimuli.images, shown, behavior, pupil_center, n_neurons, rng)
+    repeated, single = np.flatnonzero(tier == "test"), np.flatnonzero(tier != "test")
+
+    def observe(level: float, block: slice, trials: np.ndarray) -> np.ndarray:
+        # Repeated trials have streams of their own: calibration draws them alone, again at every level.
+        stream = rng("noise", "repeated" if trials is repeated else "single", block.start)
+        return trial_noise.part(trials, block).observe(responses[trials, block], level, stream)
+
+    if noise is None:
+        try:
+            noise = calibrate_noise(
+                lambda level: np.hstack([observe(level, block, repeated) for block in _blocks(n_neurons)]),
+                shown[repeated],
+                single_trial_similarity,
+                seed,
+            )
+        except InputError as error:
+            raise InputError(f"simulated scan '{name}': {error}") from error
+    w, v = np.empty((2, n_neurons))
+    for block in _blocks(n_neurons):
+        mean = responses[repeated, block].astype(np.float64)
+        variance = trial_noise.part(repeated, block).variance(mean, noise)
+        w[block] = true_weight(mean, variance, shown[repeated])
+        v[block] = ideal_correlation(mean, variance)
+        for trials in (repeated, single):
+            responses[trials, block] = observe(noise, block, trials)
+
+    present = np.unique(shown)
+    present = present[np.argsort(stimuli.key[present], kind="stable")]
+    position = np.zeros(len(stimuli.key), np.int64)
+    position[present] = np.arange(len(present))
+    scan = Scan(
+        images=stimuli.images[present],
+        key=stimuli.key[present],
+        image=position[shown],
+        tier=tier,
+        responses=responses,
+        behavior=behavior.astype(np.float32),
+        pupil_center=pupil_center.astype(np.float32),
+        unit_id=np.arange(1, n_neurons + 1, dtype=np.int64),
+        area=np.full(n_neurons, "V1"),
+        layer=np.full(n_neurons, "L2/3"),
+    )
+    return SimulatedScan(scan, SimulatedTruth(stimuli.key, expected, noise, w, v))
+
+
+def _check(
+    n_neurons: int,
+    oracle_repeats: int,
+    similarity: float | None,
+    noise: float | None,
+    dropped_fraction: float,
+    name: str,
+) -> None:
+    if (similarity is None) == (noise is None):
+        raise InputError(
+            f"simulated scan '{name}': single_trial_similarity is {similarity} and noise is {noise}; expected"
+            " a number for one of the two."
+        )
+    for key, value, valid, expected in (
+        ("n_neurons", n_neurons, n_neurons >= 1, "at least 1"),
+        ("oracle_repeats", oracle_repeats, oracle_repeats >= 1, "at least 1"),
+        ("single_trial_similarity", similarity, similarity is None or 0 < similarity < 1, "between 0 and 1"),
+        ("noise", noise, noise is None or 0 <= noise < np.inf, "0 or more"),
+        ("dropped_fraction", dropped_fraction, 0 <= dropped_fraction < 1, "0 or more, less than 1"),
+    ):
+        if not valid:
+            raise InputError(f"simulated scan '{name}': {key} is {value}; expected {expected}.")
+
+
+def _blocks(n_neurons: int) -> list[slice]:
+    return [slice(start, min(start + _BLOCK, n_neurons)) for start in range(0, n_neurons, _BLOCK)]
+
+
+def _evoke(
+    images: np.ndarray,
+    shown: np.ndarray,
+    behavior: np.ndarray,
+    pupil_center: np.ndarray,
+    n_neurons: int,
+    rng: Callable[..., np.random.Generator],
+) -> tuple[np.ndarray, np.ndarray, TrialNoise]:
+    """Return mean responses to images at rest (P, N) and in each trial (T, N), and the noise about them."""
+    contrast = _contrast(images)
+    at_rest = contrast.reshape(len(contrast), -1)
+    moved = shifted(contrast, shown, pupil_center)
+    pool = GaborCells.draw(_POOL_CELLS, rng("pool"), complex_fraction=1.0)
+    pool_at_rest, pool_moved = (pool.drive(views).mean(axis=1, keepdims=True) for views in (at_rest, moved))
+    saturation = _POOL_SATURATION * pool_at_rest.mean()
+    arousal = (behavior[:, [0, 2]] - behavior[:, [0, 2]].mean(axis=0)) / behavior[:, [0, 2]].std(axis=0)
+    expected = np.empty((len(images), n_neurons), np.float32)
+    mean = np.empty((len(shown), n_neurons), np.float32)
+    noisiness, loading = np.empty(n_neurons), np.empty((FLUCTUATIONS, n_neurons))
+    for block in _blocks(n_neurons):
+        neurons, used = Population.draw(_BLOCK, rng("neurons", block.start)), slice(block.stop - block.start)
+        tuned = neurons.cells.drive(at_rest) / (saturation + pool_at_rest)
+        half = _HALF_SATURATION * tuned.mean(axis=0)
+        tuned /= half + tuned
+        scale = (1 - neurons.baseline) / tuned.mean(axis=0)
+        expected[:, block] = (neurons.rate * (neurons.baseline + scale * tuned))[:, used]
+        tuned = neurons.cells.drive(moved) / (saturation + pool_moved)
+        tuned /= half + tuned
+        gain = np.exp(arousal @ neurons.sensitivity)
+        mean[:, block] = (gain * neurons.rate * (neurons.baseline + scale * tuned))[:, used]
+        noisiness[block], loading[:, block] = neurons.noisiness[used], neurons.loading[:, used]
+    fluctuation = rng("fluctuations").normal(size=(len(shown), FLUCTUATIONS))
+    return expected, mean, TrialNoise(noisiness, loading, fluctuation)
+
+
+def _contrast(images: np.ndarray) -> np.ndarray:
+    """Return images about the mean gray of all of them, in its units: what adapted neurons see."""
+    mean = images.mean(dtype=np.float64)
+    return ((images - mean) / mean).astype(np.float32)

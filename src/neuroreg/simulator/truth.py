@@ -1,0 +1,92 @@
+"""What is known of a simulated scan and of no recorded one: for tests, never for the workflow."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neuroreg.files.storage import write_h5
+from neuroreg.scans.reliability import average_repeats, repeated_trials
+
+KIND = "simulated_truth"
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedTruth:
+    """The truth behind a simulated scan.
+
+    Attributes
+    ----------
+    key
+        str (P,), the stimuli.
+    expected
+        float32 (P, N): the mean response of each neuron to each stimulus, at average behaviour and with the
+        pupil at rest.
+    noise
+        Level of trial noise.
+    w
+        float64 (N,): signal-to-noise weight over the oracle images, see `true_weight`.
+    v
+        float64 (N,): correlation over oracle trials of an ideal prediction, which knows everything but the
+        noise, with the observed responses.
+    """
+
+    key: np.ndarray
+    expected: np.ndarray
+    noise: float
+    w: np.ndarray
+    v: np.ndarray
+
+
+def true_weight(mean: np.ndarray, variance: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Return the weight w that bias-corrected repeats measure but for chance, whatever their number.
+
+    The noise has two parts: the variance of noise, and what behaviour and the pupil change from repeat to
+    repeat. Of the variance over images of the repeats' mean, the second part's share is no signal.
+
+    Parameters
+    ----------
+    mean, variance
+        float (T, N), of each trial's response, given behaviour and pupil position.
+    image
+        int (T,), which image each trial showed; those shown once are left out.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (N,); NaN if fewer than two images are repeated.
+    """
+    trials = repeated_trials(image)
+    if len(np.unique(image[trials])) < 2:
+        return np.full(mean.shape[1], np.nan)
+    means, inverse, counts = average_repeats(mean[trials], image[trials])
+    spread, _, _ = average_repeats(np.square(mean[trials] - means[inverse]), inverse)
+    behavior = spread * (counts / (counts - 1))[:, None]
+    signal = means.var(0, ddof=1) - (behavior / counts[:, None]).mean(0)
+    noise = (behavior + average_repeats(variance[trials], inverse)[0]).mean(0)
+    return np.sqrt(np.maximum(signal, 0) / noise)
+
+
+def ideal_correlation(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return the expected correlation, float64 (N,), of responses with their means, over trials.
+
+    Parameters
+    ----------
+    mean, variance
+        float (T, N), of each trial's response.
+    """
+    signal = mean.var(0, dtype=np.float64)
+    return np.sqrt(signal / (signal + variance.mean(0, dtype=np.float64)))
+
+
+def save_truth(
+    path: str | Path,
+    truth: SimulatedTruth,
+    *,
+    config: Mapping | None = None,
+    inputs: Iterable[str | Path] = (),
+) -> None:
+    """Write the truth as HDF5 of a kind that no reader opens; `config`, `inputs` as in `storage.write_h5`."""
+    datasets = {name: getattr(truth, name) for name in ("key", "expected", "noise", "w", "v")}
+    write_h5(path, KIND, datasets, config=config, inputs=inputs)

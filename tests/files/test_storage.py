@@ -1,0 +1,120 @@
+import hashlib
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from neuroreg.errors import InputError
+from neuroreg.files.storage import atomic_path, open_h5, read_json, read_strings, sha256, write_h5, write_json
+
+
+def write(path, **changes):
+    arguments = {"datasets": {"a/b": np.arange(6).reshape(2, 3), "key": np.array(["x/1", "ü/2"])}} | changes
+    write_h5(path, "scan", **arguments)
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    path = tmp_path / "deep" / "file.h5"
+    write(path, config={"alpha": 2.0}, inputs=[__file__])
+    with open_h5(path, "scan") as file:
+        np.testing.assert_array_equal(file["a/b"][()], [[0, 1, 2], [3, 4, 5]])
+        assert read_strings(file["key"]).tolist() == ["x/1", "ü/2"]
+        assert json.loads(file.attrs["config"]) == {"alpha": 2.0}
+        assert list(json.loads(file.attrs["inputs"]).values()) == [sha256(__file__)]
+
+
+def test_same_content_same_bytes(tmp_path):
+    write(tmp_path / "one.h5")
+    write(tmp_path / "two.h5")
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+
+
+def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path):
+    path = tmp_path / "file.h5"
+    write(path)
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        write(path, datasets={"bad": object()})
+    with pytest.raises(KeyboardInterrupt), atomic_path(path) as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def damaged(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def foreign(path):
+    with h5py.File(path, "w") as file:
+        file["x"] = 1
+
+
+def text(path):
+    path.write_text("hello")
+
+
+def later(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema_version"] = 99
+
+
+def absent(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (damaged, "is a truncated HDF5 file; expected a neuroreg file of kind 'scan'"),
+        (foreign, "has no kind; expected a neuroreg file of kind 'scan'"),
+        (text, "is not a readable HDF5 file; expected a neuroreg file of kind 'scan'"),
+        (later, "schema version 99; expected version 2"),
+        (absent, "no such file; expected a neuroreg file of kind 'scan'"),
+    ],
+)
+def test_another_file_is_refused_by_what_it_is(tmp_path, change, message):
+    path = tmp_path / "file.h5"
+    write(path)
+    change(path)
+    with pytest.raises(InputError, match=message), open_h5(path, "scan"):
+        pass
+
+
+def test_another_kind_is_named(tmp_path):
+    path = tmp_path / "file.h5"
+    write(path)
+    expected = "is of kind 'scan'; expected a neuroreg file of kind 'stimuli'"
+    with pytest.raises(InputError, match=expected), open_h5(path, "stimuli"):
+        pass
+
+
+def test_json_is_strict(tmp_path):
+    path = tmp_path / "file.json"
+    write_json(path, {"a": [1.5, float("nan"), {"b": np.float64("nan")}], "c": (float("nan"), True, "x")})
+    expected = {"a": [1.5, None, {"b": None}], "c": [None, True, "x"]}
+    assert json.loads(path.read_text(), parse_constant=pytest.fail) == expected
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("inf")})
+    assert read_json(path) == expected
+
+
+def test_json_round_trip_and_refusals(tmp_path):
+    path = tmp_path / "file.json"
+    write_json(path, {"b": [1, None], "a": 0.1})
+    assert read_json(path) == {"a": 0.1, "b": [1, None]}
+    path.write_text("{")
+    with pytest.raises(InputError, match="not valid JSON"):
+        read_json(path)
+    with pytest.raises(InputError, match="no such file"):
+        read_json(tmp_path / "absent.json")
+
+
+def test_digests(tmp_path):
+    (tmp_path / "one").write_bytes(b"abc")
+    assert sha256(tmp_path / "one") == hashlib.sha256(b"abc").hexdigest()
+    before = sha256(tmp_path)
+    (tmp_path / "one").rename(tmp_path / "two")
+    assert sha256(tmp_path) != before

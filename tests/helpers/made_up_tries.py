@@ -1,0 +1,66 @@
+"""Results and tries made up for tests: settings of two attacks, repetitions, samples."""
+
+import json
+
+import numpy as np
+
+from neuroreg.robustness.attack_result import NORMS, AttackResult, Tries
+
+SAMPLES = 6
+CORRECT = np.arange(SAMPLES) != 2
+
+
+def attack_result(seed, repetitions):
+    rng = np.random.default_rng(seed)
+    distance = {norm: rng.random((2, repetitions, SAMPLES)).astype(np.float32) for norm in NORMS}
+    for values in distance.values():
+        values[..., 4] = np.inf
+        values[..., ~CORRECT] = 0
+    return AttackResult(
+        sample=np.arange(SAMPLES),
+        label=np.arange(SAMPLES),
+        clean=np.full((SAMPLES, 32, 32), 7, dtype=np.uint8),
+        clean_correct=CORRECT,
+        distance=distance,
+        best_adversarial={norm: rng.random((SAMPLES, 32, 32)).astype(np.float32) for norm in NORMS},
+        predicted={norm: rng.integers(0, 10, SAMPLES) for norm in NORMS},
+        found_by={norm: np.zeros((SAMPLES, 2), dtype=int) for norm in NORMS},
+        queries=np.zeros((2, repetitions, SAMPLES), dtype=int),
+        verified=np.isfinite(distance["l2"]),
+        settings=({"steps": 1}, {"steps": 2}),
+    )
+
+
+def tries_of(distance, correct=None, queries=None, failing=0.0, seed=0):
+    """Tries with the given distances under every norm, or random ones of the given shape (T, K, S).
+
+    Parameters
+    ----------
+    distance
+        Array (T, K, S), or a shape.
+    correct
+        bool (S,); all by default. Others have distance 0 and no queries.
+    queries
+        Forward passes of each setting (T,); 1, 2, ... by default.
+    failing
+        Share of random distances that are inf.
+    """
+    rng = np.random.default_rng(seed)
+    shape = distance if isinstance(distance, tuple) else np.shape(distance)
+    correct = np.ones(shape[2], dtype=bool) if correct is None else np.asarray(correct)
+    queries = np.arange(1, shape[0] + 1) if queries is None else np.asarray(queries)
+    values = {}
+    for norm in NORMS:
+        values[norm] = rng.random(shape) + 0.1 if isinstance(distance, tuple) else np.array(distance, float)
+        values[norm][rng.random(shape) < failing] = np.inf
+        values[norm][..., ~correct] = 0
+        values[norm] = values[norm].astype(np.float32)
+    passes = np.broadcast_to(queries[:, None, None], shape) * correct
+    half = (shape[0] + 1) // 2
+    return Tries(
+        attack=("one",) * half + ("two",) * (shape[0] - half),
+        setting=tuple(json.dumps({"steps": index}) for index in range(shape[0])),
+        correct=correct,
+        distance=values,
+        queries=passes.astype(np.int64),
+    )

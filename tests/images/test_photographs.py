@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.transform import downscale_local_mean
+
+from neuroreg.errors import InputError
+from neuroreg.images.photographs import area_reduce, folder_stimuli, photograph_stimuli, read_gray
+
+
+@pytest.fixture(scope="module")
+def crops():
+    return photograph_stimuli(700, seed=3)
+
+
+def save_image(path, shape, seed=0, mode="RGB"):
+    rng = np.random.default_rng(seed)
+    channels = () if mode == "L" else (3,)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rng.integers(0, 256, (*shape, *channels), dtype=np.uint8)).save(path)
+
+
+def test_area_reduce_by_whole_factor_is_the_local_mean():
+    image = np.random.default_rng(0).random((144, 256))
+    np.testing.assert_allclose(
+        area_reduce(image, (0, 0, 144, 256), (36, 64)), downscale_local_mean(image, (4, 4)), rtol=1e-12
+    )
+
+
+def test_area_reduce_counts_fractions_of_pixels():
+    # Every edge of the box and of its cells falls on a tenth of a pixel, so a tenfold repetition is exact.
+    image = np.random.default_rng(1).random((20, 30))
+    fine = np.kron(image, np.ones((10, 10)))
+    top, left, height, width = 13, 27, 4 * 17, 5 * 23
+    expected = fine[top : top + height, left : left + width].reshape(4, 17, 5, 23).mean(axis=(1, 3))
+    got = area_reduce(image, (top / 10, left / 10, height / 10, width / 10), (4, 5))
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+def test_photographs_are_different_contrasted_crops_of_many_pictures(crops):
+    images, key = crops
+    assert images.shape == (700, 36, 64) and images.dtype == np.uint8
+    correlation = np.corrcoef(images.reshape(700, -1).astype(np.float64))
+    np.fill_diagonal(correlation, 0)
+    assert correlation.max() <= 0.95 + 1e-6
+    assert images.std(axis=(1, 2)).min() > 11.9
+    assert len(set(key)) == 700
+    names = {k.split("/")[1].rsplit("_", 1)[0] for k in key}
+    assert len(names) == 14 and all(k.startswith("photograph/") for k in key)
+
+
+def test_photographs_depend_on_the_seed_alone_and_extend_each_other(crops):
+    images, key = photograph_stimuli(60, seed=3)
+    np.testing.assert_array_equal(images, crops[0][:60])
+    np.testing.assert_array_equal(key, crops[1][:60])
+    assert not np.array_equal(photograph_stimuli(60, seed=4)[0], images)
+
+
+def test_more_photographs_than_can_be_found(monkeypatch):
+    monkeypatch.setattr("neuroreg.images.photographs._SHIPPED", {"skimage.data": ("moon.png",)})
+    monkeypatch.setattr("neuroreg.images.photographs._MAX_FAILURES", 5)
+    with pytest.raises(InputError, match=r"only \d+ different crops found; 3000 stimuli were asked for"):
+        photograph_stimuli(3000, seed=0)
+
+
+def test_folder_takes_the_centre_crop_in_gray_reduced_by_area(tmp_path):
+    save_image(tmp_path / "n01" / "n01_7.png", (160, 256))
+    images, key = folder_stimuli(tmp_path, 1, seed=0)
+    rgb = np.asarray(Image.open(tmp_path / "n01" / "n01_7.png"), dtype=np.float64)
+    gray = (299 * rgb[..., 0] + 587 * rgb[..., 1] + 114 * rgb[..., 2]) / 1000
+    expected = downscale_local_mean(gray[8:152], (4, 4))  # 144 of 160 rows, from the middle
+    assert key.tolist() == ["n01/n01_7"]
+    assert np.abs(images[0] - expected).max() <= 0.5 + 1e-9
+
+
+def test_wide_image_is_cropped_at_the_sides(tmp_path):
+    save_image(tmp_path / "a" / "x.png", (72, 300), mode="L")
+    images, _ = folder_stimuli(tmp_path, 1, seed=0)
+    gray = np.asarray(Image.open(tmp_path / "a" / "x.png"), dtype=np.float64)
+    assert np.abs(images[0] - downscale_local_mean(gray[:, 86:214], (2, 2))).max() <= 0.5 + 1e-9
+
+
+def test_folder_is_searched_at_any_depth_and_sampled_by_seed(tmp_path):
+    for i in range(12):
+        save_image(tmp_path / "deep" / f"class{i % 3}" / f"i{i}.{('png', 'JPG', 'jpeg')[i % 3]}", (40, 70), i)
+    (tmp_path / "notes.txt").write_text("not an image")
+    images, key = folder_stimuli(tmp_path, 5, seed=1)
+    again, same = folder_stimuli(tmp_path, 5, seed=1)
+    np.testing.assert_array_equal(images, again)
+    assert key.tolist() == same.tolist() == sorted(key, key=lambda k: k.split("/"))
+    samples = {tuple(folder_stimuli(tmp_path, 5, seed=s)[1]) for s in range(5)}
+    assert len(samples) > 1
+    assert len(folder_stimuli(tmp_path, 12, seed=0)[1]) == 12
+
+
+def test_palette_and_transparent_images_are_read(tmp_path):
+    colours = np.zeros((40, 70, 3), np.uint8)
+    colours[:, 35:] = (200, 100, 50)
+    expected = np.where(np.arange(70) < 35, 0, 0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+    Image.fromarray(colours).convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "palette.png")
+    Image.fromarray(colours).convert("RGBA").save(tmp_path / "alpha.png")
+    for name in ("palette.png", "alpha.png"):
+        np.testing.assert_allclose(read_gray(tmp_path / name)[20], expected, atol=1e-9)
+
+
+def test_folder_errors(tmp_path):
+    with pytest.raises(InputError, match=r"absent: no such folder"):
+        folder_stimuli(tmp_path / "absent", 1, seed=0)
+    save_image(tmp_path / "a" / "x.png", (40, 70))
+    with pytest.raises(InputError, match="1 images found; 2 stimuli were asked for"):
+        folder_stimuli(tmp_path, 2, seed=0)
+    save_image(tmp_path / "b" / "a" / "x.jpg", (40, 70))
+    with pytest.raises(InputError, match="same key 'a/x' as"):
+        folder_stimuli(tmp_path, 2, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"broken\.png: not a readable image"),
+        (b"\x89PNG\r\n\x1a\n and no more", r"broken\.png: not a readable image"),
+    ],
+)
+def test_unreadable_image_is_named(tmp_path, content, message):
+    (tmp_path / "broken.png").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        folder_stimuli(tmp_path, 1, seed=0)
+
+
+def test_truncated_small_and_deep_images_are_named(tmp_path):
+    whole = tmp_path / "whole" / "x.jpg"
+    save_image(whole, (200, 300))
+    cut = tmp_path / "cut" / "x.jpg"
+    cut.parent.mkdir()
+    cut.write_bytes(whole.read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"x\.jpg: not a readable image"):
+        folder_stimuli(cut.parent, 1, seed=0)
+    save_image(tmp_path / "small" / "x.png", (36, 63))
+    with pytest.raises(InputError, match=r"x\.png: 36x63 pixels; expected an image of at least 36x64"):
+        folder_stimuli(tmp_path / "small", 1, seed=0)
+    (tmp_path / "deep").mkdir()
+    Image.fromarray(np.zeros((40, 70), np.uint16)).save(tmp_path / "deep" / "x.png")
+    with pytest.raises(InputError, match=r"x\.png: pixels of mode I;16; expected an 8-bit"):
+        folder_stimuli(tmp_path / "deep", 1, seed=0)

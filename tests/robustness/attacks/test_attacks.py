@@ -1,0 +1,353 @@
+import warnings
+
+import foolbox
+import numpy as np
+import pytest
+import torch
+from attack_problems import CPU, balanced_network, coarse_images, run_attack
+from foolbox.criteria import Misclassification
+from torch import nn
+
+from neuroreg.errors import InputError
+from neuroreg.robustness.attacks.boundary_attack import choose_starting_points
+from neuroreg.robustness.attacks.foolbox_brendel_bethge import GuardedSolver
+from neuroreg.robustness.attacks.projected_gradient import climb
+from neuroreg.robustness.attacks.registry import attack_methods, complete_setting, find_method
+from neuroreg.robustness.attacks.rows import sample_normal, sample_uniform, setting_of_rows
+from neuroreg.robustness.evaluation import evaluation
+
+CHEAP = {
+    "pgd": {"steps": 10, "search_steps": 8, "rel_stepsize": 0.1},
+    "adam_pgd": {"steps": 10, "search_steps": 8, "rel_stepsize": 0.1},
+    "carlini_wagner": {"steps": 40, "binary_search_steps": 2, "initial_const": 1.0, "stepsize": 0.01},
+    "ddn": {"steps": 30},
+    "jsma": {"theta": 0.5, "targets": 2},
+    "sparsefool": {"steps": 5},
+    "brendel_bethge_l0": {"steps": 10},
+    "brendel_bethge_l2": {"steps": 10},
+}
+OURS = ("pgd", "adam_pgd", "carlini_wagner", "ddn")
+
+
+def linear_problem(count=6):
+    """Two linear classes, images in the middle of the box, and the minimal distances in closed form."""
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((2, 1024)) * 0.1
+    x = rng.uniform(0.4, 0.6, (count, 1024)).astype(np.float32)
+    direction = weight[0] - weight[1]
+    bias = np.array([1.0 - (x @ direction).mean(), 0.0])
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1024, 2)).eval()
+    with torch.no_grad():
+        model[1].weight.copy_(torch.from_numpy(weight))
+        model[1].bias.copy_(torch.from_numpy(bias))
+    margin = x @ direction + bias[0]
+    assert (margin > 0.1).all()
+    minima = {order: margin / np.linalg.norm(direction, dual) for order, dual in ((2, 2), (np.inf, 1))}
+    return model, torch.from_numpy(x).view(count, 1, 32, 32), torch.zeros(count, dtype=torch.int64), minima
+
+
+def network_problem(count=5):
+    x = coarse_images(24)
+    model, labels = balanced_network(x)
+    return model, x[:count], labels[:count]
+
+
+def attack(method, model, x, labels, setting=None, repetition=0, seeds=None, starting_points=None):
+    setting = CHEAP.get(method, {}) if setting is None else setting
+    return run_attack(method, model, x, labels, repetition, seeds, starting_points, **setting)
+
+
+def norms(found, x, order):
+    return np.linalg.norm((found.double() - x.double()).flatten(1).numpy(), order, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "order", "tolerance"),
+    [
+        ("pgd", {"steps": 20, "rel_stepsize": 0.1}, np.inf, 0.01),
+        ("adam_pgd", {"steps": 20, "rel_stepsize": 0.1}, np.inf, 0.01),
+        ("ddn", {"steps": 200, "gamma": 0.02}, 2, 0.01),
+        (
+            "carlini_wagner",
+            {"steps": 300, "binary_search_steps": 8, "initial_const": 0.1, "stepsize": 1e-3},
+            2,
+            0.01,
+        ),
+    ],
+)
+@pytest.mark.parametrize("repetition", [0, 1])
+def test_linear_model_minimum_is_met(method, setting, order, tolerance, repetition):
+    model, x, labels, minima = linear_problem()
+    found, _ = attack(method, model, x, labels, setting, repetition)
+    assert (model(found).argmax(dim=1) != labels).all()
+    ratio = norms(found, x, order) / minima[order]
+    assert ratio.min() > 1 - 1e-3
+    assert ratio.max() < 1 + tolerance
+
+
+def test_epsilon_grows_until_the_attack_succeeds():
+    model, x, labels, minima = linear_problem()
+    setting = {"steps": 5, "rel_stepsize": 0.5, "epsilon": 1e-5, "search_steps": 30}
+    assert minima[np.inf].min() > 1e-4
+    found, queries = attack("pgd", model, x, labels, setting)
+    assert (norms(found, x, np.inf) / minima[np.inf]).max() < 1.05
+    assert (queries == 30 * (5 + 1)).all()
+    found, _ = attack("pgd", model, x, labels, setting | {"search_steps": 3})
+    assert torch.isnan(found).all()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("plain", foolbox.attacks.LinfProjectedGradientDescentAttack),
+        ("adam", foolbox.attacks.LinfAdamProjectedGradientDescentAttack),
+    ],
+)
+def test_projected_gradient_at_one_epsilon_is_foolbox(ours, theirs):
+    model, x, labels = network_problem(4)
+    bridge = foolbox.PyTorchModel(model, bounds=(0, 1), device=CPU)
+    epsilons = torch.tensor([0.001, 0.004, 0.01, 0.3])
+    options = {"steps": 6, "rel_stepsize": 0.2, "random_start": False}
+    with evaluation(model, CPU):
+        found = climb(
+            ours,
+            model,
+            x,
+            labels,
+            epsilon=epsilons,
+            stepsize=0.2 * epsilons,
+            steps=6,
+            start=torch.zeros_like(x),
+        )
+    for row, epsilon in enumerate(epsilons.tolist()):
+        reference = theirs(**options).run(bridge, x, Misclassification(labels), epsilon=epsilon)
+        torch.testing.assert_close(found[row], reference[row], rtol=0, atol=1e-7)
+
+
+def test_first_repetitions_are_foolbox():
+    model, x, labels = network_problem()
+    bridge, criterion = foolbox.PyTorchModel(model, bounds=(0, 1), device=CPU), Misclassification(labels)
+    ddn = foolbox.attacks.DDNAttack(steps=30).run(bridge, x, criterion)
+    for method in ("ddn", "foolbox_ddn"):
+        found, queries = attack(method, model, x, labels, CHEAP["ddn"])
+        torch.testing.assert_close(found, ddn, rtol=0, atol=1e-6)
+        assert (queries == 30).all()
+    reference = foolbox.attacks.L2CarliniWagnerAttack(
+        steps=40, binary_search_steps=2, initial_const=1.0, stepsize=0.01, abort_early=False
+    ).run(bridge, x, criterion)
+    for method in ("carlini_wagner", "foolbox_carlini_wagner"):
+        found, queries = attack(method, model, x, labels, CHEAP["carlini_wagner"])
+        torch.testing.assert_close(found, reference, rtol=0, atol=1e-6)
+        assert (queries == 80).all()
+
+
+@pytest.mark.parametrize("method", OURS)
+def test_random_repetitions_are_those_with_foolboxs_classes(method):
+    # A linear model: rounding decides nothing there that could lead the two apart.
+    model, x, labels, _ = linear_problem(3)
+    found, queries = attack(method, model, x, labels, repetition=2)
+    theirs, passes = attack(f"foolbox_{method}", model, x, labels, CHEAP[method], repetition=2)
+    assert torch.isfinite(found).all()
+    assert torch.equal(queries, passes)
+    torch.testing.assert_close(found, theirs, rtol=0, atol=1e-5)
+
+
+VARIED = {
+    "pgd": {"rel_stepsize": [0.1, 0.2], "epsilon": [0.01, 0.002]},
+    "adam_pgd": {"rel_stepsize": [0.1, 0.2], "epsilon": [0.01, 0.002]},
+    "carlini_wagner": {"stepsize": [0.01, 0.02], "initial_const": [1.0, 0.5], "start_noise": [0.01, 0.1]},
+    "ddn": {"gamma": [0.05, 0.2], "init_epsilon": [1.0, 0.5]},
+    "jsma": {"theta": [0.5, 1.0], "jitter": [0.1, 0.5]},
+    "sparsefool": {"lambda": [1.0, 2.0], "start_noise": [0.01, 0.1]},
+    "brendel_bethge_l0": {"radius": [0.16, 0.01], "momentum": [0.8, 0.0]},
+    "brendel_bethge_l2": {"radius": [0.16, 0.01], "momentum": [0.8, 0.0]},
+    "foolbox_ddn": {"gamma": [0.05, 0.2], "init_epsilon": [1.0, 0.5]},
+}
+
+
+@pytest.mark.parametrize("method", VARIED)
+def test_rows_of_several_settings_and_repetitions_are_what_separate_calls_give(method):
+    model, x, labels, _ = linear_problem(2)
+    direction = (model[1].weight[1] - model[1].weight[0]).detach().sign().view(1, 32, 32)
+    starts = (x + 0.3 * direction).clamp(0, 1)
+    cheap = CHEAP[method.removeprefix("foolbox_")]
+    settings = [
+        complete_setting(method, cheap | {name: values[which] for name, values in VARIED[method].items()})
+        for which in (0, 1)
+    ]
+    which, repetition, sample = torch.cartesian_prod(torch.arange(2), torch.tensor([0, 2]), torch.arange(2)).T
+    with evaluation(model, CPU):
+        found, queries = find_method(method).load()(
+            model,
+            x[sample],
+            labels[sample],
+            setting=setting_of_rows(settings, which, x),
+            repetition=repetition,
+            seeds=sample + 100,
+            starting_points=starts[sample],
+        )
+    assert torch.isfinite(found).all()
+    for setting in range(2):
+        for number in (0, 2):
+            rows = (which == setting) & (repetition == number)
+            options = {"setting": settings[setting], "repetition": number, "starting_points": starts}
+            alone, passes = attack(method, model, x, labels, **options)
+            torch.testing.assert_close(found[rows], alone, rtol=0, atol=1e-6)
+            assert torch.equal(queries[rows], passes)
+    assert not torch.equal(found[:4], found[4:])
+
+
+@pytest.mark.parametrize("method", OURS)
+def test_a_sample_has_no_neighbours(method):
+    model, x, labels = network_problem()
+    seeds = torch.arange(5) + 7
+    whole, queries = attack(method, model, x, labels, repetition=1, seeds=seeds)
+    again, _ = attack(method, model, x, labels, repetition=1, seeds=seeds)
+    assert torch.equal(whole, again)
+    first, _ = attack(method, model, x, labels, repetition=0, seeds=seeds)
+    second, _ = attack(method, model, x, labels, repetition=2, seeds=seeds)
+    assert not torch.equal(whole, first)
+    assert not torch.equal(whole, second)
+    for row in range(5):
+        part = slice(row, row + 1)
+        alone, passes = attack(method, model, x[part], labels[part], repetition=1, seeds=seeds[part])
+        assert passes[0] == queries[row]
+        np.testing.assert_allclose(norms(alone, x[part], 2), norms(whole[part], x[part], 2), rtol=2e-3)
+
+
+def test_carlini_wagner_says_where_nothing_was_found():
+    model, x, labels, _ = linear_problem()
+    setting = {"steps": 2, "binary_search_steps": 1, "initial_const": 1e-9}
+    found, _ = attack("carlini_wagner", model, x, labels, setting)
+    assert torch.isnan(found).all()
+
+
+@pytest.mark.parametrize(("draw", "low", "std"), [(sample_normal, -9, 1), (sample_uniform, -1, 3**-0.5)])
+def test_noise_belongs_to_its_sample(draw, low, std):
+    like, seeds, first = torch.zeros(40, 1, 32, 32), torch.arange(40), torch.ones(40, dtype=torch.int64)
+    noise = draw(like, seeds, "start", first)
+    assert torch.equal(draw(like[:3], seeds[[5, 0, 39]], "start", first[:3]), noise[[5, 0, 39]])
+    some = draw(like, seeds, "start", first + seeds % 2)
+    assert torch.equal(some[::2], noise[::2])
+    assert (some[1::2] != noise[1::2]).flatten(1).any(dim=1).all()
+    assert low <= noise.min()
+    assert noise.max() <= -low
+    assert float(noise.std()) == pytest.approx(std, rel=0.02)
+    assert abs(float(noise.mean())) < 0.02
+
+
+def test_starting_points_are_what_they_should_be():
+    rng = np.random.default_rng(0)
+    logits, pool_labels = rng.standard_normal((200, 4)), rng.integers(0, 4, 200)
+    labels, seeds = rng.integers(0, 4, 50), np.arange(50)
+    chosen = np.stack([choose_starting_points(logits, pool_labels, labels, seeds, k) for k in range(5)])
+    for row, label in enumerate(labels):
+        assert len(set(chosen[:, row])) == 5
+        for start in chosen[:, row]:
+            assert pool_labels[start] != label
+            assert logits[start].argmax() != label
+    some = choose_starting_points(logits, pool_labels, labels[10:12], seeds[10:12], 3)
+    assert np.array_equal(some, chosen[3, 10:12])
+
+
+def test_starting_points_run_out():
+    logits = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1e-4]])
+    pool_labels = np.array([1, 1, 1])
+    chosen = [choose_starting_points(logits, pool_labels, np.array([0, 1]), np.arange(2), k) for k in (0, 1)]
+    # Of label 0, the second is well on the other side, the third only just; of label 1 there is nothing else.
+    assert [list(c) for c in chosen] == [[1, -1], [1, -1]]
+
+
+class Deeper:
+    """A solver with Foolbox's fault: out of reach, it goes along -b whatever the sign of c, and too far."""
+
+    def solve(self, x0, x, b, low, high, c, r):
+        return np.clip(x - 1e3 * b, low, high) - x
+
+
+def test_out_of_reach_the_step_goes_to_the_plane_and_keeps_the_radius():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        x, b = rng.random(64), rng.standard_normal(64)
+        r = rng.uniform(0.01, 1.0)
+        step = GuardedSolver(Deeper(), scale_free=False).solve(x, x, b, 0.0, 1.0, 50.0, r)
+        assert np.linalg.norm(step) <= r * (1 + 1e-9)
+        assert (x + step).min() >= 0
+        assert (x + step).max() <= 1
+        # The best of many feasible steps of the same length is no further along b.
+        others = rng.standard_normal((2000, 64)) + rng.uniform(0, 5, (2000, 1)) * b
+        others *= r / np.linalg.norm(others, axis=1, keepdims=True)
+        others = np.clip(x + others, 0, 1) - x
+        assert b @ step >= (others @ b).max() - 1e-9
+        # A plane within reach is met.
+        step = GuardedSolver(Deeper(), scale_free=True).solve(x, x, b, 0.0, 1.0, 1e-3, r)
+        assert b @ step == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(
+    ("b", "c"), [(np.zeros(8), 1.0), (np.full(8, np.nan), 1.0), (np.ones(8), np.nan), (np.ones(8), np.inf)]
+)
+def test_what_has_no_solution_never_reaches_the_solver(b, c):
+    class Never:
+        def solve(self, *args):
+            raise AssertionError
+
+    x = np.full(8, 0.5)
+    assert not GuardedSolver(Never(), scale_free=True).solve(x, x, b, 0.0, 1.0, c, 0.1).any()
+
+
+def test_brendel_bethge_meets_the_linear_minimum_whatever_the_batch():
+    # One norm only: each costs the compiler half a minute.
+    model, x, labels, minima = linear_problem(4)
+    starts = torch.full_like(x, torch.nan)
+    direction = (model[1].weight[1] - model[1].weight[0]).detach().sign().view(1, 32, 32)
+    starts[:3] = (x[:3] + 0.3 * direction).clamp(0, 1)
+    assert (model(starts[:3]).argmax(dim=1) != labels[:3]).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found, queries = attack(
+            "brendel_bethge_l2", model, x, labels, {"steps": 100, "radius": 0.05}, starting_points=starts
+        )
+    assert torch.isnan(found[3]).all()
+    assert queries[3] == 0
+    assert queries[0] > 100
+    assert (model(found[:3]).argmax(dim=1) != labels[:3]).all()
+    ratio = norms(found[:3], x[:3], 2) / minima[2][:3]
+    assert ratio.min() > 1 - 1e-3
+    assert ratio.max() < 1.02
+    for row in range(3):
+        part = slice(row, row + 1)
+        alone, _ = attack(
+            "brendel_bethge_l2",
+            model,
+            x[part],
+            labels[part],
+            {"steps": 100, "radius": 0.05},
+            starting_points=starts[part],
+        )
+        np.testing.assert_allclose(norms(alone, x[part], 2), norms(found[part], x[part], 2), rtol=1e-4)
+
+
+def test_defaults_complete_a_setting():
+    assert complete_setting("ddn", {"steps": 7}) == {"steps": 7, "gamma": 0.05, "init_epsilon": 1.0}
+    assert isinstance(complete_setting("ddn", {"init_epsilon": 1})["init_epsilon"], float)
+    assert len(attack_methods()) == 25
+    for method in attack_methods():
+        assert complete_setting(method, complete_setting(method, {})) == complete_setting(method, {})
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "message"),
+    [
+        ("fgsm", {}, "method 'fgsm'; expected one of pgd"),
+        ("ddn", {"step": 3}, "setting 'step' of ddn; expected one of steps, gamma"),
+        ("ddn", {"steps": 0}, r"ddn\.steps is 0; expected a whole number from 1"),
+        ("ddn", {"steps": 2.5}, r"ddn\.steps is 2\.5"),
+        ("ddn", {"steps": True}, r"ddn\.steps is True"),
+        ("pgd", {"epsilon": float("nan")}, r"pgd\.epsilon is nan; expected a number"),
+        ("brendel_bethge_l0", {"momentum": "0.5"}, r"brendel_bethge_l0\.momentum is '0\.5'"),
+    ],
+)
+def test_bad_settings_are_refused(method, setting, message):
+    with pytest.raises(InputError, match=message):
+        complete_setting(method, setting)

@@ -1,0 +1,162 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from neuroreg.analysis.distances import collect_distances
+from neuroreg.errors import InputError
+from neuroreg.robustness.attack_result import NORMS, AttackResult, load_attack, save_attack
+
+SAMPLES = 7
+CORRECT = np.array([True, True, False, True, True, True, True])
+
+
+def attack_result(seed, settings=2, repetitions=3):
+    rng = np.random.default_rng(seed)
+    distance = {}
+    for norm in NORMS:
+        values = rng.random((settings, repetitions, SAMPLES)).astype(np.float32)
+        values[rng.random(values.shape) < 0.3] = np.inf
+        values[..., 4] = np.inf
+        values[..., ~CORRECT] = 0
+        distance[norm] = values
+    return AttackResult(
+        sample=np.arange(SAMPLES) * 3,
+        label=np.arange(SAMPLES) % 10,
+        clean=np.random.default_rng(99).integers(0, 256, (SAMPLES, 32, 32), dtype=np.uint8),
+        clean_correct=CORRECT,
+        distance=distance,
+        best_adversarial={norm: rng.random((SAMPLES, 32, 32)).astype(np.float32) for norm in NORMS},
+        predicted={norm: rng.integers(0, 10, SAMPLES) for norm in NORMS},
+        found_by={norm: rng.integers(0, 2, (SAMPLES, 2)) for norm in NORMS},
+        queries=rng.integers(0, 99, (settings, repetitions, SAMPLES)),
+        verified=np.isfinite(distance["l2"]),
+        settings=tuple({"steps": k + 1, "gamma": 0.1} for k in range(settings)),
+    )
+
+
+@pytest.fixture
+def files(tmp_path):
+    entries, results = [], {}
+    for number, (model, seed) in enumerate([("none", 0), ("none", 1), ("neural", 0)]):
+        for offset, attack in enumerate(["ddn", "pgd"]):
+            path = tmp_path / model / f"seed{seed}" / f"{attack}.h5"
+            result = attack_result(10 * number + offset, settings=1 + offset)
+            save_attack(path, result)
+            entries.append((model, seed, attack, path))
+            results[model, seed, attack] = result
+    return entries, results
+
+
+def test_minimum_and_who_found_it(files):
+    entries, results = files
+    table = collect_distances(entries)
+    assert list(table.columns) == [
+        "model",
+        "seed",
+        "sample",
+        "label",
+        "correct",
+        "norm",
+        "distance",
+        "attack",
+    ]
+    assert len(table) == 3 * 4 * SAMPLES
+    for row in table.itertuples():
+        index = row.sample // 3
+        assert row.label == index
+        assert row.correct == CORRECT[index]
+        best, finder = np.inf, ""
+        for attack in ("ddn", "pgd"):
+            for per_setting in results[row.model, row.seed, attack].distance[row.norm]:
+                for per_repetition in per_setting:
+                    if per_repetition[index] < best:
+                        best, finder = float(per_repetition[index]), attack
+        assert row.distance == best
+        assert row.attack == (finder if row.correct else "")
+    assert (table.loc[~table["correct"], "distance"] == 0).all()
+    assert np.isinf(table.loc[table["sample"] == 12, "distance"]).all()
+
+
+def test_stronger_attacks_have_columns_of_their_own(files):
+    entries, results = files
+    alone = collect_distances([entry for entry in entries if entry[2] == "ddn"])
+    table = collect_distances(entries, ["pgd"])
+    columns = list(alone.columns)
+    assert list(table.columns) == [*columns, "distance_pgd", "tightened", "tightened_by"]
+    assert table[columns].equals(alone)
+    closer = 0
+    for row in table.itertuples():
+        values = results[row.model, row.seed, "pgd"].distance[row.norm][..., row.sample // 3]
+        assert row.distance_pgd == values.min()
+        assert row.tightened == min(row.distance, row.distance_pgd)
+        better = row.distance_pgd < row.distance
+        assert row.tightened_by == ("pgd" if better else row.attack)
+        closer += better
+    assert 0 < closer < len(table)
+
+
+def test_stronger_attacks_on_other_samples_are_refused(files, tmp_path):
+    entries, results = files
+    other = results["none", 1, "pgd"]
+    save_attack(tmp_path / "other.h5", replace(other, sample=other.sample + 1))
+    with pytest.raises(InputError, match=r"other\.h5: samples or labels differ"):
+        collect_distances([*entries, ("none", 1, "fab", tmp_path / "other.h5")], ["fab"])
+    with pytest.raises(InputError, match="no attack files"):
+        collect_distances([*entries, ("shuffle", 1, "fab", tmp_path / "other.h5")], ["fab"])
+
+
+@pytest.mark.parametrize("name", ["sample", "label"])
+def test_files_of_other_samples_are_refused(files, tmp_path, name):
+    entries, results = files
+    other = results["none", 1, "pgd"]
+    save_attack(tmp_path / "other.h5", replace(other, **{name: getattr(other, name) + 1}))
+    with pytest.raises(InputError, match=r"other\.h5: samples or labels differ"):
+        collect_distances([*entries, ("neural", 1, "pgd", tmp_path / "other.h5")])
+
+
+def test_attacks_on_another_model_are_refused(files, tmp_path):
+    entries, results = files
+    save_attack(tmp_path / "other.h5", replace(results["none", 1, "pgd"], clean_correct=~CORRECT))
+    with pytest.raises(InputError, match=r"other\.h5: the correct clean samples differ"):
+        collect_distances([*entries, ("neural", 0, "cw", tmp_path / "other.h5")])
+    # On a model of its own it is fine.
+    collect_distances([*entries, ("shuffle", 0, "cw", tmp_path / "other.h5")])
+
+
+def test_no_files_are_refused():
+    with pytest.raises(InputError, match="no attack files"):
+        collect_distances([])
+
+
+def test_a_file_comes_back_as_it_was(tmp_path):
+    result = attack_result(5)
+    save_attack(tmp_path / "a.h5", result, config={"seed": 3})
+    back = load_attack(tmp_path / "a.h5")
+    assert back.settings == result.settings
+    for name in ("sample", "label", "clean", "clean_correct", "queries", "verified"):
+        assert np.array_equal(getattr(back, name), getattr(result, name))
+        assert getattr(back, name).dtype == getattr(result, name).dtype
+    for name in ("distance", "best_adversarial", "predicted", "found_by"):
+        for norm in NORMS:
+            assert np.array_equal(getattr(back, name)[norm], getattr(result, name)[norm])
+
+
+def test_a_file_that_lacks_something_is_refused(tmp_path):
+    save_attack(tmp_path / "a.h5", attack_result(5))
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["found_by/l2"]
+    with pytest.raises(InputError, match=r"a\.h5: no dataset 'found_by/l2'"):
+        load_attack(tmp_path / "a.h5")
+
+
+def test_distances_and_settings_need_no_torch():
+    code = (
+        "import sys, neuroreg.robustness.distances, neuroreg.robustness.attacks.registry as r;"
+        "r.complete_setting('ddn', {'steps': 3});"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'foolbox', 'numba')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

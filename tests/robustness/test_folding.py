@@ -1,0 +1,86 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from neuroreg.robustness.evaluation import folded
+from neuroreg.training.networks import ResNet
+
+
+def trained(model):
+    """Give every batch norm of `model` statistics and weights that do something, in place."""
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
+            for tensor in (module.running_mean, module.bias.data):
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.1)
+            for tensor in (module.running_var, module.weight.data):
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+    return model.eval()
+
+
+def norms(model):
+    return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
+def images(count):
+    return torch.rand((count, 1, 32, 32), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet34"])
+def test_logits_and_gradients_stay(architecture):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = trained(ResNet(architecture, width=4))
+    before = copy.deepcopy(model.state_dict())
+    faster = folded(model.train())
+    assert model.training
+    assert norms(model) > 15
+    assert norms(faster) == 0
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    x = images(6)
+    results = []
+    for network in (model.eval(), faster):
+        point = x.clone().requires_grad_(True)
+        logits = network(point)
+        results.append((logits.detach(), torch.autograd.grad(logits.square().sum(), point)[0]))
+    for ours, theirs in zip(*results, strict=True):
+        assert float((ours - theirs).abs().max() / theirs.abs().max()) < 1e-5
+
+
+class Sum(nn.Module):
+    """Batch norm does not follow the convolution whose name stands before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1)
+
+    def forward(self, x):
+        return self.conv1(self.bn1(x))
+
+
+class Wider(ResNet):
+    """A subclass may do otherwise."""
+
+    def features(self, x):
+        return [2 * self.bn1(self.conv1(x)), *super().features(x)[1:]]
+
+
+def test_what_is_not_known_to_follow_is_left_alone():
+    shared, norm, act = nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1), nn.ReLU()
+    cases = [
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Conv2d(2, 3, 3)), 0),
+        (nn.Sequential(act, nn.Conv2d(1, 2, 3), act, nn.BatchNorm2d(2)), 1),
+        (nn.Sequential(shared, nn.BatchNorm2d(1), shared), 1),
+        (nn.Sequential(nn.Conv2d(1, 1, 3), norm, norm), 1),
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, track_running_stats=False)), 1),
+        (nn.Sequential(Sum(), nn.Conv2d(1, 1, 3), nn.BatchNorm2d(1)), 1),
+        (Sum(), 1),
+    ]
+    for model, left in cases:
+        faster = folded(trained(model))
+        assert norms(faster) == left
+        torch.testing.assert_close(faster(images(4)), model(images(4)), rtol=1e-5, atol=1e-5)
+    model = trained(Wider(width=4))
+    assert norms(folded(model)) == norms(model)

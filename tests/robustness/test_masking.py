@@ -1,0 +1,166 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from neuroreg.robustness.attack_result import NORMS, closest_adversarials, save_attack
+from neuroreg.robustness.evaluation import predict, to_input
+from neuroreg.robustness.masking import masking_checks
+from neuroreg.robustness.minimal_distance import search
+from neuroreg.training.networks import ResNet
+
+CPU = torch.device("cpu")
+ATTACKS = {"ddn": {"steps": 40}} | {f"brendel_bethge_{norm}": {"steps": 40} for norm in NORMS}
+
+
+class Wrapped(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+
+class Quantised(Wrapped):
+    """Sees 8-bit images: no gradient comes through the rounding."""
+
+    def forward(self, x):
+        return self.inner(torch.round(x * 255) / 255)
+
+
+class Saturated(Wrapped):
+    """So sure that the softmax, and with it the cross-entropy's gradient, rounds to 0 or 1."""
+
+    def forward(self, x):
+        return 1e5 * self.inner(x)
+
+
+class Unsteady(Wrapped):
+    def forward(self, x):
+        return self.inner(x + 0.01 * torch.rand_like(x))
+
+
+class Deaf(Wrapped):
+    def forward(self, x):
+        return self.inner(x.detach())
+
+
+class Shattered(Wrapped):
+    """The same classes, but a gradient that says nothing."""
+
+    class Identity(torch.autograd.Function):
+        @staticmethod
+        def forward(_, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(_, gradient):
+            generator = torch.Generator().manual_seed(5)
+            return torch.randn(gradient.shape, generator=generator) * 1e-2
+
+    def forward(self, x):
+        return self.inner(self.Identity.apply(x))
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A random ResNet, images that it takes for several classes, and those classes as labels."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 4, 4), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = ResNet(width=4).eval()
+    logits = predict(model, to_input(images), batch_size=30, device=CPU)
+    with torch.no_grad():
+        model.linear.weight /= logits.std(dim=0)[:, None]
+        model.linear.bias.copy_((model.linear.bias - logits.mean(dim=0)) / logits.std(dim=0))
+    labels = predict(model, to_input(images), batch_size=30, device=CPU).argmax(dim=1).numpy()
+    return model, images, labels
+
+
+def attacked(model, images, labels, folder):
+    folder.mkdir()
+    for name, setting in ATTACKS.items():
+        result = search(
+            model,
+            images[:5],
+            labels[:5],
+            np.arange(5),
+            images,
+            labels,
+            method=name,
+            settings=[setting],
+            repetitions=2,
+            seed=0,
+            batch_size=5,
+            device=CPU,
+        )
+        save_attack(folder / f"{name}.h5", result)
+    return closest_adversarials([folder / f"{name}.h5" for name in ATTACKS], list(ATTACKS))
+
+
+@pytest.fixture(scope="module")
+def found(plain, tmp_path_factory):
+    return attacked(*plain, tmp_path_factory.mktemp("plain") / "attacks")
+
+
+def checks(networks, closest):
+    table = masking_checks(networks.items(), closest, "plain", seed=0, batch_size=8, device=CPU)
+    assert list(table.columns) == ["model", "seed", "check", "norm", "value", "n", "expected", "flag"]
+    return table
+
+
+def flagged(table, model):
+    return set(table.loc[(table["flag"] == "flag") & (table["model"] == model), "check"])
+
+
+def test_an_ordinary_model_is_not_flagged(plain, found):
+    table = checks({("plain", 1): plain[0]}, {("plain", 1): found})
+    assert flagged(table, "plain") <= {"last repetition"}
+    assert len(table) == 2 + 3 * 4
+    assert (table.loc[table["check"] == "transfer", "flag"] == "none").all()
+    assert table.set_index("check").loc["zero gradients", "n"] == 5
+
+
+@pytest.mark.parametrize("wrap", [Quantised, Saturated, Deaf])
+def test_gradients_that_vanish_are_flagged(plain, found, wrap):
+    table = checks({("masked", 1): wrap(plain[0])}, {("masked", 1): found, ("plain", 1): found})
+    assert "zero gradients" in flagged(table, "masked")
+    assert table.set_index("check").loc["zero gradients", "value"] == 1
+
+
+def test_a_model_that_changes_its_mind_is_flagged(plain, found):
+    table = checks({("masked", 1): Unsteady(plain[0])}, {("masked", 1): found, ("plain", 1): found})
+    assert "five passes" in flagged(table, "masked")
+
+
+def test_gradients_that_mislead_are_flagged(plain, found, tmp_path):
+    model, images, labels = plain
+    masked = Shattered(model)
+    closest = {("plain", 1): found, ("masked", 1): attacked(masked, images, labels, tmp_path / "attacks")}
+    # The same classes: any difference in distance is the attacks' failure.
+    table = checks({("plain", 1): model, ("masked", 1): masked}, closest)
+    assert {"black box", "transfer", "ratio"} <= flagged(table, "masked")
+    assert not {"black box", "transfer", "zero gradients"} & flagged(table, "plain")
+    ratio = table[(table["check"] == "ratio")].set_index("norm")
+    for norm in NORMS:
+        expected = closest["masked", 1].distance[norm].mean() / found.distance[norm].mean()
+        assert ratio.loc[norm, "value"] == pytest.approx(expected)
+    assert (ratio.loc[["l1", "l2", "linf"], "flag"] == "none").all()
+
+
+def test_a_last_repetition_that_still_helps_is_flagged(plain, found):
+    half = replace(found, without_last={norm: 2 * found.distance[norm] for norm in NORMS})
+    same = replace(found, without_last=found.distance)
+    none = replace(found, without_last={norm: np.full(5, np.inf) for norm in NORMS})
+    for closest, value, flag in ((half, 0.5, "flag"), (same, 0.0, "ok"), (none, np.nan, "none")):
+        table = checks({("plain", 1): plain[0]}, {("plain", 1): closest})
+        part = table[table["check"] == "last repetition"]
+        assert (part["flag"] == flag).all()
+        np.testing.assert_allclose(part["value"], value)
+
+
+def test_nothing_is_said_where_nothing_is_classified_correctly(plain, found):
+    wrong = replace(found, correct=np.zeros(5, dtype=bool), distance={norm: np.zeros(5) for norm in NORMS})
+    table = checks({("plain", 1): plain[0]}, {("plain", 1): wrong})
+    assert (table["flag"] == "none").all()

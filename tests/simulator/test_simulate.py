@@ -1,0 +1,192 @@
+import re
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from neuroreg.errors import InputError
+from neuroreg.images.stimuli import make_stimuli
+from neuroreg.scans.scan import Scan
+from neuroreg.simulator.calibration import single_trial_similarity
+from neuroreg.simulator.simulate import simulate_scan
+
+FIELDS = tuple(Scan.__dataclass_fields__)
+
+
+@pytest.fixture(scope="module")
+def stimuli():
+    return make_stimuli("photographs", 300, 60, seed=1)
+
+
+def simulate(stimuli, **changes):
+    settings = {"n_neurons": 60, "oracle_repeats": 8, "noise": 1.0, "single_trial_similarity": None}
+    return simulate_scan(stimuli, **{**settings, "seed": 1, "name": "a", **changes})
+
+
+@pytest.fixture(scope="module")
+def simulated(stimuli):
+    return simulate(stimuli)
+
+
+@pytest.fixture(scope="module")
+def noise_free(stimuli):
+    return simulate(stimuli, noise=0.0)
+
+
+def expected_per_trial(simulated, stimuli):
+    row = {key: i for i, key in enumerate(stimuli.key)}
+    scan = simulated.scan
+    return simulated.truth.expected[[row[key] for key in scan.key[scan.image]]].astype(np.float64)
+
+
+def arousal(scan):
+    """Standardised pupil size and running speed, with a constant: (T, 3)."""
+    columns = scan.behavior[:, [0, 2]].astype(np.float64)
+    return np.column_stack([np.ones(len(columns)), stats.zscore(columns)])
+
+
+def pupil_offset(scan):
+    return np.linalg.norm(scan.pupil_center - np.median(scan.pupil_center, axis=0), axis=1)
+
+
+def test_same_seed_and_name_give_the_same_bytes(stimuli, simulated):
+    again = simulate(stimuli)
+    assert again.truth.expected.tobytes() == simulated.truth.expected.tobytes()
+    for name in FIELDS:
+        assert getattr(again.scan, name).tobytes() == getattr(simulated.scan, name).tobytes(), name
+
+
+@pytest.mark.parametrize("changes", [{"name": "b"}, {"seed": 2}])
+def test_another_name_or_seed_is_another_animal(stimuli, simulated, changes):
+    other = simulate(stimuli, **changes)
+    for name in ("image", "responses", "behavior", "pupil_center"):
+        assert not np.array_equal(getattr(other.scan, name), getattr(simulated.scan, name)), name
+    pairs = np.corrcoef(other.truth.expected.T, simulated.truth.expected.T)[:60, 60:]
+    assert np.diag(pairs).max() < 0.99  # no neuron came along
+
+
+def test_more_neurons_begin_with_the_same_ones(stimuli, simulated):
+    more = simulate(stimuli, n_neurons=300)
+    assert more.truth.expected.shape == (360, 300)
+    np.testing.assert_array_equal(more.truth.expected[:, :60], simulated.truth.expected)
+    np.testing.assert_array_equal(more.scan.responses[:, :60], simulated.scan.responses)
+    assert (
+        np.corrcoef(more.truth.expected[:, :256].T, more.truth.expected[:, 256:].T)[:256, 256:].max() < 0.999
+    )
+
+
+def test_presentations(stimuli, simulated):
+    scan = simulated.scan
+    presented = 300 + 60 * 8
+    assert len(scan.image) == presented - round(0.02 * presented)
+    oracle = set(stimuli.key[stimuli.oracle])
+    assert {key in oracle for key in scan.key[scan.image[scan.tier == "test"]]} == {True}
+    assert {key in oracle for key in scan.key[scan.image[scan.tier != "test"]]} == {False}
+    whole = simulate(stimuli, dropped_fraction=0.0).scan
+    assert {tier: int((whole.tier == tier).sum()) for tier in set(whole.tier)} == {
+        "train": 270,
+        "validation": 30,
+        "test": 480,
+    }
+    assert {len(trials) for trials in whole.oracle_trials().values()} == {8}
+    assert stats.spearmanr(np.arange(presented), whole.tier == "test").pvalue > 1e-3  # the order is shuffled
+
+
+def test_dropped_trials_leave_ragged_repeats(stimuli):
+    scan = simulate(stimuli, dropped_fraction=0.2).scan
+    assert len(scan.image) == 624
+    counts = {len(trials) for trials in scan.oracle_trials().values()}
+    assert len(counts) > 2 and max(counts) <= 8
+    assert sorted(set(scan.image)) == list(range(len(scan.images)))  # no image without a trial
+    assert len(scan.images) < 360
+    pixels = dict(zip(stimuli.key, stimuli.images, strict=True))
+    for key, image in zip(scan.key, scan.images, strict=True):
+        np.testing.assert_array_equal(image, pixels[key])
+
+
+def test_mean_rates_are_skewed(stimuli):
+    simulated = simulate(stimuli, n_neurons=250)
+    for rates in (simulated.truth.expected.mean(axis=0), simulated.scan.responses.mean(axis=0)):
+        assert rates.min() > 0
+        assert stats.skew(rates) > 1
+        assert np.abs(stats.skew(np.log(rates))) < 0.5
+    assert 0.8 < simulated.truth.expected.mean() < 1.2
+
+
+def test_behaviour_is_autocorrelated(noise_free):
+    behavior, pupil = noise_free.scan.behavior, noise_free.scan.pupil_center
+    for trace in (behavior[:, 0], behavior[:, 2], pupil[:, 0], pupil[:, 1]):
+        assert np.corrcoef(trace[1:], trace[:-1])[0, 1] > 0.3
+    assert behavior[:, [0, 2]].min() >= 0
+    assert np.corrcoef(behavior[:, 0], behavior[:, 2])[0, 1] > 0.2
+
+
+def test_behaviour_multiplies_and_the_pupil_shifts_the_noise_free_responses(noise_free, stimuli):
+    scan = noise_free.scan
+    ratio = np.log(scan.responses / expected_per_trial(noise_free, stimuli))
+    design = arousal(scan)
+    offset = pupil_offset(scan)
+    resting = offset < np.quantile(offset, 0.2)
+    fit, *_ = np.linalg.lstsq(design[resting], ratio[resting], rcond=None)
+    # With the pupil near its rest, behaviour alone explains how responses differ from the truth.
+    explained = 1 - np.var(ratio[resting] - design[resting] @ fit, axis=0) / np.var(ratio[resting], axis=0)
+    assert np.median(explained) > 0.5
+    assert np.median(fit[1]) > 0.05 and fit[1].std() > 0.05  # sensitivities are positive and differ
+    assert np.abs(np.median(fit[0])) < 0.05  # average behaviour leaves the responses as they are
+    # What is left grows with the pupil's distance from rest.
+    left = np.median(np.abs(ratio - design @ fit), axis=1)
+    assert stats.spearmanr(offset, left).statistic > 0.5
+
+
+def test_noise_leaves_the_mean_and_has_the_stated_variance(stimuli):
+    # The truth's v says how much of each neuron's variance over repeated trials is noise.
+    mean = simulate(stimuli, noise=0.0).scan.responses.astype(np.float64)
+    simulated = simulate(stimuli, noise=0.1)
+    error = simulated.scan.responses - mean
+    test = simulated.scan.tier == "test"
+    variance = mean[test].var(axis=0) * (1 / simulated.truth.v**2 - 1)
+    ratio = error[test].var(axis=0) / variance
+
+    assert ratio.mean() == pytest.approx(1, abs=0.05)
+    assert np.abs(error.mean(axis=0) / np.sqrt(variance)).max() < 0.15
+    # Trials shown once are drawn apart from repeated ones, but from the same noise.
+    assert (error[~test].var(axis=0) / variance).mean() == pytest.approx(1, abs=0.15)
+
+
+def test_the_level_is_set_to_the_similarity_of_single_trials(stimuli):
+    for target in (0.3, 0.5):
+        simulated = simulate(stimuli, noise=None, single_trial_similarity=target)
+        test = simulated.scan.tier == "test"
+        responses, image = simulated.scan.responses[test], simulated.scan.image[test]
+        assert single_trial_similarity(responses, image, seed=5) == pytest.approx(target, abs=0.03)
+        fixed = simulate(stimuli, noise=simulated.truth.noise)
+        np.testing.assert_array_equal(fixed.scan.responses, simulated.scan.responses)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_neurons": 0}, "simulated scan 'a': n_neurons is 0; expected at least 1"),
+        ({"oracle_repeats": 0}, "oracle_repeats is 0; expected at least 1"),
+        ({"noise": -0.1}, "noise is -0.1; expected 0 or more"),
+        ({"noise": float("nan")}, "noise is nan; expected 0 or more"),
+        ({"noise": None}, "single_trial_similarity is None and noise is None; expected a number for one"),
+        (
+            {"single_trial_similarity": 0.39},
+            "single_trial_similarity is 0.39 and noise is 1.0; expected a number for one of the two",
+        ),
+        ({"noise": None, "single_trial_similarity": 1.0}, "is 1.0; expected between 0 and 1"),
+        (
+            {"noise": None, "single_trial_similarity": 0.99},
+            "simulated scan 'a': single_trial_similarity 0.99 is out of reach (noise of level 0.018 gives",
+        ),
+        (
+            {"noise": None, "single_trial_similarity": 0.39, "oracle_repeats": 1},
+            "simulated scan 'a': 0 images repeated; expected at least 3",
+        ),
+        ({"dropped_fraction": 1.0}, "dropped_fraction is 1.0; expected 0 or more, less than 1"),
+    ],
+)
+def test_settings_out_of_range(stimuli, changes, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        simulate(stimuli, **changes)

@@ -1,0 +1,208 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from neuroreg.errors import InputError
+from neuroreg.training.checkpoints import load_model, save_model
+from neuroreg.training.run import SimilarityTarget, train
+from neuroreg.training.settings import TrainingSettings
+
+torch.set_num_threads(1)  # bytes are compared
+
+SETTINGS = TrainingSettings(
+    width=4,
+    epochs=4,
+    batch_size=32,
+    pairs_per_step=4,
+    cycles=1,
+    phases=2,
+    horizontal_flip=False,
+    validation_fraction=0.1,
+)
+
+
+def digits(count=300):
+    data = load_digits()
+    images = np.kron(data.images[:count], np.ones((4, 4))) * (255 / 16)
+    return images.astype(np.uint8), data.target[:count]
+
+
+def target(count=40):
+    """Similarity of the weights of five smooth patterns of which the stimuli are made."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:36, :64] / 10
+    patterns = np.stack([np.sin(x), np.cos(x), np.sin(y), np.cos(y), np.sin(x + y)])
+    weights = rng.normal(size=(count, 5))
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    stimuli = np.clip(128 + 60 * np.tensordot(weights, patterns, 1), 0, 255).astype(np.uint8)
+    return SimilarityTarget(stimuli, (weights @ weights.T).astype(np.float32))
+
+
+def run(**changes):
+    images, labels = digits()
+    arguments = {"settings": SETTINGS, "seed": 1, "alpha": 5.0, "target": target()} | changes
+    return train(images, labels, 10, **arguments)
+
+
+def states_equal(first, second):
+    pairs = [(first.model.state_dict(), second.model.state_dict()), (first.similarity, second.similarity)]
+    return all(torch.equal(a[name], b[name]) for a, b in pairs for name in a)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return run()
+
+
+def test_it_learns_the_digits():
+    images, labels = digits(1000)
+    result = train(images, labels, 10, settings=SETTINGS, seed=2)
+    assert result.history[result.best_epoch - 1]["validation_accuracy"] > 0.6
+
+
+def test_history_is_complete_and_the_best_epoch_is_kept(trained):
+    assert [row["epoch"] for row in trained.history] == [1, 2, 3, 4]
+    losses = [row["validation_loss"] for row in trained.history]
+    assert trained.best_epoch == int(np.argmin(losses)) + 1
+    for row in trained.history:
+        gamma = [row[f"gamma_{layer}"] for layer in (1, 5, 9, 13, 17)]
+        assert sum(gamma) == pytest.approx(1)
+        assert row["train_loss"] == pytest.approx(row["task_loss"] + 5 * row["similarity_loss"], rel=1e-4)
+    assert trained.history[0]["learning_rate"] > trained.history[-1]["learning_rate"]
+
+
+def test_the_objective_pulls_the_network_towards_the_target():
+    settings = TrainingSettings(**{**vars(SETTINGS), "epochs": 8})
+    with_target = run(settings=settings, alpha=20.0)
+    first, last = with_target.history[0], with_target.history[-1]
+    assert last["similarity_loss"] < first["similarity_loss"]
+    assert last["similarity_correlation"] > 0.5
+
+
+def test_same_seed_same_bytes_and_another_seed_another_model(trained):
+    assert states_equal(trained, run())
+    assert not states_equal(trained, run(seed=3))
+
+
+def test_alpha_zero_keeps_gamma_at_its_start():
+    result = run(alpha=0.0, target=None)
+    assert result.history[-1]["gamma_5"] == pytest.approx(0.2)
+    assert np.isnan(result.history[-1]["similarity_loss"])
+
+
+def test_bfloat16_computes_nearly_the_same_loss():
+    # At a small learning rate, for at a large one any rounding grows.
+    slow = {**vars(SETTINGS), "epochs": 1, "learning_rate": 1e-4}
+    full, low = (
+        run(settings=TrainingSettings(**{**slow, "precision": precision})).history[0]
+        for precision in ("float32", "bfloat16")
+    )
+    for part in ("task_loss", "similarity_loss"):
+        assert low[part] == pytest.approx(full[part], rel=0.02)
+        assert low[part] != full[part]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_run import run
+from neuroreg.training.checkpoints import save_model
+import torch
+torch.set_num_threads(1)
+trained = run(resume_path=Path(sys.argv[2]))
+save_model(sys.argv[3], trained.model, trained.similarity)
+"""
+
+
+def test_a_run_killed_in_each_epoch_ends_with_the_same_bytes(tmp_path):
+    whole = run()
+    resume, finished = tmp_path / "resume.safetensors", tmp_path / "model.safetensors"
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(resume), str(finished)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    seconds = np.random.default_rng(7).uniform(0, 0.3, SETTINGS.epochs + 1)
+    kills = 0
+    for moment in seconds:
+        before = resume.stat().st_mtime_ns if resume.exists() else 0
+        process = subprocess.Popen(command, env=environment)
+        while process.poll() is None and not (resume.exists() and resume.stat().st_mtime_ns > before):
+            time.sleep(0.01)
+        time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 1
+    subprocess.run(command, env=environment, check=True)
+    expected = tmp_path / "expected.safetensors"
+    save_model(expected, whole.model, whole.similarity)
+    assert finished.read_bytes() == expected.read_bytes()
+    resumed = run(resume_path=resume)
+    for first, second in zip(whole.history, resumed.history, strict=True):
+        np.testing.assert_array_equal(list(first.values()), list(second.values()))
+
+
+def test_the_state_of_another_run_is_not_resumed(tmp_path, trained):
+    resume = tmp_path / "resume.safetensors"
+    for other in ({"seed": 9}, {"code": "an older version"}):
+        run(resume_path=resume, **other)
+        assert states_equal(trained, run(resume_path=resume))
+
+
+def test_a_saved_model_answers_as_before(tmp_path, trained):
+    path = tmp_path / "model.safetensors"
+    save_model(path, trained.model, trained.similarity)
+    again = tmp_path / "again.safetensors"
+    for _ in range(5):  # safetensors' own order of metadata would be random
+        save_model(again, trained.model, trained.similarity)
+        assert again.read_bytes() == path.read_bytes()
+    images = torch.rand(3, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(load_model(path)(images), trained.model(images))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": target(6)}, "4 pairs need 8 different stimuli, but the pool has 6"),
+        ({"target": None}, "there is no target"),
+        (
+            {"settings": TrainingSettings(**{**vars(SETTINGS), "batch_size": 290})},
+            "290 images in a batch, but only 270 training images",
+        ),
+        (
+            {"settings": TrainingSettings(**{**vars(SETTINGS), "learning_rate": 1e25})},
+            r"diverged in epoch \d+ by step \d+: task loss .* learning rate 1e\+25",
+        ),
+    ],
+)
+def test_bad_input_is_named(changes, message):
+    with pytest.raises(InputError, match=message):
+        run(**changes)
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors"])
+def test_a_file_that_is_no_model_is_refused(tmp_path, content):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not a trained model of this project"):
+        load_model(path)
+    with pytest.raises(InputError, match="no such file"):
+        load_model(tmp_path / "absent.safetensors")
+
+
+def test_stimuli_move_batch_norm_only_if_they_may():
+    apart = TrainingSettings(**{**vars(SETTINGS), "epochs": 1, "stimuli_in_batch_norm": False})
+    together = TrainingSettings(**{**vars(apart), "stimuli_in_batch_norm": True})
+    # At a vanishing alpha the weights hardly differ, so the running averages tell who moved them.
+    means = [
+        run(settings=settings, alpha=alpha).model.bn1.running_mean
+        for settings, alpha in ((apart, 0.0), (apart, 1e-12), (together, 1e-12))
+    ]
+    assert (means[1] - means[2]).norm() > 0.1 * means[1].norm()
