@@ -1,8 +1,9 @@
 import pytest
 import torch
 import torchvision
+from torch.nn import functional as F
 
-from neuroreg.training.networks import ResNet
+from neuroreg.training.networks import BasicBlock, ResNet
 
 
 def test_features_have_the_papers_shapes():
@@ -45,3 +46,20 @@ def test_layer_numbers_count_convolutions(architecture, blocks):
         counts.append(counts[-1] + 2 * len(section))
     assert tuple(counts) == model.layer_names
     assert counts[-1] == 1 + 2 * blocks
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_shortcut_is_a_strided_convolution(stride):
+    # With a gradient on 36x64 images of 8 channels, where a strided 1x1 convolution crashes on some machines.
+    torch.manual_seed(0)
+    block = BasicBlock(8, 16, stride).eval()
+    images = torch.randn(3, 8, 36, 64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    block(images).sum().backward()
+    with torch.no_grad():
+        kernel = torch.zeros(16, 8, 3, 3)
+        kernel[:, :, 1, 1] = block.shortcut[0].weight[:, :, 0, 0]
+        plain = block.shortcut[1](F.conv2d(images, kernel, stride=stride, padding=1))
+        inner = block.bn2(block.conv2(F.relu(block.bn1(block.conv1(images)))))
+        expected = F.relu(inner + plain)
+    torch.testing.assert_close(block(images), expected)
+    assert images.grad.isfinite().all()
