@@ -191,9 +191,18 @@ UNREADABLE = r"is damaged or pickled \(.+\); expected an array in the \.npy form
         (replaced("data/images/2.npy", b""), "'data/images/2.npy' " + UNREADABLE),
         (replaced("data/responses/2.npy", npz()), "'data/responses/2.npy' " + UNREADABLE),
         (replaced("meta/trials/tiers.npy", b"\x93NUMPY\x01\x00"), "'meta/trials/tiers.npy' " + UNREADABLE),
-        (
-            replaced("data/behavior/0.npy", npy(np.zeros(3)).replace(b"(3,)", b"(10000000000000000,)")),
-            "'data/behavior/0.npy' " + UNREADABLE,
+        *(
+            (
+                replaced("data/behavior/0.npy", npy(np.zeros(3)).replace(old, new)),
+                "behavior/0.npy' " + UNREADABLE,
+            )
+            for old, new in (
+                (b"(3,)", b"(10000000000000000,)"),
+                (b"(3,)", b"(3,,"),
+                (b"(3,)", b"(-1,)"),
+                (b"'<f8'", b"'|O8'"),
+                (b"\x93NUMPY\x01", b"\x93NUMPY\x09"),
+            )
         ),
     ],
 )

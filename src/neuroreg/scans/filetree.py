@@ -1,5 +1,6 @@
 """Reader of the lab's FileTree layout: one .npy file per trial and kind, in a folder or in a zip."""
 
+import io
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -11,9 +12,7 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.kinds import head, is_zip
-from neuroreg.scans.images import expect_image_shape
-from neuroreg.scans.layout import Layout, read_layout
-from neuroreg.scans.npy import parse_npy
+from neuroreg.scans.layout import Layout, expect_image_shape, read_layout
 from neuroreg.scans.scan import Scan
 
 _EXPECTED = "a scan in the FileTree layout"
@@ -82,8 +81,8 @@ class _FileTree(Layout):
 
     holder = "file"
     tiers = _TIERS
-    trial_columns = "meta/trials/*.npy"
-    neuron_columns = "meta/neurons/*.npy"
+    trial_columns = "meta/trials/{}.npy"
+    neuron_columns = "meta/neurons/{}.npy"
 
     def __init__(self, stored: dict[str, Callable[[], bytes]]):
         matches = [(match, read) for name, read in stored.items() if (match := _MEMBER.fullmatch(name))]
@@ -100,7 +99,8 @@ class _FileTree(Layout):
         if name not in self:
             raise InputError(f"no file '{name}'; expected {_EXPECTED}.")
         try:
-            return parse_npy(self._read[name]())
+            # Unlike numpy.load it takes nothing but this format; objects, which are pickled, are refused.
+            return np.lib.format.read_array(io.BytesIO(self._read[name]()), allow_pickle=False)
         except Exception as error:  # damaged bytes fail in unpacking, in the header, in the data
             reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
             raise InputError(
@@ -150,8 +150,8 @@ class _FileTree(Layout):
                 )
         return rows
 
-    def image_blocks(self, trials: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def image_blocks(self, trials: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         for position, trial in enumerate(trials):
             pixels = self._numbers("images", trial)
             expect_image_shape(pixels.shape, f"'data/images/{trial}.npy'")
-            yield trials[position : position + 1], pixels
+            yield slice(position, position + 1), pixels

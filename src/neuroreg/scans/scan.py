@@ -10,6 +10,8 @@ from neuroreg.errors import InputError
 from neuroreg.files.storage import open_h5, read_strings, write_h5
 
 TIERS = ("train", "validation", "test")
+STIMULUS_SHAPE = (36, 64)
+"""Rows and columns of every image shown to an animal or a model of one."""
 UNKNOWN = "unknown"
 """Area or layer of a neuron whose source does not tell."""
 
@@ -69,7 +71,7 @@ class Scan:
         if self.left_out is None:
             object.__setattr__(self, "left_out", np.empty(0, np.str_))
         behaviors = self.behavior.shape[1] if self.behavior.ndim == 2 else 3
-        self._expect("images", "uint8", (count, 36, 64))
+        self._expect("images", "uint8", (count, *STIMULUS_SHAPE))
         self._expect("key", "str", (count,))
         self._expect("image", "int64", (trials,))
         self._expect("tier", "str", (trials,))

@@ -1,4 +1,11 @@
-"""Reader of the lab's static HDF5 layout, ``static{animal}-{session}-{scan}-preproc{k}.h5``."""
+"""The lab's static HDF5 layout, ``static{animal}-{session}-{scan}-preproc{k}.h5``, read and written.
+
+One row per trial, T of them, of N neurons. The root datasets are ``images`` (T, 1, 36, 64) or
+(T, 1, 144, 256), gray levels 0..255; ``responses`` (T, N); ``tiers`` (T,); and, which may be missing,
+``behavior`` (T, B) and ``pupil_center`` (T, 2). Columns over trials are ``item_info/*image_id`` and
+``item_info/*image_class`` (T,); over neurons, each of which may be missing, ``neurons/{unit_ids, area, layer}``
+(N,).
+"""
 
 import base64
 import hashlib
@@ -11,75 +18,22 @@ import numpy as np
 from neuroreg.errors import InputError
 from neuroreg.files.kinds import head, is_hdf5
 from neuroreg.files.storage import atomic_path, open_foreign_h5
-from neuroreg.scans.images import expect_image_shape
-from neuroreg.scans.layout import Layout, read_layout
-from neuroreg.scans.scan import Scan, refuse_non_finite
-
-_STIMULUS_TYPE = "stimulus.Frame"
-_WRITTEN = 256
-
-
-def write_static_hdf5(path: str | Path, scan: Scan) -> None:
-    """Write `scan` in the lab's static HDF5 layout: one row per trial, its image included.
-
-    Besides what `static_hdf5.read_static_hdf5` reads, the file has ``types``, ``condition_hashes``,
-    ``trial_idx`` and ``statistics/*/{all, stimulus.Frame}/{mean, std, min, max, median}`` as the lab's files
-    do. Nothing is left at `path` if writing fails.
-    """
-    trials = len(scan.image)
-    classes, ids = zip(*(key.rsplit("/", 1) for key in scan.key), strict=True)
-    hashes = [base64.b64encode(hashlib.sha256(image.tobytes()).digest()[:15]) for image in scan.images]
-    per_trial = {
-        "responses": scan.responses,
-        "behavior": scan.behavior,
-        "pupil_center": scan.pupil_center,
-        "tiers": _bytes(scan.tier),
-        "types": _bytes([_STIMULUS_TYPE] * trials),
-        "condition_hashes": np.array(hashes)[scan.image],
-        "trial_idx": np.arange(trials, dtype=np.uint32),
-        "item_info/frame_image_class": _bytes(classes)[scan.image],
-        "item_info/frame_image_id": _bytes(ids)[scan.image],
-        "item_info/trial_idx": np.arange(trials, dtype=np.uint32),
-    }
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
-        for name, values in per_trial.items():
-            file.create_dataset(name, data=values)
-        file.create_dataset("neurons/unit_ids", data=scan.unit_id)
-        file.create_dataset("neurons/area", data=_bytes(scan.area))
-        file.create_dataset("neurons/layer", data=_bytes(scan.layer))
-        images = file.create_dataset("images", (trials, 1, 36, 64), np.float32)
-        for start in range(0, trials, _WRITTEN):
-            images[start : start + _WRITTEN, 0] = scan.images[scan.image[start : start + _WRITTEN]]
-        for name in ("responses", "behavior", "pupil_center"):
-            _write_statistics(file, name, per_trial[name])
-        # One number for all pixels, as the lab has it: pixels share their units, neurons do not.
-        _write_statistics(file, "images", scan.images[scan.image].reshape(-1, 1))
-
-
-def _bytes(texts: np.ndarray | list[str] | tuple[str, ...]) -> np.ndarray:
-    return np.char.encode(np.asarray(texts, dtype=np.str_), "utf-8")
-
-
-def _write_statistics(file: h5py.File, name: str, values: np.ndarray) -> None:
-    for summary in ("mean", "std", "min", "max", "median"):
-        columns = [getattr(np, summary)(values[:, n]) for n in range(values.shape[1])]
-        for group in ("all", _STIMULUS_TYPE):
-            file.create_dataset(f"statistics/{name}/{group}/{summary}", data=np.array(columns, np.float32))
-
+from neuroreg.scans.layout import Layout, expect_image_shape, read_layout
+from neuroreg.scans.scan import STIMULUS_SHAPE, Scan, refuse_non_finite
 
 _EXPECTED = "a scan in the static HDF5 layout"
+_MEASURED = ("responses", "behavior", "pupil_center")
+_STIMULUS_TYPE = "stimulus.Frame"
 _BLOCK = 64  # trials read at once: 9.4 MB of the larger images
 _LARGEST_BLOCK = 1024
+_WRITTEN = 256  # trials written at once
 
 
 def read_static_hdf5(path: str | Path) -> Scan:
     """Return the scan in a file of the lab's static HDF5 layout.
 
-    The file has the root datasets ``images`` (T, 1, 36, 64) or (T, 1, 144, 256) in 0..255, ``responses``
-    (T, N) and ``tiers`` (T,), and the columns ``item_info/*image_id`` and ``item_info/*image_class`` (T,). It
-    may have ``behavior`` (T, B), ``pupil_center`` (T, 2) and the columns ``neurons/{unit_ids, area, layer}``
-    (N,). Of the larger images blocks of 4 x 4 pixels are averaged; gray levels are rounded to uint8. Other
-    datasets are ignored. `layout.read_layout` says what becomes of repeats, other tiers and what is missing.
+    Of the larger images blocks of 4 x 4 pixels are averaged; gray levels are rounded to uint8. Other datasets
+    are ignored. `layout.read_layout` says what becomes of repeats, other tiers and what is missing.
 
     Raises
     ------
@@ -102,18 +56,18 @@ def recognises_static_hdf5(path: Path) -> bool:
 
 
 class _StaticHdf5(Layout):
-    """An opened file of one row per trial."""
+    """An opened file, and the names in it."""
 
     holder = "dataset"
     tiers = "tiers"
-    trial_columns = "item_info/*"
-    neuron_columns = "neurons/*"
+    trial_columns = "item_info/{}"
+    neuron_columns = "neurons/{}"
 
     def __init__(self, file: h5py.File):
         if "kind" in file.attrs:
             raise InputError(f"is a neuroreg file of kind '{file.attrs['kind']}'; expected {_EXPECTED}.")
         self._file = file
-        for name in ("images", "responses", "tiers"):
+        for name in ("images", "responses", self.tiers):
             self._dataset(name)
 
     def __contains__(self, name: str) -> bool:
@@ -128,16 +82,14 @@ class _StaticHdf5(Layout):
         return np.asarray(self._dataset(name)[()])
 
     def check(self, trials: int) -> None:
-        for kind in ("images", "responses", "behavior", "pupil_center"):
-            if not self.has(kind):
-                continue
+        for kind in filter(self.has, ("images", *_MEASURED)):
             dataset = self._file[kind]
             if dataset.dtype.kind not in "fiu":
                 raise InputError(f"dataset '{kind}' holds {dataset.dtype}; expected numbers.")
             if not dataset.ndim or len(dataset) != trials:
                 raise InputError(
                     f"dataset '{kind}' has shape {dataset.shape}; "
-                    f"expected one row for each of the {trials} trials of 'tiers'."
+                    f"expected one row for each of the {trials} trials of '{self.tiers}'."
                 )
         expect_image_shape(self._file["images"].shape[1:], "dataset 'images'")
 
@@ -152,19 +104,70 @@ class _StaticHdf5(Layout):
                 f"expected ({len(dataset)}, {'any' if length is None else length})."
             )
         values = np.empty((len(trials), dataset.shape[1]), np.float32)
-        for start in range(0, len(dataset), _BLOCK):
-            kept = np.flatnonzero((trials >= start) & (trials < start + _BLOCK))
-            values[kept] = dataset.astype(np.float32)[start : start + _BLOCK][trials[kept] - start]
+        for block, rows in _blocks(dataset.astype(np.float32), trials, _BLOCK):
+            values[block] = rows
         refuse_non_finite(kind, values, trials)
         return values
 
-    def image_blocks(self, trials: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def image_blocks(self, trials: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         dataset = self._file["images"]
         # Whole chunks, so that none is unpacked twice.
         chunk = dataset.chunks[0] if dataset.chunks else 1
         step = min(chunk * max(1, _BLOCK // chunk), _LARGEST_BLOCK)
-        for start in range(0, len(dataset), step):
-            shown = trials[(trials >= start) & (trials < start + step)]
-            if len(shown):
-                block = dataset[start : start + step, 0]
-                yield shown, block if len(shown) == len(block) else block[shown - start]
+        for block, images in _blocks(dataset, trials, step):
+            yield block, images[:, 0]
+
+
+def _blocks(dataset: h5py.Dataset, trials: np.ndarray, step: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield slices of the ascending `trials` and their rows; a block of `step` rows is read once, if at all."""
+    for start in range(0, len(dataset), step):
+        block = slice(*np.searchsorted(trials, (start, start + step)))
+        wanted = trials[block] - start
+        if len(wanted):
+            rows = dataset[start : start + step]
+            yield block, rows if len(wanted) == len(rows) else rows[wanted]
+
+
+def write_static_hdf5(path: str | Path, scan: Scan) -> None:
+    """Write `scan` in the lab's static HDF5 layout; nothing is left at `path` if writing fails.
+
+    Besides what is read, the file has ``types``, ``condition_hashes``, ``trial_idx`` and
+    ``statistics/*/{all, stimulus.Frame}/{mean, std, min, max, median}`` as the lab's files do.
+    """
+    trials = len(scan.image)
+    classes, ids = zip(*(key.rsplit("/", 1) for key in scan.key), strict=True)
+    hashes = [base64.b64encode(hashlib.sha256(image.tobytes()).digest()[:15]) for image in scan.images]
+    trial_column, neuron_column = _StaticHdf5.trial_columns.format, _StaticHdf5.neuron_columns.format
+    datasets = {name: getattr(scan, name) for name in _MEASURED} | {
+        _StaticHdf5.tiers: _bytes(scan.tier),
+        "types": _bytes([_STIMULUS_TYPE] * trials),
+        "condition_hashes": np.array(hashes)[scan.image],
+        "trial_idx": np.arange(trials, dtype=np.uint32),
+        trial_column("frame_image_class"): _bytes(classes)[scan.image],
+        trial_column("frame_image_id"): _bytes(ids)[scan.image],
+        trial_column("trial_idx"): np.arange(trials, dtype=np.uint32),
+        neuron_column("unit_ids"): scan.unit_id,
+        neuron_column("area"): _bytes(scan.area),
+        neuron_column("layer"): _bytes(scan.layer),
+    }
+    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+        for name, values in datasets.items():
+            file.create_dataset(name, data=values)
+        images = file.create_dataset("images", (trials, 1, *STIMULUS_SHAPE), np.float32)
+        for start in range(0, trials, _WRITTEN):
+            images[start : start + _WRITTEN, 0] = scan.images[scan.image[start : start + _WRITTEN]]
+        for name in _MEASURED:
+            _write_statistics(file, name, datasets[name])
+        # One number for all pixels, as the lab has it: pixels share their units, neurons do not.
+        _write_statistics(file, "images", scan.images[scan.image].reshape(-1, 1))
+
+
+def _bytes(texts: np.ndarray | list[str] | tuple[str, ...]) -> np.ndarray:
+    return np.char.encode(np.asarray(texts, dtype=np.str_), "utf-8")
+
+
+def _write_statistics(file: h5py.File, name: str, values: np.ndarray) -> None:
+    for summary in ("mean", "std", "min", "max", "median"):
+        columns = [getattr(np, summary)(values[:, n]) for n in range(values.shape[1])]
+        for group in ("all", _STIMULUS_TYPE):
+            file.create_dataset(f"statistics/{name}/{group}/{summary}", data=np.array(columns, np.float32))
