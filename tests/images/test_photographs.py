@@ -4,7 +4,7 @@ from PIL import Image
 from skimage.transform import downscale_local_mean
 
 from neuroreg.errors import InputError
-from neuroreg.images.photographs import area_reduce, folder_stimuli, photograph_stimuli, read_gray
+from neuroreg.images.photographs import area_reduce, folder_stimuli, photograph_stimuli
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +90,6 @@ def test_folder_is_searched_at_any_depth_and_sampled_by_seed(tmp_path):
     samples = {tuple(folder_stimuli(tmp_path, 5, seed=s)[1]) for s in range(5)}
     assert len(samples) > 1
     assert len(folder_stimuli(tmp_path, 12, seed=0)[1]) == 12
-
-
-def test_palette_and_transparent_images_are_read(tmp_path):
-    colours = np.zeros((40, 70, 3), np.uint8)
-    colours[:, 35:] = (200, 100, 50)
-    expected = np.where(np.arange(70) < 35, 0, 0.299 * 200 + 0.587 * 100 + 0.114 * 50)
-    Image.fromarray(colours).convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "palette.png")
-    Image.fromarray(colours).convert("RGBA").save(tmp_path / "alpha.png")
-    for name in ("palette.png", "alpha.png"):
-        np.testing.assert_allclose(read_gray(tmp_path / name)[20], expected, atol=1e-9)
 
 
 def test_folder_errors(tmp_path):

@@ -9,44 +9,11 @@ from PIL import Image
 
 from neuroreg.errors import InputError
 from neuroreg.files.storage import open_h5, read_strings, write_h5
-from neuroreg.images.photographs import open_image
+from neuroreg.images.folders import find_images, open_image
 from neuroreg.seeds import derive_seed
-
-
-def stratified_sample(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return indices drawn without replacement, as many of each class as its share of `size`.
-
-    Shares are rounded down; what is left over goes, one each, to the classes with the largest remainders, of
-    equal ones to the smaller label.
-
-    Parameters
-    ----------
-    labels
-        int (N,).
-    size
-        How many, 0 to N.
-    rng
-        Decides which of each class; the classes draw in ascending order.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64 (size,), ascending, without repeats.
-    """
-    classes, counts = np.unique(labels, return_counts=True)
-    # In whole numbers: rounding would put equal remainders in any order.
-    share, remainder = np.divmod(counts * size, len(labels))
-    share[np.argsort(-remainder, kind="stable")[: size - share.sum()]] += 1
-    chosen = [
-        rng.choice(np.flatnonzero(labels == label), number, replace=False)
-        for label, number in zip(classes, share, strict=True)
-    ]
-    return np.sort(np.concatenate(chosen))
-
 
 SOURCES = ("digits", "cifar10", "cifar100", "image_folder")
 _SIDE = 32
-_EXTENSIONS = (".jpg", ".jpeg", ".png")
 _DIGITS_TEST_FRACTION = 0.2
 
 
@@ -122,22 +89,7 @@ def make_classification(
     InputError
         If the source is unknown, its files are missing or damaged, or it holds fewer images than asked for.
     """
-    if source == "digits":
-        data = read_digits(seed)
-    elif source in ("cifar10", "cifar100", "image_folder"):
-        if path is None:
-            raise InputError(
-                f"classification: source '{source}' without a path; expected the folder of the data."
-            )
-        if source == "image_folder":
-            data = read_image_folder(path)
-        else:
-            from torchvision import datasets
-
-            dataset = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[source]
-            data = read_cifar(dataset, path, download)
-    else:
-        raise InputError(f"classification: source '{source}'; expected {', '.join(SOURCES)}.")
+    data = _read_source(source, path, download, seed)
     train = _subset(data.train_labels, train_size, "train_size", seed)
     test = _subset(data.test_labels, test_size, "test_size", seed)
     return ClassificationData(
@@ -147,6 +99,22 @@ def make_classification(
         data.test_labels[test],
         data.classes,
     )
+
+
+def _read_source(source: str, path: str | Path | None, download: bool, seed: int) -> ClassificationData:
+    if source not in SOURCES:
+        raise InputError(f"classification: source '{source}'; expected {', '.join(SOURCES)}.")
+    if source == "digits":
+        return read_digits(seed)
+    if path is None:
+        raise InputError(
+            f"classification: source '{source}' without a path; expected the folder of the data."
+        )
+    if source == "image_folder":
+        return read_image_folder(path)
+    from torchvision import datasets  # brings torch, which the other sources do without
+
+    return read_cifar({"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[source], path, download)
 
 
 def read_digits(seed: int) -> ClassificationData:
@@ -209,32 +177,38 @@ def read_image_folder(path: str | Path) -> ClassificationData:
         If a folder is missing or empty, train and test have different classes, or an image is unreadable.
     """
     path = Path(path)
-    classes = {}
-    for part in ("train", "test"):
-        if not (path / part).is_dir():
-            raise InputError(
-                f"{path}: no folder '{part}'; expected train/<class>/ and test/<class>/ with images."
-            )
-        classes[part] = sorted(p.name for p in (path / part).iterdir() if p.is_dir())
-        if not classes[part]:
-            raise InputError(f"{path / part}: no folders; expected one folder of images per class.")
-    different = sorted(set(classes["train"]) ^ set(classes["test"]))
+    train, test = _class_names(path, "train"), _class_names(path, "test")
+    different = sorted(set(train) ^ set(test))
     if different:
-        where = "train" if different[0] in classes["train"] else "test"
+        where = "train" if different[0] in train else "test"
         raise InputError(
             f"{path}: class '{different[0]}' only in {where}; expected the same classes in both."
         )
-    arrays = []
-    for part in ("train", "test"):
-        images, labels = [], []
-        for label, name in enumerate(classes[part]):
-            files = sorted(p for p in (path / part / name).rglob("*") if p.suffix.lower() in _EXTENSIONS)
-            if not files:
-                raise InputError(f"{path / part / name}: no images; expected .jpg, .jpeg or .png files.")
-            images += [_gray_square(file) for file in files]
-            labels += [label] * len(files)
-        arrays += [np.stack(images), np.array(labels, np.int64)]
-    return ClassificationData(*arrays, np.array(classes["train"], dtype=np.str_))
+    parts = (_read_classes(path / part, train) for part in ("train", "test"))
+    return ClassificationData(*(array for part in parts for array in part), np.array(train, dtype=np.str_))
+
+
+def _class_names(path: Path, part: str) -> list[str]:
+    if not (path / part).is_dir():
+        raise InputError(
+            f"{path}: no folder '{part}'; expected train/<class>/ and test/<class>/ with images."
+        )
+    names = sorted(p.name for p in (path / part).iterdir() if p.is_dir())
+    if not names:
+        raise InputError(f"{path / part}: no folders; expected one folder of images per class.")
+    return names
+
+
+def _read_classes(folder: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images and labels of the folders of these names."""
+    images, labels = [], []
+    for label, name in enumerate(classes):
+        files = find_images(folder / name)
+        if not files:
+            raise InputError(f"{folder / name}: no images; expected .jpg, .jpeg or .png files.")
+        images += [_gray_square(file) for file in files]
+        labels += [label] * len(files)
+    return np.stack(images), np.array(labels, np.int64)
 
 
 def _gray_square(file: Path) -> np.ndarray:
@@ -258,6 +232,37 @@ def _subset(labels: np.ndarray, size: int | None, name: str, seed: int) -> np.nd
     if size > len(labels):
         raise InputError(f"classification: {name} is {size}; expected at most {len(labels)}, all there are.")
     return stratified_sample(labels, size, np.random.default_rng(derive_seed(seed, name)))
+
+
+def stratified_sample(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return indices drawn without replacement, as many of each class as its share of `size`.
+
+    Shares are rounded down; what is left over goes, one each, to the classes with the largest remainders, of
+    equal ones to the smaller label.
+
+    Parameters
+    ----------
+    labels
+        int (N,).
+    size
+        How many, 0 to N.
+    rng
+        Decides which of each class; the classes draw in ascending order.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 (size,), ascending, without repeats.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    # In whole numbers: rounding would put equal remainders in any order.
+    share, remainder = np.divmod(counts * size, len(labels))
+    share[np.argsort(-remainder, kind="stable")[: size - share.sum()]] += 1
+    chosen = [
+        rng.choice(np.flatnonzero(labels == label), number, replace=False)
+        for label, number in zip(classes, share, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
 
 
 _DATASETS = ("train/images", "train/labels", "test/images", "test/labels", "classes")

@@ -4,12 +4,12 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from neuroreg.errors import InputError
+from neuroreg.images.folders import find_images, read_gray
+from neuroreg.scans.scan import STIMULUS_SHAPE
 from neuroreg.seeds import derive_seed
 
-STIMULUS_SHAPE = (36, 64)
 # Only photographs that lie in the wheels themselves: scikit-image fetches its others from the network.
 _SHIPPED = {
     "skimage.data": (
@@ -32,7 +32,6 @@ _MIN_CROP_HEIGHT = 54.0  # pixels: even the smallest crop is reduced, by 1.5
 _MIN_CONTRAST = 12.0  # standard deviation of the stimulus, in gray levels of 0..255
 _MAX_CORRELATION = 0.95
 _MAX_FAILURES = 60  # consecutive rejected crops after which a photograph counts as used up
-_EXTENSIONS = (".jpg", ".jpeg", ".png")
 
 
 def area_reduce(
@@ -68,38 +67,6 @@ def _overlap(start: float, length: float, cells: int, pixels: int) -> np.ndarray
     pixel = np.arange(pixels)
     covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
     return np.clip(covered, 0, None) * (cells / length)
-
-
-def read_gray(path: str | Path) -> np.ndarray:
-    """Return an image file as gray float64 (H, W) in 0..255, unrounded ITU-R 601 luma.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be decoded or is not an 8-bit image.
-    """
-    image = open_image(path)
-    if image.mode == "L":
-        return np.asarray(image, dtype=np.float64)
-    return np.asarray(image.convert("RGB"), dtype=np.float64) @ np.array([0.299, 0.587, 0.114])
-
-
-def open_image(path: str | Path) -> Image.Image:
-    """Return a fully decoded 8-bit image.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be decoded or is not an 8-bit image.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a readable image; expected a JPEG or PNG file.") from error
-    if image.mode.startswith(("I", "F")):
-        raise InputError(f"{path}: pixels of mode {image.mode}; expected an 8-bit gray or colour image.")
-    return image
 
 
 def photograph_stimuli(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +151,7 @@ def folder_stimuli(path: str | Path, count: int, seed: int) -> tuple[np.ndarray,
     Parameters
     ----------
     path
-        The folder; ``.jpg``, ``.jpeg`` and ``.png`` files at any depth are candidates.
+        The folder; the images at any depth are candidates, see `folders.find_images`.
     count
         How many stimuli.
     seed
@@ -206,8 +173,7 @@ def folder_stimuli(path: str | Path, count: int, seed: int) -> tuple[np.ndarray,
     path = Path(path)
     if not path.is_dir():
         raise InputError(f"{path}: no such folder; expected a folder of .jpg, .jpeg or .png images.")
-    files = [p for p in path.rglob("*") if p.suffix.lower() in _EXTENSIONS and p.is_file()]
-    files.sort(key=lambda p: p.relative_to(path).as_posix())
+    files = find_images(path)
     if len(files) < count:
         raise InputError(f"{path}: {len(files)} images found; {count} stimuli were asked for.")
     rng = np.random.default_rng(derive_seed(seed, "image folder"))

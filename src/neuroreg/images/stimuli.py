@@ -10,7 +10,8 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.storage import open_h5, read_strings, write_h5
-from neuroreg.images.photographs import STIMULUS_SHAPE, folder_stimuli, photograph_stimuli
+from neuroreg.images.photographs import folder_stimuli, photograph_stimuli
+from neuroreg.scans.scan import STIMULUS_SHAPE
 from neuroreg.scans.shown_images import ShownImages
 from neuroreg.seeds import derive_seed
 
@@ -119,18 +120,7 @@ def stimuli_from_scans(
     InputError
         If two scans have different pixels under one key, or the pool is smaller than `pool_size` or than 2.
     """
-    pixels_of: dict[str, bytes] = {}
-    image_of: dict[bytes, np.ndarray] = {}
-    repeated: set[bytes] = set()
-    for scan in scans:
-        for image, key, pixels in zip(scan.images, scan.key.tolist(), scan.pixels, strict=True):
-            if pixels_of.setdefault(key, pixels) != pixels:
-                raise InputError(
-                    f"stimuli: scan '{scan.scan}' has other pixels under the key '{key}' than a scan before "
-                    "it; expected the same image under the same key."
-                )
-            image_of.setdefault(pixels, image)
-        repeated.update(scan.pixels[index] for index in np.flatnonzero(scan.repeated))
+    pixels_of, image_of, repeated = _collect(scans)
     times = Counter(key for scan in scans for key in scan.key.tolist())
     wanted = len(scans) if shared else 1
     candidates = [(key, pixels) for key, pixels in pixels_of.items() if times[key] >= wanted]
@@ -151,6 +141,23 @@ def stimuli_from_scans(
     chosen = np.sort(np.concatenate([np.flatnonzero(oracle), pool]))
     images, keys = [image_of[pixels] for pixels in key_of], np.array(list(key_of.values()), dtype=np.str_)
     return Stimuli(np.stack([images[index] for index in chosen]), keys[chosen], oracle[chosen])
+
+
+def _collect(scans: Sequence[ShownImages]) -> tuple[dict[str, bytes], dict[bytes, np.ndarray], set[bytes]]:
+    """Return each key's digest of pixels, each digest's image, and the digests that any scan repeats."""
+    pixels_of: dict[str, bytes] = {}
+    image_of: dict[bytes, np.ndarray] = {}
+    repeated: set[bytes] = set()
+    for scan in scans:
+        for image, key, pixels in zip(scan.images, scan.key.tolist(), scan.pixels, strict=True):
+            if pixels_of.setdefault(key, pixels) != pixels:
+                raise InputError(
+                    f"stimuli: scan '{scan.scan}' has other pixels under the key '{key}' than a scan before "
+                    "it; expected the same image under the same key."
+                )
+            image_of.setdefault(pixels, image)
+        repeated.update(scan.pixels[index] for index in np.flatnonzero(scan.repeated))
+    return pixels_of, image_of, repeated
 
 
 def save_stimuli(

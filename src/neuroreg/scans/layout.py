@@ -203,7 +203,7 @@ def expect_image_shape(shape: tuple[int, ...], name: str) -> None:
 
 
 def _distinct_images(layout: Layout, key: np.ndarray, image: np.ndarray, trials: np.ndarray) -> np.ndarray:
-    """Return each key's image, uint8 (I, 36, 64); `image` (T,) is the index of what each of `trials` shows."""
+    """Return each key's image, uint8 (I, 36, 64); `image` (T,) says which one each of `trials` shows."""
     images = np.empty((len(key), *STIMULUS_SHAPE), np.uint8)
     seen = np.zeros(len(key), np.bool_)
     brightest = 0.0

@@ -3,8 +3,8 @@
 One row per trial, T of them, of N neurons. The root datasets are ``images`` (T, 1, 36, 64) or
 (T, 1, 144, 256), gray levels 0..255; ``responses`` (T, N); ``tiers`` (T,); and, which may be missing,
 ``behavior`` (T, B) and ``pupil_center`` (T, 2). Columns over trials are ``item_info/*image_id`` and
-``item_info/*image_class`` (T,); over neurons, each of which may be missing, ``neurons/{unit_ids, area, layer}``
-(N,).
+``item_info/*image_class`` (T,); over neurons, each of which may be missing, ``neurons/unit_ids``,
+``neurons/area`` and ``neurons/layer`` (N,).
 """
 
 import base64
@@ -119,7 +119,7 @@ class _StaticHdf5(Layout):
 
 
 def _blocks(dataset: h5py.Dataset, trials: np.ndarray, step: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield slices of the ascending `trials` and their rows; a block of `step` rows is read once, if at all."""
+    """Yield slices of the ascending `trials` and their rows, of `step` rows of the dataset at a time."""
     for start in range(0, len(dataset), step):
         block = slice(*np.searchsorted(trials, (start, start + step)))
         wanted = trials[block] - start
