@@ -100,6 +100,8 @@ def test_the_documented_format_works(tmp_path, monkeypatch):
     exec(module, names)
     entry = eval(line, names | {"Reader": Reader})
     monkeypatch.setattr(readers, "READERS", (entry, *readers.READERS))
+    with pytest.raises(InputError, match="expected a scan as a NumPy archive, or as static HDF5, or in the"):
+        find_reader(tmp_path / "absent")
 
     rng = np.random.default_rng(0)
     content = {

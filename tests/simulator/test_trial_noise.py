@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from neuroreg.simulator.noise import SHARED, TrialNoise
+from neuroreg.simulator.trial_noise import SHARED, TrialNoise
 
 TRIALS = 4000
 

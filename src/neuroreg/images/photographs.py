@@ -102,33 +102,44 @@ def photograph_stimuli(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
             with resources.as_file(resources.files(package) / name) as path:
                 photographs[path.stem] = read_gray(path)
     images = np.empty((count, *STIMULUS_SHAPE), np.uint8)
-    unit = np.empty((count, images[0].size if count else 0), np.float32)
+    unit = np.empty((count, np.prod(STIMULUS_SHAPE)), np.float32)
     keys, taken = [], dict.fromkeys(photographs, 0)
     while len(keys) < count and photographs:
         for name in list(photographs):
             found = len(keys)
             if found == count:
                 break
-            for _ in range(_MAX_FAILURES):
-                crop = _random_crop(photographs[name], rng)
-                centred = crop.astype(np.float32).ravel() - crop.mean(dtype=np.float32)
-                norm = np.linalg.norm(centred)
-                if norm < _MIN_CONTRAST * np.sqrt(crop.size):
-                    continue
-                centred /= norm
-                if found and (unit[:found] @ centred).max() > _MAX_CORRELATION:
-                    continue
-                images[found], unit[found] = crop, centred
-                keys.append(f"photograph/{name}_{taken[name]:04d}")
-                taken[name] += 1
-                break
-            else:
+            new = _new_crop(photographs[name], unit[:found], rng)
+            if new is None:
                 del photographs[name]
+                continue
+            images[found], unit[found] = new
+            keys.append(f"photograph/{name}_{taken[name]:04d}")
+            taken[name] += 1
     if len(keys) < count:
         raise InputError(
             f"source 'photographs': only {len(keys)} different crops found; {count} stimuli were asked for."
         )
     return images, np.array(keys, dtype=np.str_)
+
+
+def _new_crop(
+    photograph: np.ndarray, taken: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return a crop unlike those taken and, as `taken` (K, pixels) has them, itself centred at unit length.
+
+    None if the photograph is used up.
+    """
+    for _ in range(_MAX_FAILURES):
+        crop = _random_crop(photograph, rng)
+        centred = crop.astype(np.float32).ravel() - crop.mean(dtype=np.float32)
+        norm = np.linalg.norm(centred)
+        if norm < _MIN_CONTRAST * np.sqrt(crop.size):
+            continue
+        centred /= norm
+        if not (taken @ centred > _MAX_CORRELATION).any():
+            return crop, centred
+    return None
 
 
 def _random_crop(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:

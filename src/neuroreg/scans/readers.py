@@ -1,4 +1,4 @@
-"""Which formats of scans there are. A new one is a line here and a file that recognises and reads it."""
+"""Which formats of scans there are. A new one is a line here and a module that recognises and reads it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,17 +12,18 @@ from neuroreg.scans.static_hdf5 import read_static_hdf5, recognises_static_hdf5
 
 
 class Reader(NamedTuple):
-    """A format: its name in files that are made from it, a look at the content, and the reading."""
+    """A format: its name in files that are made from it, what it is ("as ..."), a look, and the reading."""
 
     name: str
+    form: str
     recognises: Callable[[Path], bool]
     read: Callable[[Path], Scan]
 
 
 # The first that recognises a file or folder reads it: put a particular format before a general one.
 READERS = (
-    Reader("static_hdf5", recognises_static_hdf5, read_static_hdf5),
-    Reader("filetree", recognises_filetree, read_filetree),
+    Reader("static_hdf5", "as static HDF5", recognises_static_hdf5, read_static_hdf5),
+    Reader("filetree", "in the FileTree layout as a folder or zip", recognises_filetree, read_filetree),
 )
 
 
@@ -35,7 +36,7 @@ def find_reader(path: str | Path) -> Reader:
         If there is nothing at `path`, or no reader recognises it; the message says what was found.
     """
     path = Path(path)
-    expected = "expected a scan as static HDF5, or in the FileTree layout as a folder or zip"
+    expected = f"expected a scan {', or '.join(reader.form for reader in READERS)}"
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; {expected}.")
     for reader in READERS:

@@ -1,4 +1,4 @@
-"""Trials that showed the same image."""
+"""How reliably neurons answer, measured on trials that showed the same image: arrays in, arrays out."""
 
 import numpy as np
 
@@ -94,38 +94,14 @@ def signal_to_noise_weight(
 
 
 def single_trial_correlation(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Return each neuron's correlation of prediction and observation over trials.
-
-    Parameters
-    ----------
-    predicted, observed
-        float (T, N).
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (N,); 0 for a constant neuron.
-    """
+    """Return each neuron's correlation over trials, float64 (N,), of two float (T, N); 0 where constant."""
     return correlation(predicted, observed)
 
 
 def correlation_to_average(
     predicted: np.ndarray, observed: np.ndarray, image_index: np.ndarray
 ) -> np.ndarray:
-    """Return each neuron's correlation after averaging both sides over the repeats of each image.
-
-    Parameters
-    ----------
-    predicted, observed
-        float (T, N).
-    image_index
-        int (T,), which image each trial showed.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (N,); 0 for a constant neuron.
-    """
+    """Return `single_trial_correlation` of both sides' averages over the repeats of each image, int (T,)."""
     return correlation(average_repeats(predicted, image_index)[0], average_repeats(observed, image_index)[0])
 
 

@@ -22,8 +22,8 @@ _CHUNK = 256  # neurons at a time; bounds the memory of the weights
 def single_trial_similarity(responses: np.ndarray, image: np.ndarray, seed: int) -> float:
     """Return how well similarities of single trials correlate with those averaged over the other repeats.
 
-    As `scan_similarity.oracle_similarities` has it, but averaged over choices of the single trials, of which
-    one alone may be off by several hundredths: three rounds in which each trial has its turn.
+    As `similarity.oracle.oracle_similarities` has it, but averaged over choices of the single trials, of
+    which one alone may be off by several hundredths: three rounds in which each trial has its turn.
 
     Parameters
     ----------

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROWS, COLUMNS = 36, 64
-DEGREES_PER_PIXEL = 120 / 64
+from neuroreg.scans.scan import STIMULUS_SHAPE
+
+DEGREES_PER_PIXEL = 120 / STIMULUS_SHAPE[1]
 FREQUENCY = (0.04, 0.6)  # median in cycles per degree, standard deviation of the logarithm
 FREQUENCY_RANGE = (0.01, 0.16)
 SIZE = (6.0, 0.3)  # degrees: envelope's standard deviation at the median frequency, spread of its logarithm
@@ -69,12 +70,13 @@ class GaborCells:
         length = width * rng.uniform(*ASPECTS, count)
         orientation = rng.uniform(0, np.pi, count)
         phase = rng.uniform(0, 2 * np.pi, count)
-        limits = np.array([[COLUMNS - 1], [ROWS - 1]]) * DEGREES_PER_PIXEL
+        rows, columns = STIMULUS_SHAPE
+        limits = np.array([[columns - 1], [rows - 1]]) * DEGREES_PER_PIXEL
         centre = limits / 2 + np.array(SCATTER)[:, None] * rng.normal(size=(2, count))
         x0, y0 = np.clip(centre, 0, limits)
         is_complex = rng.random(count) < complex_fraction
 
-        y, x = (g.reshape(-1, 1) * DEGREES_PER_PIXEL for g in np.mgrid[:ROWS, :COLUMNS])
+        y, x = (g.reshape(-1, 1) * DEGREES_PER_PIXEL for g in np.mgrid[:rows, :columns])
         across = (x - x0) * np.cos(orientation) + (y - y0) * np.sin(orientation)
         along = -(x - x0) * np.sin(orientation) + (y - y0) * np.cos(orientation)
         envelope = np.exp(-0.5 * ((across / width) ** 2 + (along / length) ** 2))

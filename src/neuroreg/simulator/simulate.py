@@ -16,59 +16,13 @@ from neuroreg.images.stimuli import Stimuli
 from neuroreg.scans.scan import Scan
 from neuroreg.seeds import derive_seed
 from neuroreg.simulator.calibration import calibrate_noise
-from neuroreg.simulator.cells import COLUMNS, FLUCTUATIONS, ROWS, GaborCells, Population
-from neuroreg.simulator.noise import TrialNoise
+from neuroreg.simulator.cells import FLUCTUATIONS, GaborCells, Population
+from neuroreg.simulator.trial_noise import TrialNoise
 from neuroreg.simulator.truth import SimulatedTruth, ideal_correlation, true_weight
 
 _PUPIL_AT_REST = np.array([80.0, 60.0])  # camera pixels
 _SHIFT = 0.4  # pixels of the image that the receptive fields move per camera pixel of pupil position
 _VALIDATION_FRACTION = 0.1
-
-
-def presentations(
-    stimuli: Stimuli, oracle_repeats: int, dropped_fraction: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the stimulus (T,) and the tier (T,) of each trial."""
-    tier = np.where(stimuli.oracle, "test", "train").astype("<U10")
-    single = np.flatnonzero(~stimuli.oracle)
-    tier[rng.choice(single, round(_VALIDATION_FRACTION * len(single)), replace=False)] = "validation"
-    shown = np.repeat(np.arange(len(tier)), np.where(stimuli.oracle, oracle_repeats, 1))
-    rng.shuffle(shown)
-    shown = shown[: len(shown) - round(dropped_fraction * len(shown))]
-    return shown, tier[shown]
-
-
-def behave(trials: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return pupil size, its change and running speed (T, 3), and pupil position (T, 2) in camera pixels."""
-    arousal = _slow(trials, 0.95, rng)
-    pupil = 30 * np.exp(0.25 * (0.8 * arousal + 0.6 * _slow(trials, 0.7, rng)))
-    running = 8 * np.maximum(0.6 * arousal + 0.8 * _slow(trials, 0.85, rng), 0) + 0.5 * rng.random(trials)
-    behavior = np.column_stack([pupil, np.gradient(pupil) if trials > 1 else np.zeros(trials), running])
-    wander = np.column_stack([_slow(trials, 0.6, rng) for _ in range(2)])
-    return behavior, _PUPIL_AT_REST + np.array([4.0, 2.5]) * wander
-
-
-def _slow(trials: int, persistence: float, rng: np.random.Generator) -> np.ndarray:
-    """Return a stationary first-order autoregressive trace of unit variance."""
-    steps = rng.normal(size=trials) * np.sqrt(1 - persistence**2)
-    value = rng.normal()
-    trace = np.empty(trials)
-    for t in range(trials):
-        value = trace[t] = persistence * value + steps[t]
-    return trace
-
-
-def shifted(contrast: np.ndarray, shown: np.ndarray, pupil_center: np.ndarray) -> np.ndarray:
-    """Return what each trial's receptive fields, moved with the pupil (x, y), see: float32 (T, pixels)."""
-    offset = _SHIFT * (pupil_center - _PUPIL_AT_REST)
-    moved = np.empty((len(shown), ROWS * COLUMNS), np.float32)
-    for trial, (x, y) in enumerate(offset):
-        # Fields that move right see what an image moved left would show to fields at rest.
-        view = ndimage.shift(contrast[shown[trial]], (-y, -x), order=1, mode="nearest")
-        moved[trial] = view.ravel()
-    return moved
-
-
 _POOL_CELLS = 128
 _POOL_SATURATION = 0.5  # constant of the divisive normalisation, in units of the pool's mean activity
 _HALF_SATURATION = 2.0  # normalised drive, relative to its mean, at half of the largest response
@@ -117,7 +71,7 @@ def simulate_scan(
         How often each oracle image is shown before trials are dropped; the paper has 10.
     single_trial_similarity
         Noise is set so that the similarities of the scan's single trials correlate this well with those
-        averaged over the other repeats, see `noise_calibration.single_trial_similarity`; the paper has 0.39.
+        averaged over the other repeats, see `calibration.single_trial_similarity`; the paper has 0.39.
         More neurons average more noise out, so that they need more of it.
     noise
         Instead, a fixed level of trial noise, see `TrialNoise`; 0 is no noise. One of the two is None.
@@ -137,8 +91,8 @@ def simulate_scan(
     def rng(*purpose: str | int) -> np.random.Generator:
         return np.random.default_rng(derive_seed(seed, "simulated scan", name, *purpose))
 
-    shown, tier = presentations(stimuli, oracle_repeats, dropped_fraction, rng("trials"))
-    behavior, pupil_center = behave(len(shown), rng("behavior"))
+    shown, tier = _present(stimuli, oracle_repeats, dropped_fraction, rng("trials"))
+    behavior, pupil_center = _behave(len(shown), rng("behavior"))
     expected, responses, trial_noise = _evoke(stimuli.images, shown, behavior, pupil_center, n_neurons, rng)
     repeated, single = np.flatnonzero(tier == "test"), np.flatnonzero(tier != "test")
 
@@ -166,22 +120,7 @@ def simulate_scan(
         for trials in (repeated, single):
             responses[trials, block] = observe(noise, block, trials)
 
-    present = np.unique(shown)
-    present = present[np.argsort(stimuli.key[present], kind="stable")]
-    position = np.zeros(len(stimuli.key), np.int64)
-    position[present] = np.arange(len(present))
-    scan = Scan(
-        images=stimuli.images[present],
-        key=stimuli.key[present],
-        image=position[shown],
-        tier=tier,
-        responses=responses,
-        behavior=behavior.astype(np.float32),
-        pupil_center=pupil_center.astype(np.float32),
-        unit_id=np.arange(1, n_neurons + 1, dtype=np.int64),
-        area=np.full(n_neurons, "V1"),
-        layer=np.full(n_neurons, "L2/3"),
-    )
+    scan = _as_scan(stimuli, shown, tier, responses, behavior, pupil_center)
     return SimulatedScan(scan, SimulatedTruth(stimuli.key, expected, noise, w, v))
 
 
@@ -213,6 +152,50 @@ def _blocks(n_neurons: int) -> list[slice]:
     return [slice(start, min(start + _BLOCK, n_neurons)) for start in range(0, n_neurons, _BLOCK)]
 
 
+def _present(
+    stimuli: Stimuli, oracle_repeats: int, dropped_fraction: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the stimulus (T,) and the tier (T,) of each trial."""
+    tier = np.where(stimuli.oracle, "test", "train").astype("<U10")
+    single = np.flatnonzero(~stimuli.oracle)
+    tier[rng.choice(single, round(_VALIDATION_FRACTION * len(single)), replace=False)] = "validation"
+    shown = np.repeat(np.arange(len(tier)), np.where(stimuli.oracle, oracle_repeats, 1))
+    rng.shuffle(shown)
+    shown = shown[: len(shown) - round(dropped_fraction * len(shown))]
+    return shown, tier[shown]
+
+
+def _behave(trials: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return pupil size, its change and running speed (T, 3), and pupil position (T, 2) in camera pixels."""
+    arousal = _slow(trials, 0.95, rng)
+    pupil = 30 * np.exp(0.25 * (0.8 * arousal + 0.6 * _slow(trials, 0.7, rng)))
+    running = 8 * np.maximum(0.6 * arousal + 0.8 * _slow(trials, 0.85, rng), 0) + 0.5 * rng.random(trials)
+    behavior = np.column_stack([pupil, np.gradient(pupil) if trials > 1 else np.zeros(trials), running])
+    wander = np.column_stack([_slow(trials, 0.6, rng) for _ in range(2)])
+    return behavior, _PUPIL_AT_REST + np.array([4.0, 2.5]) * wander
+
+
+def _slow(trials: int, persistence: float, rng: np.random.Generator) -> np.ndarray:
+    """Return a stationary first-order autoregressive trace of unit variance."""
+    steps = rng.normal(size=trials) * np.sqrt(1 - persistence**2)
+    value = rng.normal()
+    trace = np.empty(trials)
+    for t in range(trials):
+        value = trace[t] = persistence * value + steps[t]
+    return trace
+
+
+def _shifted(contrast: np.ndarray, shown: np.ndarray, pupil_center: np.ndarray) -> np.ndarray:
+    """Return what each trial's receptive fields, moved with the pupil (x, y), see: float32 (T, pixels)."""
+    offset = _SHIFT * (pupil_center - _PUPIL_AT_REST)
+    moved = np.empty((len(shown), contrast[0].size), np.float32)
+    for trial, (x, y) in enumerate(offset):
+        # Fields that move right see what an image moved left would show to fields at rest.
+        view = ndimage.shift(contrast[shown[trial]], (-y, -x), order=1, mode="nearest")
+        moved[trial] = view.ravel()
+    return moved
+
+
 def _evoke(
     images: np.ndarray,
     shown: np.ndarray,
@@ -224,7 +207,7 @@ def _evoke(
     """Return mean responses to images at rest (P, N) and in each trial (T, N), and the noise about them."""
     contrast = _contrast(images)
     at_rest = contrast.reshape(len(contrast), -1)
-    moved = shifted(contrast, shown, pupil_center)
+    moved = _shifted(contrast, shown, pupil_center)
     pool = GaborCells.draw(_POOL_CELLS, rng("pool"), complex_fraction=1.0)
     pool_at_rest, pool_moved = (pool.drive(views).mean(axis=1, keepdims=True) for views in (at_rest, moved))
     saturation = _POOL_SATURATION * pool_at_rest.mean()
@@ -252,3 +235,31 @@ def _contrast(images: np.ndarray) -> np.ndarray:
     """Return images about the mean gray of all of them, in its units: what adapted neurons see."""
     mean = images.mean(dtype=np.float64)
     return ((images - mean) / mean).astype(np.float32)
+
+
+def _as_scan(
+    stimuli: Stimuli,
+    shown: np.ndarray,
+    tier: np.ndarray,
+    responses: np.ndarray,
+    behavior: np.ndarray,
+    pupil_center: np.ndarray,
+) -> Scan:
+    """Return what a laboratory has of the trials; of the stimuli those that were shown, sorted by key."""
+    present = np.unique(shown)
+    present = present[np.argsort(stimuli.key[present], kind="stable")]
+    position = np.zeros(len(stimuli.key), np.int64)
+    position[present] = np.arange(len(present))
+    neurons = responses.shape[1]
+    return Scan(
+        images=stimuli.images[present],
+        key=stimuli.key[present],
+        image=position[shown],
+        tier=tier,
+        responses=responses,
+        behavior=behavior.astype(np.float32),
+        pupil_center=pupil_center.astype(np.float32),
+        unit_id=np.arange(1, neurons + 1, dtype=np.int64),
+        area=np.full(neurons, "V1"),
+        layer=np.full(neurons, "L2/3"),
+    )

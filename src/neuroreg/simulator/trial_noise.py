@@ -1,4 +1,4 @@
-"""Trial-to-trial noise of simulated neurons."""
+"""Trial-to-trial variability of simulated responses; `calibration` sets its level."""
 
 from dataclasses import dataclass
 
