@@ -73,7 +73,7 @@ def compare_scans(
         `FEWEST_IMAGES` images repeated in its test tier, or without their responses, takes part in the
         comparison between scans only.
     exponent
-        Of the weights, see `neuroreg.similarity.denoised_weights`.
+        Of the weights, see `neuroreg.similarity.matrix.denoised_weights`.
     seed
         Chooses the single trials.
 
