@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from neuroreg.errors import InputError
 from neuroreg.training.checkpoints import load_model, save_model
-from neuroreg.training.run import SimilarityTarget, train
+from neuroreg.training.run import SimilarityTarget, augment, learning_rate, train
 from neuroreg.training.settings import TrainingSettings
 
 torch.set_num_threads(1)  # bytes are compared
@@ -206,3 +206,59 @@ def test_stimuli_move_batch_norm_only_if_they_may():
         for settings, alpha in ((apart, 0.0), (apart, 1e-12), (together, 1e-12))
     ]
     assert (means[1] - means[2]).norm() > 0.1 * means[1].norm()
+
+
+def rates(epochs):
+    settings = TrainingSettings(epochs=epochs)
+    return [learning_rate(epoch, settings) for epoch in range(epochs)]
+
+
+def test_the_papers_forty_epochs():
+    phase = [0.1 * 0.3**k for k in range(5) for _ in range(4)]
+    assert rates(40) == pytest.approx(phase * 2)
+
+
+@pytest.mark.parametrize("epochs", [10, 20, 30])
+def test_other_lengths_keep_the_proportions(epochs):
+    found = rates(epochs)
+    assert found[: epochs // 2] == found[epochs // 2 :]
+    assert len(set(found)) == 5
+
+
+def test_a_training_shorter_than_the_phases_starts_at_the_initial_rate():
+    assert rates(1) == [0.1]
+    assert rates(2)[1] == pytest.approx(0.1)
+
+
+def batch():
+    return torch.arange(3 * 8 * 8, dtype=torch.float32).reshape(3, 1, 8, 8)
+
+
+def test_every_result_is_a_crop_of_the_reflected_image():
+    images = batch()
+    result = augment(images, torch.Generator().manual_seed(1), padding=3, flip=True)
+    for image, crop in zip(images[:, 0].numpy(), result[:, 0].numpy(), strict=True):
+        padded = np.pad(image, 3, mode="reflect")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (8, 8)).reshape(-1, 8, 8)
+        candidates = np.concatenate([windows, windows[:, :, ::-1]])
+        assert (candidates == crop).all((1, 2)).any()
+
+
+def test_offsets_and_flips_are_uniform():
+    images = batch()[:1].expand(4000, -1, -1, -1)
+    result = augment(images, torch.Generator().manual_seed(2), padding=1, flip=True)
+    outcomes = np.unique(result.reshape(4000, -1).numpy(), axis=0, return_counts=True)[1]
+    assert len(outcomes) == 3 * 3 * 2
+    expected = 4000 / 18
+    assert ((outcomes - expected) ** 2 / expected).sum() < 40.8  # chi-square with 17 degrees, p = 0.001
+
+
+def test_nothing_to_do_returns_the_images():
+    images = batch()
+    result = augment(images, torch.Generator().manual_seed(1), padding=0, flip=False)
+    torch.testing.assert_close(result, images)
+
+
+def test_same_generator_same_result():
+    first, second = (augment(batch(), torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(first, second)

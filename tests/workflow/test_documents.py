@@ -1,6 +1,8 @@
 """What the documents say of the code."""
 
+import pkgutil
 import re
+from functools import cache
 
 from neuroreg.robustness.attacks.registry import ATTACK_METHODS
 
@@ -20,3 +22,29 @@ def test_every_file_that_the_readme_links_to_is_there(root):
     links = re.findall(r"\]\(([^)#:]+)\)", (root / "README.md").read_text())
     assert links
     assert all((root / link).exists() for link in links)
+
+
+def test_every_name_of_the_code_in_a_text_resolves(root):
+    texts = [
+        root / "README.md",
+        root / "CONTRIBUTING.md",
+        *root.glob("docs/**/*.md"),
+        *root.glob("report/*.rst"),
+    ]
+    unknown = {
+        f"{path.relative_to(root)}: {name}"
+        for path in [*texts, *root.glob("src/**/*.py")]
+        for name in re.findall(r"`[^`\n]*?\b(neuroreg(?:\.\w+)+)", path.read_text())
+        if not resolves(name)
+    }
+    assert unknown == set()
+
+
+@cache
+def resolves(name):
+    """Whether a dotted name is a module, or what stands in the module that it names."""
+    try:
+        found = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return name.startswith(getattr(found, "__module__", ""))

@@ -1,0 +1,1 @@
+"""Drawing: each figure or table of results, and the style that they share."""

@@ -21,53 +21,6 @@ from neuroreg.scans.reliability import single_trial_correlation
 from neuroreg.scans.scan import Scan, usable_trials
 from neuroreg.seeds import derive_seed
 
-
-def empty_model(
-    neurons: int, behaviors: int, settings: FitSettings, generator: Generator | None = None
-) -> ResponseModel:
-    """Return a model of the given sizes that knows nothing of any scan."""
-    architecture = {name: getattr(settings, name) for name in ARCHITECTURE}
-    return ResponseModel(neurons, behaviors, settings.contexts, **architecture, generator=generator)
-
-
-def build_model(scan: Scan, trials: np.ndarray, settings: FitSettings, seed: int) -> ResponseModel:
-    """Return an unfitted model whose statistics, contexts, positions and biases come from training trials."""
-    generator = torch.Generator().manual_seed(derive_seed(seed, "initial weights"))
-    behaviors, neurons = scan.behavior.shape[1], scan.responses.shape[1]
-    model = empty_model(neurons, behaviors, settings, generator)
-
-    def positive(std: np.ndarray) -> np.ndarray:
-        return np.where(std > 1e-6, std, 1)
-
-    used, image = np.unique(scan.image[trials], return_inverse=True)
-    images = scan.images[used]
-    height, width = images.shape[1:]
-    responses = scan.responses[trials].astype(np.float64)
-    scale = positive(responses.std(0))
-    contexts = np.random.default_rng(derive_seed(seed, "contexts")).choice(
-        trials, settings.contexts, replace=len(trials) < settings.contexts
-    )
-    statistics = {
-        "image_mean": images.mean(),
-        "image_std": positive(images.std()),
-        "response_std": scale,
-        "context_behavior": scan.behavior[contexts],
-        "context_pupil_center": scan.pupil_center[contexts],
-    }
-    for name in ("behavior", "pupil_center"):
-        values = getattr(scan, name)[trials].astype(np.float64)
-        statistics |= {f"{name}_mean": values.mean(0), f"{name}_std": positive(values.std(0))}
-    for name, value in statistics.items():
-        getattr(model, name).copy_(torch.as_tensor(value))
-    centres = locate_receptive_fields(images, image, responses)
-    # Start from every neuron's mean response: elu1 inverted.
-    mean = np.maximum(responses.mean(0) / scale, 1e-3)
-    with torch.no_grad():
-        model.readout.bias.copy_(torch.as_tensor(np.where(mean > 1, mean - 1, np.log(mean))))
-        model.readout.position.copy_(torch.as_tensor((centres + 0.5) / [width, height] * 2 - 1))
-    return model
-
-
 logger = logging.getLogger(__name__)
 REDUCTION = 0.3  # factor on the learning rate
 
@@ -92,6 +45,51 @@ class FittedResponseModel:
     settings: FitSettings
     history: list[dict[str, float]]
     validation_correlation: float
+
+
+def empty_model(
+    neurons: int, behaviors: int, settings: FitSettings, generator: Generator | None = None
+) -> ResponseModel:
+    """Return a model of the given sizes that knows nothing of any scan."""
+    architecture = {name: getattr(settings, name) for name in ARCHITECTURE}
+    return ResponseModel(neurons, behaviors, settings.contexts, **architecture, generator=generator)
+
+
+def build_model(scan: Scan, trials: np.ndarray, settings: FitSettings, seed: int) -> ResponseModel:
+    """Return an unfitted model whose statistics, contexts, positions and biases come from training trials."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "initial weights"))
+    model = empty_model(scan.responses.shape[1], scan.behavior.shape[1], settings, generator)
+    used, image = np.unique(scan.image[trials], return_inverse=True)
+    images, responses = scan.images[used], scan.responses[trials].astype(np.float64)
+    contexts = np.random.default_rng(derive_seed(seed, "contexts")).choice(
+        trials, settings.contexts, replace=len(trials) < settings.contexts
+    )
+    statistics = {
+        "image_mean": images.mean(),
+        "image_std": _deviation(images),
+        "response_std": _deviation(responses, 0),
+        "context_behavior": scan.behavior[contexts],
+        "context_pupil_center": scan.pupil_center[contexts],
+    }
+    for name in ("behavior", "pupil_center"):
+        values = getattr(scan, name)[trials].astype(np.float64)
+        statistics |= {f"{name}_mean": values.mean(0), f"{name}_std": _deviation(values, 0)}
+    for name, value in statistics.items():
+        getattr(model, name).copy_(torch.as_tensor(value))
+    # Start from every neuron's mean response: elu1 inverted.
+    mean = np.maximum(responses.mean(0) / statistics["response_std"], 1e-3)
+    centres = locate_receptive_fields(images, image, responses)
+    height, width = images.shape[1:]
+    with torch.no_grad():
+        model.readout.bias.copy_(torch.as_tensor(np.where(mean > 1, mean - 1, np.log(mean))))
+        model.readout.position.copy_(torch.as_tensor((centres + 0.5) / [width, height] * 2 - 1))
+    return model
+
+
+def _deviation(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Return standard deviations to divide by: 1 for what is constant."""
+    deviation = values.std(axis)
+    return np.where(deviation > 1e-6, deviation, 1)
 
 
 def poisson_loss(rate: Tensor, response: Tensor) -> Tensor:

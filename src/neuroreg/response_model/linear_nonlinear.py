@@ -141,57 +141,89 @@ def fit_poisson(
     weights, offset, gain : numpy.ndarray
         float32 (P, N), (N,) and (D, N).
     """
-    axes, covariates = design.x.shape[1], design.d.shape[1]
-    weights, _, penalty = solve_ridge(design, y, y_validation, penalties)
-    mean = np.maximum(y.mean(0), 1e-3)
-    # Start from ridge's filter, the mean response and no gain.
-    offset = np.log(np.expm1(mean))
-    parameters = np.vstack([weights / softplus(offset)[1], offset, np.zeros((covariates, len(mean)))])
-    parameters = parameters.astype(np.float32)
-    energy = np.square(design.x).sum(0)[:, None]
-    products = (design.d[:, :, None] * design.d[:, None]).reshape(len(y), -1)
-    # The logarithm of the amplitude is free.
-    prior = np.float32(PRIOR_TRIALS) * (np.arange(covariates) > 0)[:, None] * mean
-    diagonal = np.eye(covariates, dtype=np.float32)
-
-    def evaluate(x: np.ndarray, d: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, ...]:
-        value, slope = softplus(x @ parameters[:axes] + parameters[axes])
-        rate = np.exp(d @ parameters[axes + 1 :]) * value
-        return rate, slope / value, (rate - observed * np.log(rate)).sum(0, dtype=np.float64)
-
-    step = np.ones(len(mean), np.float32)
-    accepted, best = np.full(len(mean), np.inf), np.full(len(mean), np.inf)
-    ridge = last = None
-    kept = parameters.copy()
+    block = _PoissonBlock(design, y, y_validation, penalties)
+    step = np.ones(y.shape[1], np.float32)
+    accepted, best = np.full(len(step), np.inf), np.full(len(step), np.inf)
+    kept, last = block.parameters.copy(), block.parameters.copy()
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for _ in range(iterations):
-            rate, relative, loss = evaluate(design.x, design.d, y)
-            if ridge is None:
-                # The same shrinkage as ridge's at the likelihood's curvature.
-                ridge = (rate * relative**2).mean(0) * np.float32(len(y)) * penalty.astype(np.float32)
-            objective = loss + 0.5 * (ridge * np.square(parameters[:axes])).sum(0)
-            objective += 0.5 * (prior * np.square(parameters[axes + 1 :])).sum(0)
+            rate, relative, loss = block.evaluate(design.x, design.d, y)
+            objective = block.penalised(loss)
             rises = ~(objective <= accepted)
             step = np.where(rises, 0.3 * step, np.minimum(1.5 * step, 1)).astype(np.float32)
             accepted = np.where(rises, accepted, objective)
-            if last is not None and rises.any():
-                parameters[:, rises] = last[:, rises]
-                rate, relative, _ = evaluate(design.x, design.d, y)
-            validation_loss = evaluate(design.x_validation, design.d_validation, y_validation)[2]
+            if rises.any():
+                block.parameters[:, rises] = last[:, rises]
+                rate, relative, _ = block.evaluate(design.x, design.d, y)
+            validation_loss = block.evaluate(design.x_validation, design.d_validation, y_validation)[2]
             better = validation_loss < best
             best = np.where(better, validation_loss, best)
-            kept[:, better] = parameters[:, better]
+            kept[:, better] = block.parameters[:, better]
+            last = block.parameters.copy()
+            block.step(step, rate, relative)
+    return block.split(kept)
 
-            last = parameters.copy()
-            surplus = rate - y
-            by_drive, curvature = surplus * relative, rate * relative**2
-            parameters[:axes] -= (
-                step * (design.x.T @ by_drive + ridge * last[:axes]) / (energy * curvature.mean(0) + ridge)
-            )
-            total = rate.sum(0)
-            parameters[axes] -= step * by_drive.sum(0) / (curvature.sum(0) + 1e-3 * total)
-            information = (products.T @ rate).T.reshape(-1, covariates, covariates)
-            information = information + (prior.T + 1e-3 * total[:, None])[:, None] * diagonal
-            gradient = (design.d.T @ surplus + prior * last[axes + 1 :]).T[:, :, None]
-            parameters[axes + 1 :] -= step * np.linalg.solve(information, gradient)[:, :, 0].T
-    return kept[:axes], kept[axes], kept[axes + 1 :]
+
+class _PoissonBlock:
+    """Neurons that `fit_poisson` fits together.
+
+    Their parameters, float32 (P + 1 + D, N), have a row for each weight, for the offset, for each gain. They
+    start from ridge's filter, the mean response and no gain.
+    """
+
+    def __init__(
+        self, design: Design, y: np.ndarray, y_validation: np.ndarray, penalties: np.ndarray
+    ) -> None:
+        self.design, self.y = design, y
+        covariates = design.d.shape[1]
+        weights, _, penalty = solve_ridge(design, y, y_validation, penalties)
+        mean = np.maximum(y.mean(0), 1e-3)
+        offset = np.log(np.expm1(mean))
+        start = np.vstack([weights / softplus(offset)[1], offset, np.zeros((covariates, len(mean)))])
+        self.parameters = start.astype(np.float32)
+        self.energy = np.square(design.x).sum(0)[:, None]
+        self.products = (design.d[:, :, None] * design.d[:, None]).reshape(len(y), -1)
+        # The logarithm of the amplitude is free.
+        self.prior = np.float32(PRIOR_TRIALS) * (np.arange(covariates) > 0)[:, None] * mean
+        rate, relative, _ = self.evaluate(design.x, design.d, y)
+        # The same shrinkage as ridge's at the likelihood's curvature.
+        self.ridge = (rate * relative**2).mean(0) * np.float32(len(y)) * penalty.astype(np.float32)
+
+    def split(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return views of weights, offset and gain."""
+        axes = self.design.x.shape[1]
+        return parameters[:axes], parameters[axes], parameters[axes + 1 :]
+
+    def evaluate(
+        self, x: np.ndarray, d: np.ndarray, observed: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the rates, their logarithms' slopes by the drive, and each neuron's summed Poisson loss."""
+        weights, offset, gain = self.split(self.parameters)
+        value, slope = softplus(x @ weights + offset)
+        rate = np.exp(d @ gain) * value
+        return rate, slope / value, (rate - observed * np.log(rate)).sum(0, dtype=np.float64)
+
+    def penalised(self, loss: np.ndarray) -> np.ndarray:
+        """Return what each neuron minimises: its loss with the penalties of weights and gains."""
+        weights, _, gain = self.split(self.parameters)
+        objective = loss + 0.5 * (self.ridge * np.square(weights)).sum(0)
+        objective += 0.5 * (self.prior * np.square(gain)).sum(0)
+        return objective
+
+    def step(self, size: np.ndarray, rate: np.ndarray, relative: np.ndarray) -> None:
+        """Move the parameters, by a share of the full step for each neuron, from where `evaluate` stood."""
+        weights, offset, gain = self.split(self.parameters)
+        x, d = self.design.x, self.design.d
+        surplus = rate - self.y
+        by_drive, curvature = surplus * relative, rate * relative**2
+        weights -= (
+            size * (x.T @ by_drive + self.ridge * weights) / (self.energy * curvature.mean(0) + self.ridge)
+        )
+        total = rate.sum(0)
+        offset -= size * by_drive.sum(0) / (curvature.sum(0) + 1e-3 * total)
+        covariates = d.shape[1]
+        information = (self.products.T @ rate).T.reshape(-1, covariates, covariates)
+        diagonal = np.eye(covariates, dtype=np.float32)
+        information = information + (self.prior.T + 1e-3 * total[:, None])[:, None] * diagonal
+        gradient = (d.T @ surplus + self.prior * gain).T[:, :, None]
+        gain -= size * np.linalg.solve(information, gradient)[:, :, 0].T

@@ -1,8 +1,13 @@
-"""The predictive model of one scan: core, readout, shifter and modulator, with its input statistics."""
+"""The predictive model of one scan (Li et al. 2019, main text).
+
+The parts in turn: core, readout, shifter, modulator; then the whole, with the statistics of its inputs.
+"""
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
+
+TILE = 32  # neurons in a tile: a few hundred thousand multiplications, little padding
 
 
 class Core(nn.Module):
@@ -53,9 +58,6 @@ class Core(nn.Module):
     def energy(self) -> Tensor:
         """Return the L2 penalty: mean over the other layers' kernels of the summed squared weights."""
         return torch.stack([k.square().sum((1, 2, 3)).mean() for k in self.kernels[1:]]).mean()
-
-
-TILE = 32  # neurons in a tile: a few hundred thousand multiplications, little padding
 
 
 def sample_and_weigh(features: Tensor, position: Tensor, weight: Tensor) -> Tensor:

@@ -16,68 +16,8 @@ from neuroreg.scans.reliability import (
 )
 from neuroreg.scans.scan import Scan
 
-LEAST_EXPLAINABLE = 0.15  # of the variance; below it the ratio is noise (Cadena et al. 2019)
-
-
-def variances(observed: np.ndarray, image_index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each neuron's total and noise variance over trials of repeated images.
-
-    The noise variance is the mean over trials of the unbiased variance among the repeats of the trial's
-    image: images count by their number of trials, as they do in a mean squared error, so that ragged repeats
-    do not bias the difference. Its only bias is that of a population variance, noise / T.
-
-    Parameters
-    ----------
-    observed
-        float (T, N).
-    image_index
-        int (T,), which image each trial showed, each at least twice.
-
-    Returns
-    -------
-    total, noise : numpy.ndarray
-        float64 (N,), at least 0.
-    """
-    observed = np.asarray(observed, np.float64)
-    means, inverse, counts = average_repeats(observed, image_index)
-    unbiased = (counts / (counts - 1))[inverse]
-    noise = np.einsum("t,tn->n", unbiased, np.square(observed - means[inverse])) / len(observed)
-    return observed.var(0), noise
-
-
-def feve(predicted: np.ndarray, observed: np.ndarray, image_index: np.ndarray) -> np.ndarray:
-    """Return each neuron's fraction of explainable variance explained (Cadena et al. 2019).
-
-    ``FEVE = 1 - (MSE - noise variance) / (variance - noise variance)``: 1 for a prediction that lacks nothing
-    but the noise, 0 for the best constant, below 0 for a worse one.
-
-    Parameters
-    ----------
-    predicted, observed
-        float (T, N), in the same units.
-    image_index
-        int (T,), which image each trial showed. Images shown once are ignored; repeats may be ragged.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (N,), at most a little above 1 by chance; NaN where the explainable share of the variance,
-        ``(variance - noise variance) / variance``, is below 0.15, and everywhere if no image is repeated.
-    """
-    trials = repeated_trials(image_index)
-    result = np.full(observed.shape[1], np.nan)
-    if not len(trials):
-        return result
-    predicted, observed = (np.asarray(values, np.float64)[trials] for values in (predicted, observed))
-    total, noise = variances(observed, image_index[trials])
-    error = np.square(predicted - observed).mean(0)
-    # Rounding leaves a constant neuron with a variance of about eps^2 times its square.
-    varies = total > 1e-24 * np.square(observed).mean(0)
-    explainable = varies & (total - noise >= LEAST_EXPLAINABLE * total)
-    return np.divide(total - error, total - noise, out=result, where=explainable)
-
-
 logger = logging.getLogger(__name__)
+LEAST_EXPLAINABLE = 0.15  # of the variance; below it the ratio is noise (Cadena et al. 2019)
 
 
 @dataclass(frozen=True)
@@ -121,79 +61,6 @@ class NeuronQuality(PredictionScores):
     v: np.ndarray
 
 
-def fraction_of_oracle(scores: np.ndarray, oracle: np.ndarray) -> float | None:
-    """Return the slope, without offset, of neurons' single-trial correlations against their oracles.
-
-    The lab's definition (Sinz et al. 2018, Lurz et al. 2021): the least-squares line through the origin, so
-    that reliable neurons count more.
-
-    Parameters
-    ----------
-    scores, oracle
-        float (N,).
-
-    Returns
-    -------
-    float or None
-        None if every oracle is 0.
-    """
-    scores, oracle = np.asarray(scores, np.float64), np.asarray(oracle, np.float64)
-    energy = oracle @ oracle
-    return float(scores @ oracle / energy) if energy > 0 else None
-
-
-def mean_score(values: Sequence[float | None] | np.ndarray | None) -> float | None:
-    """Return the mean over the neurons that have the score (neither None nor NaN), None if none has."""
-    values = np.array([] if values is None else values, np.float64)
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else None
-
-
-def score_predictions(
-    scan: Scan,
-    predict: Callable[[np.ndarray], np.ndarray],
-    *,
-    log: Callable[[str], None] = logger.info,
-) -> PredictionScores:
-    """Return how well held-out responses of a scan are predicted.
-
-    All scores come from the test tier. If that is missing or withheld, the validation tier takes its place,
-    without the scores that need repeats; that one had a say in the fit, so that its correlations are slightly
-    too high.
-
-    Parameters
-    ----------
-    scan
-        The scan that was predicted.
-    predict
-        Gives predicted responses, float (K, N), of the trials with the given indices, int (K,).
-    log
-        Gets one line for each thing that could not be measured as usual.
-    """
-    tier = held_out_tier(scan)
-    if tier != "test":
-        log("test tier missing or withheld (all responses exactly 0): correlations from the validation tier")
-    trials = scan.trials_of(tier)
-    observed, predicted, image = scan.responses[trials], predict(trials), scan.image[trials]
-    single = single_trial_correlation(predicted, observed)
-    repeats = repeated_trials(image)
-    if tier != "test" or not len(repeats):
-        return PredictionScores(single, None, None, None, tier)
-    observed, predicted, image = observed[repeats], predicted[repeats], image[repeats]
-    explained = feve(predicted, observed, image)
-    left_out = int(np.isnan(explained).sum())
-    if left_out:
-        log(f"FEVE leaves out {left_out} of {len(explained)} neurons: explainable variance below 15 %")
-    to_average = correlation_to_average(predicted, observed, image)
-    return PredictionScores(single, to_average, explained, jackknife_oracle(observed, image), tier)
-
-
-def held_out_tier(scan: Scan) -> str:
-    """Return the tier that scores come from: test, or validation if test is missing or withheld."""
-    usable = np.any(scan.tier == "test") and "test" not in scan.withheld_tiers()
-    return "test" if usable else "validation"
-
-
 def measure_neurons(
     scan: Scan,
     predict: Callable[[np.ndarray], np.ndarray],
@@ -223,3 +90,129 @@ def measure_neurons(
         weight = signal_to_noise_weight(responses, image, bias_correction=bias_correction)
     # A neuron predicted worse than by chance is noise: a negative weight would turn its response around.
     return NeuronQuality(**vars(scores), w=weight, v=np.maximum(scores.single_trial_correlation, 0))
+
+
+def score_predictions(
+    scan: Scan,
+    predict: Callable[[np.ndarray], np.ndarray],
+    *,
+    log: Callable[[str], None] = logger.info,
+) -> PredictionScores:
+    """Return how well held-out responses of a scan are predicted.
+
+    All scores come from the test tier. If that is missing or withheld, the validation tier takes its place,
+    without the scores that need repeats; that one had a say in the fit, so that its correlations are slightly
+    too high.
+
+    Parameters
+    ----------
+    scan
+        The scan that was predicted.
+    predict
+        Gives predicted responses, float (K, N), of the trials with the given indices, int (K,).
+    log
+        Gets one line for each thing that could not be measured as usual.
+    """
+    usable = np.any(scan.tier == "test") and "test" not in scan.withheld_tiers()
+    tier = "test" if usable else "validation"
+    if tier != "test":
+        log("test tier missing or withheld (all responses exactly 0): correlations from the validation tier")
+    trials = scan.trials_of(tier)
+    observed, predicted, image = scan.responses[trials], predict(trials), scan.image[trials]
+    single = single_trial_correlation(predicted, observed)
+    repeats = repeated_trials(image)
+    if tier != "test" or not len(repeats):
+        return PredictionScores(single, None, None, None, tier)
+    observed, predicted, image = observed[repeats], predicted[repeats], image[repeats]
+    explained = feve(predicted, observed, image)
+    left_out = int(np.isnan(explained).sum())
+    if left_out:
+        log(f"FEVE leaves out {left_out} of {len(explained)} neurons: explainable variance below 15 %")
+    to_average = correlation_to_average(predicted, observed, image)
+    return PredictionScores(single, to_average, explained, jackknife_oracle(observed, image), tier)
+
+
+def feve(predicted: np.ndarray, observed: np.ndarray, image_index: np.ndarray) -> np.ndarray:
+    """Return each neuron's fraction of explainable variance explained (Cadena et al. 2019).
+
+    ``FEVE = 1 - (MSE - noise variance) / (variance - noise variance)``: 1 for a prediction that lacks nothing
+    but the noise, 0 for the best constant, below 0 for a worse one.
+
+    Parameters
+    ----------
+    predicted, observed
+        float (T, N), in the same units.
+    image_index
+        int (T,), which image each trial showed. Images shown once are ignored; repeats may be ragged.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (N,), at most a little above 1 by chance; NaN where the explainable share of the variance,
+        ``(variance - noise variance) / variance``, is below 0.15, and everywhere if no image is repeated.
+    """
+    trials = repeated_trials(image_index)
+    result = np.full(observed.shape[1], np.nan)
+    if not len(trials):
+        return result
+    predicted, observed = (np.asarray(values, np.float64)[trials] for values in (predicted, observed))
+    total, noise = variances(observed, image_index[trials])
+    error = np.square(predicted - observed).mean(0)
+    # Rounding leaves a constant neuron with a variance of about eps^2 times its square.
+    varies = total > 1e-24 * np.square(observed).mean(0)
+    explainable = varies & (total - noise >= LEAST_EXPLAINABLE * total)
+    return np.divide(total - error, total - noise, out=result, where=explainable)
+
+
+def variances(observed: np.ndarray, image_index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each neuron's total and noise variance over trials of repeated images.
+
+    The noise variance is the mean over trials of the unbiased variance among the repeats of the trial's
+    image: images count by their number of trials, as they do in a mean squared error, so that ragged repeats
+    do not bias the difference. Its only bias is that of a population variance, noise / T.
+
+    Parameters
+    ----------
+    observed
+        float (T, N).
+    image_index
+        int (T,), which image each trial showed, each at least twice.
+
+    Returns
+    -------
+    total, noise : numpy.ndarray
+        float64 (N,), at least 0.
+    """
+    observed = np.asarray(observed, np.float64)
+    means, inverse, counts = average_repeats(observed, image_index)
+    unbiased = (counts / (counts - 1))[inverse]
+    noise = np.einsum("t,tn->n", unbiased, np.square(observed - means[inverse])) / len(observed)
+    return observed.var(0), noise
+
+
+def fraction_of_oracle(scores: np.ndarray, oracle: np.ndarray) -> float | None:
+    """Return the slope, without offset, of neurons' single-trial correlations against their oracles.
+
+    The lab's definition (Sinz et al. 2018, Lurz et al. 2021): the least-squares line through the origin, so
+    that reliable neurons count more.
+
+    Parameters
+    ----------
+    scores, oracle
+        float (N,).
+
+    Returns
+    -------
+    float or None
+        None if every oracle is 0.
+    """
+    scores, oracle = np.asarray(scores, np.float64), np.asarray(oracle, np.float64)
+    energy = oracle @ oracle
+    return float(scores @ oracle / energy) if energy > 0 else None
+
+
+def mean_score(values: Sequence[float | None] | np.ndarray | None) -> float | None:
+    """Return the mean over the neurons that have the score (neither None nor NaN), None if none has."""
+    values = np.array([] if values is None else values, np.float64)
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else None

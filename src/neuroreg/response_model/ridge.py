@@ -6,6 +6,8 @@ import numpy as np
 
 from neuroreg.scans.scan import Scan, usable_trials
 
+NEURONS = 1024  # at a time; bounds the memory
+PENALTIES = 10.0 ** np.arange(-2, 4.1, 0.5)  # per training trial, in units of a pixel's variance
 LARGEST = 3.0  # standard deviations; an exponential gain explodes at single outlying trials
 
 
@@ -55,11 +57,22 @@ def _covariates(scan: Scan, trials: np.ndarray) -> np.ndarray:
     return np.column_stack([scan.behavior[trials], scan.pupil_center[trials]]).astype(np.float64)
 
 
-PENALTIES = 10.0 ** np.arange(-2, 4.1, 0.5)
-"""Candidates, per training trial, in units of a pixel's variance."""
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Regressors of training and validation trials.
 
+    Attributes
+    ----------
+    x, x_validation
+        float (T, P) and (V, P), penalised.
+    d, d_validation
+        float (T, D) and (V, D), not penalised, the first column ones.
+    """
 
-NEURONS = 1024  # at a time; bounds the memory
+    x: np.ndarray
+    d: np.ndarray
+    x_validation: np.ndarray
+    d_validation: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,48 +102,31 @@ class RidgeModel:
         return drive + self.regressors.covariates(scan, trials) @ self.covariate_weight
 
 
-@dataclass(frozen=True, eq=False)
-class Design:
-    """Regressors of training and validation trials.
-
-    Attributes
-    ----------
-    x, x_validation
-        float (T, P) and (V, P), penalised.
-    d, d_validation
-        float (T, D) and (V, D), not penalised, the first column ones.
-    """
-
-    x: np.ndarray
-    d: np.ndarray
-    x_validation: np.ndarray
-    d_validation: np.ndarray
-
-
-def principal_axes(x: np.ndarray, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the axes of largest second moment of `x`, from the smaller of its two Gram matrices.
+def fit_ridge(scan: Scan, penalties: np.ndarray = PENALTIES) -> RidgeModel:
+    """Fit a ridge regression to the training trials of a scan, its penalties chosen on the validation trials.
 
     Parameters
     ----------
-    x
-        float (T, P).
-    most
-        Keep at most so many.
+    scan
+        The scan.
+    penalties
+        float (L,), above 0: candidates.
 
-    Returns
-    -------
-    values : numpy.ndarray
-        float64 (K,), descending, each above 1e-10 of the largest: the summed squares of ``x @ axes``.
-    axes : numpy.ndarray
-        float64 (P, K), orthonormal columns.
+    Raises
+    ------
+    InputError
+        If the scan has too few usable training or validation trials.
     """
-    x = np.asarray(x, np.float64)
-    wide = x.shape[0] < x.shape[1]
-    values, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    kept = np.flatnonzero(values > max(1e-10 * values[0], 0))[:most]
-    values, vectors = values[kept], vectors[:, kept]
-    return values, x.T @ vectors / np.sqrt(values) if wide else vectors
+    train, validation = usable_trials(scan)
+    regressors = Regressors.of(scan, train)
+    design = Design(
+        regressors.pixels(scan, train),
+        regressors.covariates(scan, train),
+        regressors.pixels(scan, validation),
+        regressors.covariates(scan, validation),
+    )
+    w, c, penalty = solve_ridge(design, scan.responses[train], scan.responses[validation], penalties)
+    return RidgeModel(regressors, w.astype(np.float32), c.astype(np.float32), penalty)
 
 
 def solve_ridge(
@@ -187,28 +183,27 @@ def solve_ridge(
     return w, c, chosen
 
 
-def fit_ridge(scan: Scan, penalties: np.ndarray = PENALTIES) -> RidgeModel:
-    """Fit a ridge regression to the training trials of a scan, its penalties chosen on the validation trials.
+def principal_axes(x: np.ndarray, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the axes of largest second moment of `x`, from the smaller of its two Gram matrices.
 
     Parameters
     ----------
-    scan
-        The scan.
-    penalties
-        float (L,), above 0: candidates.
+    x
+        float (T, P).
+    most
+        Keep at most so many.
 
-    Raises
-    ------
-    InputError
-        If the scan has too few usable training or validation trials.
+    Returns
+    -------
+    values : numpy.ndarray
+        float64 (K,), descending, each above 1e-10 of the largest: the summed squares of ``x @ axes``.
+    axes : numpy.ndarray
+        float64 (P, K), orthonormal columns.
     """
-    train, validation = usable_trials(scan)
-    regressors = Regressors.of(scan, train)
-    design = Design(
-        regressors.pixels(scan, train),
-        regressors.covariates(scan, train),
-        regressors.pixels(scan, validation),
-        regressors.covariates(scan, validation),
-    )
-    w, c, penalty = solve_ridge(design, scan.responses[train], scan.responses[validation], penalties)
-    return RidgeModel(regressors, w.astype(np.float32), c.astype(np.float32), penalty)
+    x = np.asarray(x, np.float64)
+    wide = x.shape[0] < x.shape[1]
+    values, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    kept = np.flatnonzero(values > max(1e-10 * values[0], 0))[:most]
+    values, vectors = values[kept], vectors[:, kept]
+    return values, x.T @ vectors / np.sqrt(values) if wide else vectors

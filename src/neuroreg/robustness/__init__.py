@@ -1,0 +1,16 @@
+"""Search for adversarial examples, their verification, accuracy under noise, checks for masking."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "attack_result": ["AttackResult", "closest_adversarials", "load_attack", "save_attack"],
+        "evaluation": ["predict", "to_input"],
+        "masking": ["masking_checks"],
+        "minimal_distance": ["choose_samples", "search"],
+        "noise": ["count_correct"],
+        "verification": ["verify"],
+        "attacks.registry": ["find_method"],
+    },
+)

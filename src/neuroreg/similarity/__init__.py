@@ -1,0 +1,22 @@
+"""Similarity of images in a population's responses or a network's features, and what repeats say of it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "denoised": ["PredictedResponses", "denoised_similarity", "load_responses", "save_responses"],
+        "features": ["feature_similarity", "load_vgg_weights"],
+        "matrix": [
+            "SimilarityMatrix",
+            "centred_cosine",
+            "load_similarity",
+            "mean_similarity",
+            "save_similarity",
+            "shuffled",
+            "similarity_correlation",
+        ],
+        "oracle": ["OracleSimilarities", "compare_scans", "oracle_similarities"],
+        "raw": ["raw_similarity"],
+    },
+)

@@ -12,36 +12,8 @@ from neuroreg.errors import InputError
 from neuroreg.files.storage import open_h5, read_strings, write_h5
 from neuroreg.seeds import derive_seed
 
-FEWEST_IMAGES = 3  # two have one similarity, which correlates with nothing
-
-
-def split_repeats(
-    responses: np.ndarray, repeats: Iterable[np.ndarray], chosen: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return one trial of each image, and the mean of its others.
-
-    Parameters
-    ----------
-    responses
-        float (T, N).
-    repeats
-        The trials of each image, int (R,) with R >= 2.
-    chosen
-        Which of each image's trials is the one.
-
-    Returns
-    -------
-    single, others : numpy.ndarray
-        float64 (O, N), one row an image.
-    """
-    single, others = [], []
-    for trials, one in zip(repeats, chosen, strict=True):
-        single.append(responses[trials[one]].astype(np.float64))
-        others.append(responses[np.delete(trials, one)].mean(0, dtype=np.float64))
-    return np.stack(single), np.stack(others)
-
-
 KIND = "similarity"
+FEWEST_IMAGES = 3  # two have one similarity, which correlates with nothing
 CHUNK = 512  # neurons at a time; bounds the memory of the centred copy
 
 
@@ -318,11 +290,37 @@ def similarity_correlation(a: np.ndarray, b: np.ndarray) -> float:
     Raises
     ------
     InputError
-        If the sizes differ, there are fewer than three images, or one triangle is constant.
+        If the sizes differ, there are fewer than `FEWEST_IMAGES` images, or one triangle is constant.
     """
-    if a.shape != b.shape or len(a) < 3:
+    if a.shape != b.shape or len(a) < FEWEST_IMAGES:
         raise InputError(f"similarity: shapes {a.shape} and {b.shape}; expected the same, at least (3, 3).")
     x, y = upper_triangle(a).astype(np.float64), upper_triangle(b).astype(np.float64)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         raise InputError("similarity: all pairs have the same value; expected values that can be correlated.")
     return float(np.corrcoef(x, y)[0, 1])
+
+
+def split_repeats(
+    responses: np.ndarray, repeats: Iterable[np.ndarray], chosen: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return one trial of each image, and the mean of its others.
+
+    Parameters
+    ----------
+    responses
+        float (T, N).
+    repeats
+        The trials of each image, int (R,) with R >= 2.
+    chosen
+        Which of each image's trials is the one.
+
+    Returns
+    -------
+    single, others : numpy.ndarray
+        float64 (O, N), one row an image.
+    """
+    single, others = [], []
+    for trials, one in zip(repeats, chosen, strict=True):
+        single.append(responses[trials[one]].astype(np.float64))
+        others.append(responses[np.delete(trials, one)].mean(0, dtype=np.float64))
+    return np.stack(single), np.stack(others)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from neuroreg.errors import InputError
 from neuroreg.scans.scan import Scan
@@ -18,15 +18,12 @@ from neuroreg.similarity.matrix import (
     split_repeats,
 )
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-COMPARED_IMAGES = 1000
-BETWEEN_SCANS = "model, between scans"
 CHOICES = 10  # of the single trials; as many as the paper's repeats, each of which is then chosen once
+COMPARED_IMAGES = 1000  # of the pool, between scans
+# The comparisons, as the similarity figure and its numbers name them.
 SINGLE_TRIAL = "single trial vs others averaged"
 MODEL = "model vs averaged"
-"""The two comparisons, as the similarity figure and its numbers name them."""
+BETWEEN_SCANS = "model, between scans"
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class OracleSimilarities:
 
 def compare_scans(
     scans: Iterable[tuple[str, Scan, PredictedResponses]], *, exponent: float, seed: int
-) -> "tuple[dict[str, OracleSimilarities], pd.DataFrame]":
+) -> tuple[dict[str, OracleSimilarities], pd.DataFrame]:
     """Compare measured and modelled similarity within each scan, and modelled similarity between scans.
 
     Parameters
@@ -73,7 +70,7 @@ def compare_scans(
         `FEWEST_IMAGES` images repeated in its test tier, or without their responses, takes part in the
         comparison between scans only.
     exponent
-        Of the weights, see `neuroreg.similarity.denoised_weights`.
+        Of the weights, see `neuroreg.similarity.matrix.denoised_weights`.
     seed
         Chooses the single trials.
 
@@ -100,8 +97,6 @@ def compare_scans(
         for other, matrix in modelled.items():
             rows.append((f"{other} and {name}", BETWEEN_SCANS, similarity_correlation(matrix, similarity)))
         modelled[name] = similarity
-    import pandas as pd  # slow to import, and the simulator needs the rest of this module
-
     return within, pd.DataFrame(rows, columns=["scan", "comparison", "r"])
 
 

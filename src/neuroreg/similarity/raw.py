@@ -50,9 +50,9 @@ def raw_similarity(
     stimuli
         The pool.
     exponent
-        See `neuroreg.similarity.denoised_weights`.
+        See `neuroreg.similarity.matrix.denoised_weights`.
     bias_correction
-        See `neuroreg.response_model.reliability.signal_to_noise_weight`.
+        See `neuroreg.scans.reliability.signal_to_noise_weight`.
     seed
         Chooses the trial of an image that was shown several times.
 

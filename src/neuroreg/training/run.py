@@ -41,40 +41,6 @@ class SimilarityTarget:
     matrix: np.ndarray
 
 
-def augment(images: Tensor, generator: torch.Generator, *, padding: int = 4, flip: bool = True) -> Tensor:
-    """Return each image cropped at a random place after reflect padding, and mirrored at random.
-
-    Parameters
-    ----------
-    images
-        float (B, 1, H, W).
-    generator
-        CPU generator that decides offsets and flips.
-    padding
-        Pixels of reflection at each side; 0 leaves the images in place. 4 in the paper.
-    flip
-        Whether half of the images are mirrored left to right.
-
-    Returns
-    -------
-    Tensor
-        float (B, 1, H, W).
-    """
-    batch, _, height, width = images.shape
-    device = images.device
-    rows = torch.arange(height, device=device).expand(batch, -1)
-    columns = torch.arange(width, device=device).expand(batch, -1)
-    if padding:
-        images = F.pad(images, (padding,) * 4, mode="reflect")
-        offsets = torch.randint(0, 2 * padding + 1, (2, batch, 1), generator=generator).to(device)
-        rows, columns = rows + offsets[0], columns + offsets[1]
-    if flip:
-        mirrored = (torch.rand(batch, 1, generator=generator) < 0.5).to(device)
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    index = torch.arange(batch, device=device)[:, None, None]
-    return images[:, 0][index, rows[:, :, None], columns[:, None, :]][:, None]
-
-
 def make_target(similarity: SimilarityMatrix, stimuli: Stimuli) -> SimilarityTarget:
     """Return the images of a similarity matrix beside it, matched by key.
 
@@ -203,37 +169,13 @@ def _progress_line(row: dict[str, float], epochs: int, seconds_left: float) -> s
     )
 
 
-def learning_rate(
-    epoch: int, epochs: int, *, initial: float, cycles: int = 2, phases: int = 5, factor: float = 0.3
-) -> float:
-    """Return the learning rate of an epoch.
-
-    The paper's 40 epochs are 2 cycles of 5 phases of 4 epochs; other lengths are divided in proportion.
-
-    Parameters
-    ----------
-    epoch
-        Counted from 0, below `epochs`.
-    epochs
-        Length of the training.
-    initial
-        Learning rate at the start of each cycle.
-    cycles, phases
-        Number of cycles, and of phases in each.
-    factor
-        Ratio of the learning rates of successive phases.
-
-    Examples
-    --------
-    >>> [round(learning_rate(epoch, 40, initial=0.1), 4) for epoch in (0, 3, 4, 19, 20)]
-    [0.1, 0.1, 0.03, 0.0008, 0.1]
-    """
-    phase = epoch * cycles * phases // epochs
-    return initial * factor ** (phase % phases)
-
-
 class TrainingRun:
-    """Data, network and optimiser of one run; parameters and errors as in `neuroreg.training.loop.train`."""
+    """Data, network and optimiser of one run; parameters and errors as in `train`.
+
+    A step takes its random numbers from streams named by seed and epoch, so that a resumed run draws what an
+    uninterrupted one would. Pairs have a stream of their own, so that models of one seed see the same crops
+    whatever their alpha.
+    """
 
     def __init__(
         self,
@@ -254,20 +196,7 @@ class TrainingRun:
         self.fingerprint = fingerprint(
             [asdict(settings), seed, alpha, code], [images, labels, *target_arrays]
         )
-
-        order = torch.randperm(len(images), generator=self._generator("validation"))
-        held_out = max(1, round(settings.validation_fraction * len(images)))
-        if len(images) - held_out < settings.batch_size:
-            raise InputError(
-                f"training.batch_size: {settings.batch_size} images in a batch, but only "
-                f"{len(images) - held_out} training images; expected at least one full batch."
-            )
-        all_images = torch.from_numpy(np.ascontiguousarray(images)).to(device)[:, None]
-        all_labels = torch.from_numpy(np.ascontiguousarray(labels)).long().to(device)
-        order = order.to(device)
-        self.images, self.labels = all_images[order[held_out:]], all_labels[order[held_out:]]
-        self.held_images, self.held_labels = all_images[order[:held_out]], all_labels[order[:held_out]]
-
+        self._split(self._on_device(images)[:, None], self._on_device(labels).long())
         self.stimuli = self.matrix = None
         if alpha > 0:
             needed = 2 * settings.pairs_per_step
@@ -276,9 +205,8 @@ class TrainingRun:
                     f"training.pairs_per_step: {settings.pairs_per_step} pairs need {needed} different "
                     f"stimuli, but the pool has {len(target.images)}; expected a larger pool or fewer pairs."
                 )
-            self.stimuli = torch.from_numpy(np.ascontiguousarray(target.images)).to(device)[:, None]
-            self.matrix = torch.from_numpy(np.ascontiguousarray(target.matrix)).float().to(device)
-
+            self.stimuli = self._on_device(target.images)[:, None]
+            self.matrix = self._on_device(target.matrix).float()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "weights"))
             model = ResNet(settings.architecture, settings.width, classes)
@@ -292,62 +220,13 @@ class TrainingRun:
             weight_decay=settings.weight_decay,
         )
 
-    def _generator(self, *names: str | int) -> torch.Generator:
-        return torch.Generator().manual_seed(derive_seed(self.seed, *names))
-
-    def steps(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Train one epoch, a step at each turn.
-
-        Yields
-        ------
-        losses : Tensor
-            float32 (3,): their sum, task loss, similarity loss.
-        predicted, wanted : Tensor
-            float32 (pairs,): the pairs' similarity in the network and in the target; empty without a target.
-        """
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(epoch)
-        # One stream per epoch: a resumed run draws what an uninterrupted one would.
-        generator = self._generator("epoch", epoch)
-        # Pairs have their own, so that models of one seed see the same crops whatever their alpha.
-        pair_generator = self._generator("pairs", epoch)
-        self.model.train()
-        self.readout.train()
-        for images, labels in self._batches(generator):
-            task = F.cross_entropy(self._forward(self.model, images).float(), labels)
-            loss, pair_loss = task, task.new_zeros(())
-            similarity = wanted = task.new_zeros(0)
-            if self.alpha > 0:
-                stimuli, wanted = self._pairs(pair_generator)
-                with self._batch_norm_averages_kept():
-                    features = self._forward(self.model.features, stimuli)
-                similarity = self.readout(features)
-                pair_loss = similarity_loss(similarity, wanted, self.settings.fisher_z)
-                loss = task + self.alpha * pair_loss
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            yield torch.stack([loss, task, pair_loss]).detach(), similarity.detach(), wanted
-
-    def learning_rate(self, epoch: int) -> float:
-        """Return the learning rate of an epoch, counted from 0."""
-        return learning_rate(
-            epoch,
-            self.settings.epochs,
-            initial=self.settings.learning_rate,
-            cycles=self.settings.cycles,
-            phases=self.settings.phases,
-            factor=self.settings.phase_factor,
-        )
-
     def epoch(self, epoch: int) -> dict[str, float]:
-        """Train one epoch and return its row of the history."""
-        rate = self.learning_rate(epoch)
-        losses, predicted, wanted = [], [], []
-        for step, (loss, *pairs) in enumerate(self.steps(epoch)):
+        """Train one epoch, counted from 0, and return its row of the history."""
+        rate = learning_rate(epoch, self.settings)
+        losses, pairs = [], []
+        for step, (loss, pair) in enumerate(self.steps(epoch)):
             losses.append(loss)
-            predicted.append(pairs[0])
-            wanted.append(pairs[1])
+            pairs.append(pair)
             # Looked at rarely: each look waits for the device.
             if step % 50 == 0:
                 self._check_finite(losses, epoch, rate)
@@ -369,23 +248,72 @@ class TrainingRun:
             "similarity_loss": pair_mean if self.alpha > 0 else math.nan,
             "validation_loss": validation_loss,
             "validation_accuracy": validation_accuracy,
-            "similarity_correlation": _correlation(predicted, wanted),
+            "similarity_correlation": (
+                torch.corrcoef(torch.cat(pairs, 1))[0, 1].item() if self.alpha > 0 else math.nan
+            ),
             **{f"gamma_{name}": value for name, value in zip(self.model.layer_names, gamma, strict=True)},
         }
 
+    def steps(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Train one epoch, a step at each turn.
+
+        Yields
+        ------
+        losses : Tensor
+            float32 (3,): their sum, task loss, similarity loss.
+        pairs : Tensor
+            float32 (2, pairs): the pairs' similarity in the network and in the target; none without a target.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(epoch, self.settings)
+        generator, pair_generator = self._generator("epoch", epoch), self._generator("pairs", epoch)
+        self.model.train()
+        self.readout.train()
+        for images, labels in self._batches(generator):
+            task = F.cross_entropy(self._forward(self.model, images).float(), labels)
+            loss, pair_loss, pairs = task, task.new_zeros(()), task.new_zeros(2, 0)
+            if self.alpha > 0:
+                stimuli, wanted = self._pairs(pair_generator)
+                with self._batch_norm_averages_kept():
+                    features = self._forward(self.model.features, stimuli)
+                similarity = self.readout(features)
+                pair_loss = similarity_loss(similarity, wanted, self.settings.fisher_z)
+                loss = task + self.alpha * pair_loss
+                pairs = torch.stack([similarity.detach(), wanted])
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            yield torch.stack([loss, task, pair_loss]).detach(), pairs
+
+    def _generator(self, *names: str | int) -> torch.Generator:
+        return torch.Generator().manual_seed(derive_seed(self.seed, *names))
+
+    def _on_device(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def _split(self, images: Tensor, labels: Tensor) -> None:
+        """Hold some images out for the validation."""
+        size, batch = len(images), self.settings.batch_size
+        held_out = max(1, round(self.settings.validation_fraction * size))
+        if size - held_out < batch:
+            raise InputError(
+                f"training.batch_size: {batch} images in a batch, but only "
+                f"{size - held_out} training images; expected at least one full batch."
+            )
+        order = torch.randperm(size, generator=self._generator("validation")).to(self.device)
+        held, kept = order[:held_out], order[held_out:]
+        self.images, self.labels = images[kept], labels[kept]
+        self.held_images, self.held_labels = images[held], labels[held]
+
     def _batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield full batches of augmented images in [0, 1] and labels, in random order."""
-        size = self.settings.batch_size
+        size, settings = self.settings.batch_size, self.settings
         order = torch.randperm(len(self.images), generator=generator).to(self.device)
         for start in range(0, len(order) - size + 1, size):
             chosen = order[start : start + size]
-            images = augment(
-                self.images[chosen].float() / 255,
-                generator,
-                padding=self.settings.crop_padding,
-                flip=self.settings.horizontal_flip,
-            )
-            yield images, self.labels[chosen]
+            images = self.images[chosen].float() / 255
+            padding, flip = settings.crop_padding, settings.horizontal_flip
+            yield augment(images, generator, padding=padding, flip=flip), self.labels[chosen]
 
     def _pairs(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return stimuli in [0, 1], (2B, 1, H, W), all different, and the target of each pair, (B,)."""
@@ -456,7 +384,50 @@ class TrainingRun:
         self.optimizer.load_state_dict(state)
 
 
-def _correlation(predicted: list[Tensor], wanted: list[Tensor]) -> float:
-    """Return Pearson's r of an epoch's pairs, NaN without pairs."""
-    pairs = torch.stack([torch.cat(predicted), torch.cat(wanted)])
-    return torch.corrcoef(pairs)[0, 1].item() if pairs.numel() else math.nan
+def augment(images: Tensor, generator: torch.Generator, *, padding: int = 4, flip: bool = True) -> Tensor:
+    """Return each image cropped at a random place after reflect padding, and mirrored at random.
+
+    Parameters
+    ----------
+    images
+        float (B, 1, H, W).
+    generator
+        CPU generator that decides offsets and flips.
+    padding
+        Pixels of reflection at each side; 0 leaves the images in place. 4 in the paper.
+    flip
+        Whether half of the images are mirrored left to right.
+
+    Returns
+    -------
+    Tensor
+        float (B, 1, H, W).
+    """
+    batch, _, height, width = images.shape
+    device = images.device
+    rows = torch.arange(height, device=device).expand(batch, -1)
+    columns = torch.arange(width, device=device).expand(batch, -1)
+    if padding:
+        images = F.pad(images, (padding,) * 4, mode="reflect")
+        offsets = torch.randint(0, 2 * padding + 1, (2, batch, 1), generator=generator).to(device)
+        rows, columns = rows + offsets[0], columns + offsets[1]
+    if flip:
+        mirrored = (torch.rand(batch, 1, generator=generator) < 0.5).to(device)
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    index = torch.arange(batch, device=device)[:, None, None]
+    return images[:, 0][index, rows[:, :, None], columns[:, None, :]][:, None]
+
+
+def learning_rate(epoch: int, settings: TrainingSettings) -> float:
+    """Return the learning rate of an epoch, counted from 0.
+
+    The paper's 40 epochs are 2 cycles of 5 phases of 4 epochs; other lengths are divided in proportion. Each
+    phase's rate is the one before times `phase_factor`, and each cycle starts at `learning_rate` again.
+
+    Examples
+    --------
+    >>> [round(learning_rate(epoch, TrainingSettings()), 4) for epoch in (0, 3, 4, 19, 20)]
+    [0.1, 0.1, 0.03, 0.0008, 0.1]
+    """
+    phase = epoch * settings.cycles * settings.phases // settings.epochs
+    return settings.learning_rate * settings.phase_factor ** (phase % settings.phases)

@@ -1,0 +1,1 @@
+"""The attacks, a module a family, with the registry that names them."""
