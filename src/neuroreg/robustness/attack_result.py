@@ -1,7 +1,7 @@
-"""The file that an attack's search leaves behind; free of torch."""
+"""What attacks have found: one attack's file, and what the files of many say together; free of torch."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -11,8 +11,8 @@ import numpy as np
 from neuroreg.errors import InputError
 from neuroreg.files.storage import open_h5, read_strings, write_h5
 
-Run = tuple[str, int]
-"""A model's name and its seed."""
+ModelSeed = tuple[str, int]
+"""A trained model: its name and its seed."""
 NORMS = ("l0", "l1", "l2", "linf")
 _PER_SAMPLE = ("sample", "label", "clean", "clean_correct", "queries", "verified")
 # Of settings and repetitions as well, the samples last.
@@ -64,190 +64,6 @@ class AttackResult:
     queries: np.ndarray
     verified: np.ndarray
     settings: tuple[dict, ...]
-
-
-@dataclass(frozen=True)
-class Closest:
-    """What the attacks on one model found, S samples.
-
-    Attributes
-    ----------
-    sample, label
-        int64 (S,), indices into the test set and classes.
-    clean
-        uint8 (S, H, W).
-    correct
-        bool (S,), whether the model classifies the clean image correctly.
-    distance
-        Norm to float64 (S,), the minimum over attacks; inf where none, 0 where misclassified.
-    without_last
-        Norm to float64 (S,), the minimum if every attack had had one repetition less; inf if it had but one.
-    adversarial
-        Norm to float32 (S, H, W), NaN where none, the clean image where misclassified.
-    predicted
-        Norm to int64 (S,), the class that the model takes it for; -1 where none.
-    attack
-        Norm to str (S,), which found it, the first of equals; empty where none did.
-    """
-
-    sample: np.ndarray
-    label: np.ndarray
-    clean: np.ndarray
-    correct: np.ndarray
-    distance: dict[str, np.ndarray]
-    without_last: dict[str, np.ndarray]
-    adversarial: dict[str, np.ndarray]
-    predicted: dict[str, np.ndarray]
-    attack: dict[str, np.ndarray]
-
-
-def closest_adversarials(paths: Sequence[str | Path], attacks: Iterable[str]) -> Closest:
-    """Return the closest adversarials over the files of all attacks on one model.
-
-    Parameters
-    ----------
-    paths
-        The attacks' files.
-    attacks
-        Their names, in the same order.
-
-    Raises
-    ------
-    InputError
-        If there is no file, or the files differ in samples, images or which of them are correct.
-    """
-    closest: Closest | None = None
-    for result, attack in zip(load_attacks(paths), attacks, strict=True):
-        if closest is None:
-            closest = _nothing(result)
-        for norm in NORMS:
-            fewer = result.distance[norm][:, :-1].min(axis=(0, 1), initial=np.inf)
-            np.minimum(closest.without_last[norm], fewer, out=closest.without_last[norm])
-            values = result.distance[norm].min(axis=(0, 1)).astype(np.float64)
-            closer = values < closest.distance[norm]
-            closest.distance[norm][closer] = values[closer]
-            closest.adversarial[norm][closer] = result.best_adversarial[norm][closer]
-            closest.predicted[norm][closer] = result.predicted[norm][closer]
-            closest.attack[norm][closer & closest.correct] = attack
-    if closest is None:
-        raise InputError("closest adversarials: no attack files; expected at least one.")
-    return closest
-
-
-def _nothing(result: AttackResult) -> Closest:
-    count = len(result.sample)
-    return Closest(
-        sample=result.sample,
-        label=result.label,
-        clean=result.clean,
-        correct=result.clean_correct,
-        distance={norm: np.full(count, np.inf) for norm in NORMS},
-        without_last={norm: np.full(count, np.inf) for norm in NORMS},
-        adversarial={norm: np.full(result.clean.shape, np.nan, dtype=np.float32) for norm in NORMS},
-        predicted={norm: np.full(count, -1) for norm in NORMS},
-        attack={norm: np.full(count, "", dtype=object) for norm in NORMS},
-    )
-
-
-@dataclass(frozen=True)
-class Tries:
-    """What each try found: T settings of all attacks together, K repetitions, S samples.
-
-    Attributes
-    ----------
-    attack, setting
-        T names of attacks and T complete settings as JSON, in the order of the config.
-    correct
-        bool (S,), whether the model classifies the clean image correctly; only these were attacked.
-    distance
-        Norm (l0, l1, l2, linf) to float32 (T, K, S), pixels in [0, 1]; inf where no adversarial was found, 0
-        where the clean sample is misclassified.
-    queries
-        int64 (T, K, S), forward passes; 0 where misclassified.
-    """
-
-    attack: tuple[str, ...]
-    setting: tuple[str, ...]
-    correct: np.ndarray
-    distance: dict[str, np.ndarray]
-    queries: np.ndarray
-
-
-def join_tries(paths: Sequence[str | Path], attacks: Sequence[str]) -> Tries:
-    """Return the tries of all attacks on one model together.
-
-    Parameters
-    ----------
-    paths
-        The attacks' files.
-    attacks
-        Their names, in the same order.
-
-    Raises
-    ------
-    InputError
-        If there is no file, or the files differ in samples, in which of them are correct, or in the number of
-        repetitions.
-    """
-    if not paths:
-        raise InputError("tries: no attack files; expected at least one.")
-    names, settings, correct, distance, queries = [], [], None, {norm: [] for norm in NORMS}, []
-    for path, attack, result in zip(paths, attacks, load_attacks(paths), strict=True):
-        repetitions = result.queries.shape[1]
-        if queries and repetitions != queries[0].shape[1]:
-            raise InputError(
-                f"{path}: {repetitions} repetitions; expected {queries[0].shape[1]} as in {paths[0]}."
-            )
-        names += [attack] * len(result.settings)
-        settings += [json.dumps(setting, sort_keys=True) for setting in result.settings]
-        correct = result.clean_correct
-        queries.append(result.queries)
-        for norm in NORMS:
-            distance[norm].append(result.distance[norm])
-    return Tries(
-        attack=tuple(names),
-        setting=tuple(settings),
-        correct=correct,
-        distance={norm: np.concatenate(parts) for norm, parts in distance.items()},
-        queries=np.concatenate(queries),
-    )
-
-
-def join_runs(
-    paths: Iterable[str | Path], runs: Iterable[Sequence], attacks: Sequence[str]
-) -> dict[Run, Tries]:
-    """Return each run's tries; `paths` has its attacks' files run by run. Errors as in `join_tries`."""
-    paths = iter(paths)
-    return {tuple(run): join_tries([next(paths) for _ in attacks], attacks) for run in runs}
-
-
-def setting_costs(runs: Mapping[Run, Tries]) -> np.ndarray:
-    """Return float64 (T,), each setting's mean forward passes per attacked sample, repetition and run.
-
-    NaN where no sample of any run was attacked.
-
-    Raises
-    ------
-    InputError
-        If there is no run, or runs differ in their attacks, settings or repetitions.
-    """
-    if not runs:
-        raise InputError("tries: no models; expected at least one.")
-    first, other = next(iter(runs.items()))
-    for run, tries in runs.items():
-        if (tries.attack, tries.setting, tries.queries.shape) != (
-            other.attack,
-            other.setting,
-            other.queries.shape,
-        ):
-            raise InputError(
-                f"tries: attacks, settings, repetitions or samples of {run[0]}, seed {run[1]} differ from "
-                f"those of {first[0]}, seed {first[1]}; expected the same for every model."
-            )
-    attacked = np.concatenate([tries.queries[..., tries.correct] for tries in runs.values()], axis=2)
-    if not attacked.shape[2]:
-        return np.full(len(other.attack), np.nan)
-    return attacked.mean(axis=(1, 2))
 
 
 def save_attack(
@@ -310,9 +126,8 @@ def load_attacks(paths: Iterable[str | Path]) -> Iterator[AttackResult]:
     for path in paths:
         result = load_attack(path)
         origin, other = first = first or (path, result)
-        if not all(
-            np.array_equal(getattr(result, n), getattr(other, n)) for n in ("sample", "label", "clean")
-        ):
+        names = "sample", "label", "clean"
+        if not all(np.array_equal(getattr(result, name), getattr(other, name)) for name in names):
             raise InputError(
                 f"{path}: samples or labels differ from {origin}; expected the same in every file."
             )
@@ -321,3 +136,180 @@ def load_attacks(paths: Iterable[str | Path]) -> Iterator[AttackResult]:
                 f"{path}: the correct clean samples differ from {origin}; expected attacks on one model."
             )
         yield result
+
+
+@dataclass(frozen=True)
+class Closest:
+    """What the attacks on one model found, S samples.
+
+    Attributes
+    ----------
+    sample, label
+        int64 (S,), indices into the test set and classes.
+    clean
+        uint8 (S, H, W).
+    correct
+        bool (S,), whether the model classifies the clean image correctly.
+    distance
+        Norm to float64 (S,), the minimum over attacks; inf where none, 0 where misclassified.
+    without_last
+        Norm to float64 (S,), the minimum if every attack had had one repetition less; inf if it had but one.
+    adversarial
+        Norm to float32 (S, H, W), NaN where none, the clean image where misclassified.
+    predicted
+        Norm to int64 (S,), the class that the model takes it for; -1 where none.
+    attack
+        Norm to str (S,), which found it, the first of equals; empty where none did.
+    """
+
+    sample: np.ndarray
+    label: np.ndarray
+    clean: np.ndarray
+    correct: np.ndarray
+    distance: dict[str, np.ndarray]
+    without_last: dict[str, np.ndarray]
+    adversarial: dict[str, np.ndarray]
+    predicted: dict[str, np.ndarray]
+    attack: dict[str, np.ndarray]
+
+
+def closest_adversarials(paths: Iterable[str | Path], attacks: Sequence[str]) -> Closest:
+    """Return the closest adversarials over the files of all attacks on one model.
+
+    `attacks` are their names, in the order of the files.
+
+    Raises
+    ------
+    InputError
+        If there is no file, or as `load_attacks`.
+    """
+    closest: Closest | None = None
+    for result, attack in zip(load_attacks(paths), attacks, strict=True):
+        closest = closest or _nothing(result)
+        for norm in NORMS:
+            fewer = result.distance[norm][:, :-1].min(axis=(0, 1), initial=np.inf)
+            np.minimum(closest.without_last[norm], fewer, out=closest.without_last[norm])
+            values = result.distance[norm].min(axis=(0, 1)).astype(np.float64)
+            closer = values < closest.distance[norm]
+            closest.distance[norm][closer] = values[closer]
+            closest.adversarial[norm][closer] = result.best_adversarial[norm][closer]
+            closest.predicted[norm][closer] = result.predicted[norm][closer]
+            closest.attack[norm][closer & closest.correct] = attack
+    if closest is None:
+        raise InputError("closest adversarials: no attack files; expected at least one.")
+    return closest
+
+
+def _nothing(result: AttackResult) -> Closest:
+    shape = result.clean.shape
+
+    def of_each_norm(shape: tuple[int, ...], value: object, dtype: type) -> dict[str, np.ndarray]:
+        return {norm: np.full(shape, value, dtype=dtype) for norm in NORMS}
+
+    return Closest(
+        sample=result.sample,
+        label=result.label,
+        clean=result.clean,
+        correct=result.clean_correct,
+        distance=of_each_norm(shape[:1], np.inf, np.float64),
+        without_last=of_each_norm(shape[:1], np.inf, np.float64),
+        adversarial=of_each_norm(shape, np.nan, np.float32),
+        predicted=of_each_norm(shape[:1], -1, np.int64),
+        attack=of_each_norm(shape[:1], "", object),
+    )
+
+
+@dataclass(frozen=True)
+class Tries:
+    """What each try found: T settings of all attacks together, K repetitions, S samples.
+
+    Attributes
+    ----------
+    attack, setting
+        T names of attacks and T complete settings as JSON, in the order of the config.
+    correct
+        bool (S,), whether the model classifies the clean image correctly; only these were attacked.
+    distance
+        Norm (l0, l1, l2, linf) to float32 (T, K, S), pixels in [0, 1]; inf where no adversarial was found, 0
+        where the clean sample is misclassified.
+    queries
+        int64 (T, K, S), forward passes; 0 where misclassified.
+    """
+
+    attack: tuple[str, ...]
+    setting: tuple[str, ...]
+    correct: np.ndarray
+    distance: dict[str, np.ndarray]
+    queries: np.ndarray
+
+
+def join_tries(paths: Iterable[str | Path], attacks: Sequence[str]) -> Tries:
+    """Return the tries of all attacks on one model together.
+
+    `attacks` are their names, in the order of the files.
+
+    Raises
+    ------
+    InputError
+        If there is no file, or the files differ in the number of repetitions, or as `load_attacks`.
+    """
+    paths = list(paths)
+    names, settings, distance, queries = [], [], {norm: [] for norm in NORMS}, []
+    for path, attack, result in zip(paths, attacks, load_attacks(paths), strict=True):
+        repetitions = result.queries.shape[1]
+        if queries and repetitions != queries[0].shape[1]:
+            raise InputError(
+                f"{path}: {repetitions} repetitions; expected {queries[0].shape[1]} as in {paths[0]}."
+            )
+        names += [attack] * len(result.settings)
+        settings += [json.dumps(setting, sort_keys=True) for setting in result.settings]
+        queries.append(result.queries)
+        for norm in NORMS:
+            distance[norm].append(result.distance[norm])
+    if not queries:
+        raise InputError("tries: no attack files; expected at least one.")
+    return Tries(
+        attack=tuple(names),
+        setting=tuple(settings),
+        correct=result.clean_correct,
+        distance={norm: np.concatenate(parts) for norm, parts in distance.items()},
+        queries=np.concatenate(queries),
+    )
+
+
+def join_runs(
+    paths: Iterable[str | Path], runs: Iterable[Hashable], attacks: Sequence[str], join: Callable = join_tries
+) -> dict:
+    """Return each run to what `join(files, attacks)` makes of its files; `paths` has them run by run.
+
+    A run is a (model, seed), or whatever else tells trained models apart; `join` is `join_tries` or
+    `closest_adversarials`.
+    """
+    paths = iter(paths)
+    return {run: join([next(paths) for _ in attacks], attacks) for run in runs}
+
+
+def setting_costs(runs: Mapping[ModelSeed, Tries]) -> np.ndarray:
+    """Return float64 (T,), each setting's mean forward passes per attacked sample, repetition and run.
+
+    NaN where no sample of any run was attacked.
+
+    Raises
+    ------
+    InputError
+        If there is no run, or runs differ in their attacks, settings or repetitions.
+    """
+    if not runs:
+        raise InputError("tries: no models; expected at least one.")
+    asked = {run: (tries.attack, tries.setting, tries.queries.shape) for run, tries in runs.items()}
+    first = next(iter(runs))
+    for run in runs:
+        if asked[run] != asked[first]:
+            raise InputError(
+                f"tries: attacks, settings, repetitions or samples of {run[0]}, seed {run[1]} differ from "
+                f"those of {first[0]}, seed {first[1]}; expected the same for every model."
+            )
+    attacked = np.concatenate([tries.queries[..., tries.correct] for tries in runs.values()], axis=2)
+    if not attacked.shape[2]:
+        return np.full(len(attacked), np.nan)
+    return attacked.mean(axis=(1, 2))
