@@ -66,78 +66,6 @@ class AttackResult:
     settings: tuple[dict, ...]
 
 
-def save_attack(
-    path: str | Path,
-    result: AttackResult,
-    config: Mapping | None = None,
-    inputs: Iterable[str | Path] = (),
-) -> None:
-    """Write `result` as an HDF5 file of kind ``attacks``; `config` and `inputs` as in `write_h5`."""
-    datasets = {name: getattr(result, name) for name in _PER_SAMPLE}
-    datasets |= {f"{name}/{norm}": getattr(result, name)[norm] for name in _PER_NORM for norm in NORMS}
-    settings = [json.dumps(setting, sort_keys=True) for setting in result.settings]
-    datasets["settings"] = np.array(settings, dtype=np.str_)
-    write_h5(path, "attacks", datasets, config=config, inputs=inputs)
-
-
-def load_attack(path: str | Path) -> AttackResult:
-    """Return what `save_attack` wrote.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, unreadable, not of kind ``attacks``, or lacks a dataset.
-    """
-    with open_h5(path, "attacks") as file:
-        expected = ["settings", *_PER_SAMPLE, *(f"{name}/{norm}" for name in _PER_NORM for norm in NORMS)]
-        missing = [name for name in expected if name not in file]
-        if missing:
-            raise InputError(f"{path}: no dataset '{missing[0]}'; expected a complete file of an attack.")
-        return AttackResult(
-            **{name: file[name][()] for name in _PER_SAMPLE},
-            **{name: {norm: file[f"{name}/{norm}"][()] for norm in NORMS} for name in _PER_NORM},
-            settings=tuple(json.loads(text) for text in read_strings(file["settings"])),
-        )
-
-
-def join_parts(parts: Sequence[AttackResult]) -> AttackResult:
-    """Return what was found for different samples with the same settings as one result, in this order."""
-
-    def joined(name: str, pick: Callable = lambda value: value) -> np.ndarray:
-        values = [pick(getattr(part, name)) for part in parts]
-        return np.concatenate(values, axis=-1 if name in _PER_TRY else 0)
-
-    return AttackResult(
-        **{name: joined(name) for name in _PER_SAMPLE},
-        **{name: {norm: joined(name, itemgetter(norm)) for norm in NORMS} for name in _PER_NORM},
-        settings=parts[0].settings,
-    )
-
-
-def load_attacks(paths: Iterable[str | Path]) -> Iterator[AttackResult]:
-    """Yield what the files of several attacks on one model hold, in their order.
-
-    Raises
-    ------
-    InputError
-        If the files differ in samples, images or which of them are correct, or as `load_attack`.
-    """
-    first: tuple[str | Path, AttackResult] | None = None
-    for path in paths:
-        result = load_attack(path)
-        origin, other = first = first or (path, result)
-        names = "sample", "label", "clean"
-        if not all(np.array_equal(getattr(result, name), getattr(other, name)) for name in names):
-            raise InputError(
-                f"{path}: samples or labels differ from {origin}; expected the same in every file."
-            )
-        if not np.array_equal(result.clean_correct, other.clean_correct):
-            raise InputError(
-                f"{path}: the correct clean samples differ from {origin}; expected attacks on one model."
-            )
-        yield result
-
-
 @dataclass(frozen=True)
 class Closest:
     """What the attacks on one model found, S samples.
@@ -313,3 +241,75 @@ def setting_costs(runs: Mapping[ModelSeed, Tries]) -> np.ndarray:
     if not attacked.shape[2]:
         return np.full(len(attacked), np.nan)
     return attacked.mean(axis=(1, 2))
+
+
+def save_attack(
+    path: str | Path,
+    result: AttackResult,
+    config: Mapping | None = None,
+    inputs: Iterable[str | Path] = (),
+) -> None:
+    """Write `result` as an HDF5 file of kind ``attacks``; `config` and `inputs` as in `write_h5`."""
+    datasets = {name: getattr(result, name) for name in _PER_SAMPLE}
+    datasets |= {f"{name}/{norm}": getattr(result, name)[norm] for name in _PER_NORM for norm in NORMS}
+    settings = [json.dumps(setting, sort_keys=True) for setting in result.settings]
+    datasets["settings"] = np.array(settings, dtype=np.str_)
+    write_h5(path, "attacks", datasets, config=config, inputs=inputs)
+
+
+def load_attack(path: str | Path) -> AttackResult:
+    """Return what `save_attack` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable, not of kind ``attacks``, or lacks a dataset.
+    """
+    with open_h5(path, "attacks") as file:
+        expected = ["settings", *_PER_SAMPLE, *(f"{name}/{norm}" for name in _PER_NORM for norm in NORMS)]
+        missing = [name for name in expected if name not in file]
+        if missing:
+            raise InputError(f"{path}: no dataset '{missing[0]}'; expected a complete file of an attack.")
+        return AttackResult(
+            **{name: file[name][()] for name in _PER_SAMPLE},
+            **{name: {norm: file[f"{name}/{norm}"][()] for norm in NORMS} for name in _PER_NORM},
+            settings=tuple(json.loads(text) for text in read_strings(file["settings"])),
+        )
+
+
+def join_parts(parts: Sequence[AttackResult]) -> AttackResult:
+    """Return what was found for different samples with the same settings as one result, in this order."""
+
+    def joined(name: str, pick: Callable = lambda value: value) -> np.ndarray:
+        values = [pick(getattr(part, name)) for part in parts]
+        return np.concatenate(values, axis=-1 if name in _PER_TRY else 0)
+
+    return AttackResult(
+        **{name: joined(name) for name in _PER_SAMPLE},
+        **{name: {norm: joined(name, itemgetter(norm)) for norm in NORMS} for name in _PER_NORM},
+        settings=parts[0].settings,
+    )
+
+
+def load_attacks(paths: Iterable[str | Path]) -> Iterator[AttackResult]:
+    """Yield what the files of several attacks on one model hold, in their order.
+
+    Raises
+    ------
+    InputError
+        If the files differ in samples, images or which of them are correct, or as `load_attack`.
+    """
+    first: tuple[str | Path, AttackResult] | None = None
+    for path in paths:
+        result = load_attack(path)
+        origin, other = first = first or (path, result)
+        names = "sample", "label", "clean"
+        if not all(np.array_equal(getattr(result, name), getattr(other, name)) for name in names):
+            raise InputError(
+                f"{path}: samples or labels differ from {origin}; expected the same in every file."
+            )
+        if not np.array_equal(result.clean_correct, other.clean_correct):
+            raise InputError(
+                f"{path}: the correct clean samples differ from {origin}; expected attacks on one model."
+            )
+        yield result
