@@ -43,14 +43,14 @@ def code_digest(script: str | Path, *loaded: str) -> str:
 def _read(path: Path) -> tuple[str, frozenset[str]]:
     """Return the digest of a file's syntax tree without docstrings, and the modules of this package in it.
 
-    Imports count at any level of nesting.
+    Docstrings of attributes are left out too; imports count at any level of nesting.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     names = set()
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            del body[0]
+        if isinstance(body, list):
+            body[:] = [statement for statement in body if not _is_docstring(statement)]
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
