@@ -4,17 +4,13 @@ from neuroreg.figures.examples import examples_figure
 from neuroreg.figures.style import save_figure
 from neuroreg.files.storage import write_csv
 from neuroreg.images.classification import load_classification
-from neuroreg.robustness.attack_result import closest_adversarials
+from neuroreg.robustness.attack_result import closest_adversarials, join_runs
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
     params = snakemake.params
-    paths = iter(snakemake.input.attacks)
-    closest = {
-        model: closest_adversarials([next(paths) for _ in params.attacks], params.attacks)
-        for model in params.models
-    }
+    closest = join_runs(snakemake.input.attacks, params.models, params.attacks, closest_adversarials)
     classes = load_classification(snakemake.input.data).classes
     figure, numbers = examples_figure(closest, params.models, classes, params.note, params.seed)
     save_figure(snakemake.output.figure, figure)

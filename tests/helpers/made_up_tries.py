@@ -10,24 +10,28 @@ SAMPLES = 6
 CORRECT = np.arange(SAMPLES) != 2
 
 
-def attack_result(seed, repetitions):
+def attack_result(seed, repetitions=3, settings=2, failing=0.0):
+    """A search's result; sample 4 has no adversarial, and of the other tries a share of `failing` none."""
     rng = np.random.default_rng(seed)
-    distance = {norm: rng.random((2, repetitions, SAMPLES)).astype(np.float32) for norm in NORMS}
-    for values in distance.values():
+    distance = {}
+    for norm in NORMS:
+        values = rng.random((settings, repetitions, SAMPLES)).astype(np.float32)
+        values[rng.random(values.shape) < failing] = np.inf
         values[..., 4] = np.inf
         values[..., ~CORRECT] = 0
+        distance[norm] = values
     return AttackResult(
-        sample=np.arange(SAMPLES),
+        sample=np.arange(SAMPLES) * 3,
         label=np.arange(SAMPLES),
-        clean=np.full((SAMPLES, 32, 32), 7, dtype=np.uint8),
+        clean=np.random.default_rng(99).integers(0, 256, (SAMPLES, 32, 32), dtype=np.uint8),
         clean_correct=CORRECT,
         distance=distance,
         best_adversarial={norm: rng.random((SAMPLES, 32, 32)).astype(np.float32) for norm in NORMS},
         predicted={norm: rng.integers(0, 10, SAMPLES) for norm in NORMS},
-        found_by={norm: np.zeros((SAMPLES, 2), dtype=int) for norm in NORMS},
-        queries=np.zeros((2, repetitions, SAMPLES), dtype=int),
+        found_by={norm: rng.integers(0, 2, (SAMPLES, 2)) for norm in NORMS},
+        queries=rng.integers(0, 99, (settings, repetitions, SAMPLES)),
         verified=np.isfinite(distance["l2"]),
-        settings=({"steps": 1}, {"steps": 2}),
+        settings=tuple({"steps": k + 1, "gamma": 0.1} for k in range(settings)),
     )
 
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,13 @@ NOISE = "robustness/noise.py"
 
 def forget():
     """Have every file read again."""
-    for cached in (digests._statements, digests._imports, digests._module_path):
+    for cached in (digests._read, digests._module_path):
         cached.cache_clear()
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch, root):
     """A copy of the package and a script that reaches into it, digested afresh at each call."""
-    import shutil
-
     shutil.copytree(root / "src" / "neuroreg", tmp_path / "neuroreg")
     shutil.copytree(root / "workflow_scripts", tmp_path / "scripts")
     monkeypatch.setattr(digests, "SOURCE", tmp_path / "neuroreg")
@@ -46,7 +45,7 @@ def test_a_comment_a_docstring_and_layout_change_nothing(package):
     before = digests_of_all(package)
     path = package[0] / "neuroreg" / NOISE
     edit(path, '"""Accuracy under', '"""Share of right answers under')
-    path.write_text("# a comment\n\n\n" + path.read_text())
+    path.write_text("# a comment\n\n\n" + path.read_text() + '\n"""Of an attribute."""\n')
     assert digests_of_all(package) == before
 
 

@@ -4,6 +4,9 @@ import pkgutil
 import re
 from functools import cache
 
+import yaml
+
+import neuroreg
 from neuroreg.robustness.attacks.registry import ATTACK_METHODS
 
 
@@ -16,6 +19,12 @@ def test_the_table_of_attack_settings_is_complete(root):
         for setting, spec in method.settings.items()
     }
     assert set(rows) == known
+
+
+def test_one_version_everywhere(root):
+    changes = re.findall(r"^## (\S+)$", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert changes[0] == yaml.safe_load((root / "CITATION.cff").read_text())["version"]
+    assert changes[0] == neuroreg.__version__
 
 
 def test_every_file_that_the_readme_links_to_is_there(root):

@@ -21,28 +21,21 @@ from neuroreg.robustness.attack_result import load_attack
 from neuroreg.robustness.recheck import recheck
 from neuroreg.similarity.matrix import load_similarity
 
-FINAL = [
-    "fig1.pdf",
-    "fig2.pdf",
-    "tightening.pdf",
-    "noise.pdf",
-    "similarity.pdf",
-    "training.pdf",
-    "overlap.csv",
-    "survival.pdf",
-    "convergence.pdf",
-    "examples.pdf",
-    "masking.csv",
-    "settings.csv",
-    "table1.csv",
-    "table1.tex",
-    "table2.csv",
-    "table2.tex",
-    "scores.csv",
-    "scores.tex",
-    "claims.csv",
-    "claims.html",
-]
+FIGURES = (
+    "fig1",
+    "fig2",
+    "tightening",
+    "noise",
+    "similarity",
+    "survival",
+    "convergence",
+    "examples",
+    "training",
+)
+TABLES = (
+    *("overlap.csv", "masking.csv", "settings.csv", "table1.csv", "table1.tex", "table2.csv", "table2.tex"),
+    *("scores.csv", "scores.tex", "claims.csv", "claims.html"),
+)
 
 
 class Workflow:
@@ -70,10 +63,15 @@ class Workflow:
         stdout, stderr = process.communicate()
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
+    def make(self, *arguments, **options):
+        """Run it to the end."""
+        result = self(*arguments, **options)
+        assert result.returncode == 0, result.stderr[-5000:]
+        return result
+
     def planned(self, *arguments, **options):
         """Number of jobs of each rule that a dry run shows, without the target rule `all`."""
-        result = self(*arguments, "-n", **options)
-        assert result.returncode == 0, result.stderr
+        result = self.make(*arguments, "-n", **options)
         text = result.stdout + result.stderr
         jobs = re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)
         return {rule: int(count) for rule, count in jobs if rule not in ("total", "all")}
@@ -85,6 +83,17 @@ class Workflow:
     @property
     def results(self):
         return self.folder / "results"
+
+    def attacks(self):
+        """Each attack's file and the model that it attacked."""
+        folder = self.results / "attacks"
+        for path in sorted(folder.rglob("*.h5")):
+            yield path, self.results / "models" / path.parent.relative_to(folder) / "model.safetensors"
+
+    def take_up(self, other, *left_out):
+        """Go on from what another one has made, except for folders of these names."""
+        shutil.copytree(other.results, self.results, ignore=shutil.ignore_patterns(*left_out))
+        shutil.copytree(other.folder / ".snakemake", self.folder / ".snakemake")
 
 
 def only_scan(**source):
@@ -107,28 +116,17 @@ def fresh(root, tmp_path):
 def finished(root, tmp_path_factory):
     """The whole workflow at smoke size, run once."""
     workflow = Workflow(root, tmp_path_factory.mktemp("finished"))
-    result = workflow()
-    assert result.returncode == 0, result.stderr[-5000:]
+    workflow.make()
     return workflow
 
 
 def test_everything_asked_for_is_there(finished):
-    for name in FINAL:
+    for name in (*(f"{figure}.pdf" for figure in FIGURES), *TABLES):
         path = finished.results / name
         assert path.stat().st_size > 100, name
         if path.suffix == ".pdf":
             assert path.read_bytes().startswith(b"%PDF")
-    for figure in (
-        "fig1",
-        "fig2",
-        "tightening",
-        "noise",
-        "similarity",
-        "survival",
-        "convergence",
-        "examples",
-        "training",
-    ):
+    for figure in FIGURES:
         assert len(read_csv(finished.results / f"{figure}.csv")) > 0
     assert not list(finished.results.rglob("*partial*"))
     assert not list(finished.results.rglob("resume*"))
@@ -161,13 +159,8 @@ def test_distances_are_those_of_a_fresh_forward_pass(finished):
 
     data = load_classification(finished.results / "classification.h5")
     checked = 0
-    for path in sorted((finished.results / "attacks").rglob("*.h5")):
-        model = load_model(
-            finished.results
-            / "models"
-            / path.parent.relative_to(finished.results / "attacks")
-            / "model.safetensors"
-        )
+    for path, attacked in finished.attacks():
+        model = load_model(attacked)
         with h5py.File(path) as file:
             sample, label = file["sample"][()], file["label"][()]
             clean = data.test_images[sample].astype(np.float32) / 255
@@ -186,11 +179,9 @@ def test_distances_are_those_of_a_fresh_forward_pass(finished):
 
 
 def test_every_row_of_every_attack_holds_when_checked_again(finished):
-    attacks = finished.results / "attacks"
-    paths = sorted(attacks.rglob("*.h5"))
-    assert len(paths) == 4 * 5
-    for path in paths:
-        model = finished.results / "models" / path.parent.relative_to(attacks) / "model.safetensors"
+    attacks = list(finished.attacks())
+    assert len(attacks) == 4 * 5
+    for path, model in attacks:
         found = recheck(path, model, finished.results / "classification.h5")
         assert found.complaints == ()
         assert found.table["adversarials"].sum() > 0
@@ -207,23 +198,20 @@ def test_stronger_attacks_change_nothing_but_their_own_columns_and_figure(finish
     assert (numbers["ratio"].dropna() <= 1).all()
 
 
-def test_a_search_in_parts_is_joined_in_the_order_of_the_samples(finished, tmp_path, root):
+def test_a_search_in_parts_is_joined_in_the_order_of_the_samples(finished, fresh):
     path = "results/attacks/none/seed1/ddn.h5"
     model = "results/models/none/seed1/model.safetensors"
-    split = Workflow(root, tmp_path)
-    shutil.copytree(finished.results, split.results, ignore=shutil.ignore_patterns("attacks"))
-    shutil.copytree(finished.folder / ".snakemake", split.folder / ".snakemake")
-    configs = ("smoke", split.overlay("parts", {"adversarial": {"parts": 3}}))
-    assert split.planned(path, configs=configs) == {"search_adversarials": 3, "join_searches": 1}
-    result = split(path, configs=configs)
-    assert result.returncode == 0, result.stderr[-3000:]
-    joined, whole = load_attack(split.folder / path), load_attack(finished.folder / path)
+    fresh.take_up(finished, "attacks")
+    configs = ("smoke", fresh.overlay("parts", {"adversarial": {"parts": 3}}))
+    assert fresh.planned(path, configs=configs) == {"search_adversarials": 3, "join_searches": 1}
+    fresh.make(path, configs=configs)
+    joined, whole = load_attack(fresh.folder / path), load_attack(finished.folder / path)
     assert np.array_equal(joined.sample, whole.sample)
     assert np.array_equal(joined.clean_correct, whole.clean_correct)
     # Passes of another shape: rounding may take a search another way.
     assert np.isclose(joined.distance["l2"], whole.distance["l2"], rtol=1e-3).mean() > 0.7
-    assert recheck(split.folder / path, split.folder / model).complaints == ()
-    assert [file.name for file in (split.folder / path).parent.iterdir()] == ["ddn.h5"]
+    assert recheck(fresh.folder / path, fresh.folder / model).complaints == ()
+    assert [file.name for file in (fresh.folder / path).parent.iterdir()] == ["ddn.h5"]
 
 
 def test_masking_is_checked_for_every_model(finished):
@@ -259,8 +247,7 @@ def test_a_second_run_has_nothing_to_do(finished):
 def test_the_truth_is_made_by_name_only_and_nothing_reads_it(finished):
     assert not (finished.results / "simulated_truth").exists()
     path = finished.results / "simulated_truth" / "simulated1.h5"
-    result = finished("results/simulated_truth/simulated1.h5")
-    assert result.returncode == 0, result.stderr[-3000:]
+    finished.make("results/simulated_truth/simulated1.h5")
     with h5py.File(path) as file, h5py.File(finished.results / "stimuli.h5") as stimuli:
         assert file.attrs["kind"] == "simulated_truth"
         np.testing.assert_array_equal(file["key"][()], stimuli["key"][()])
@@ -298,22 +285,11 @@ def test_changing_a_setting_reruns_what_it_decides(finished):
 
 
 def test_the_report_holds_every_figure_with_its_caption(finished):
-    result = finished("--report", "report.zip")
-    assert result.returncode == 0, result.stderr[-3000:]
+    finished.make("--report", "report.zip")
     with zipfile.ZipFile(finished.folder / "report.zip") as archive:
         names = archive.namelist()
         page = next(archive.read(name).decode() for name in names if name.endswith("report.html"))
-    for figure in (
-        "fig1",
-        "fig2",
-        "tightening",
-        "noise",
-        "similarity",
-        "survival",
-        "convergence",
-        "examples",
-        "training",
-    ):
+    for figure in FIGURES:
         assert any(name.endswith(f"{figure}.pdf") for name in names), names
     assert any(name.endswith("claims.html") for name in names), names
     assert "Simulated scans" in page
@@ -444,8 +420,7 @@ def test_neurons_are_selected_and_the_scan_is_summarised(fresh):
         only_scan(source="recorded", path="data/mine.h5")
         | {"neurons": {"layers": ["L2/3"], "min_oracle": -1.0}},
     )
-    result = fresh("results/scans/mine.h5", configs=("smoke", "mine"))
-    assert result.returncode == 0, result.stderr[-3000:]
+    fresh.make("results/scans/mine.h5", configs=("smoke", "mine"))
     summary = read_json(fresh.results / "scans" / "mine.json")
     assert summary["neurons"]["dropped"] == {"area": 0, "layer": 1, "oracle": 0}
     assert summary["left_out_tiers"] == {"final_test": 4}
@@ -466,8 +441,7 @@ def test_a_recorded_scan_goes_the_whole_way(fresh):
     recorded(fresh.folder / "data" / "mine.h5")
     stimuli = {"source": "scan", "scan": "mine", "pool_size": 30}
     fresh.overlay("mine", only_scan(source="recorded", path="data/mine.h5") | {"stimuli": stimuli})
-    result = fresh("results/similarity.pdf", configs=("smoke", "mine"))
-    assert result.returncode == 0, result.stderr[-3000:]
+    fresh.make("results/similarity.pdf", configs=("smoke", "mine"))
     frame = pd.read_csv(fresh.results / "similarity.csv")
     assert set(frame["scan"]) == {"mine"}
     with h5py.File(fresh.results / "similarity" / "neural.h5") as file:
@@ -490,8 +464,7 @@ def test_a_pool_that_two_scans_share_and_its_raw_similarity(fresh):
     ]
     stimuli = {"source": "intersection", "pool_size": None}
     fresh.overlay("two", {"scans": scans, "targets": targets, "stimuli": stimuli})
-    result = fresh("results/similarity/shuffle.h5", "results/overlap.csv", configs=("smoke", "two"))
-    assert result.returncode == 0, result.stderr[-3000:]
+    fresh.make("results/similarity/shuffle.h5", "results/overlap.csv", configs=("smoke", "two"))
     assert not (fresh.results / "response_models").exists()
     with h5py.File(fresh.results / "stimuli.h5") as file:
         pool = file["key"].asstr()[()][~file["oracle"][()]]
@@ -535,8 +508,7 @@ def test_features_of_weights_in_a_file(finished):
     targets = yaml.safe_load((finished.code / "configs/smoke.yaml").read_text())["targets"]
     targets.append({"name": "vgg", "kind": "features", "weights": "vgg.safetensors"})
     finished.overlay("vgg", {"targets": targets})
-    result = finished("results/similarity/vgg.h5", configs=("smoke", "vgg"))
-    assert result.returncode == 0, result.stderr[-3000:]
+    finished.make("results/similarity/vgg.h5", configs=("smoke", "vgg"))
     vgg = load_similarity(finished.results / "similarity/vgg.h5")
     assert vgg.key.tolist() == load_similarity(finished.results / "similarity/neural.h5").key.tolist()
     assert vgg.provenance["weights_sha256"] == sha256(finished.folder / "vgg.safetensors")
@@ -599,11 +571,9 @@ def test_a_scan_is_downloaded_once(fresh, server, tmp_path, wait_until):
     assert kept.read_bytes() == server.content
 
 
-def test_a_killed_training_job_goes_on_where_it_was(finished, tmp_path, root):
+def test_a_killed_training_job_goes_on_where_it_was(finished, fresh):
     model = "results/models/neural/seed1/model.safetensors"
-    fresh = Workflow(root, tmp_path)
-    shutil.copytree(finished.results, fresh.results, ignore=shutil.ignore_patterns("models", "attacks"))
-    shutil.copytree(finished.folder / ".snakemake", fresh.folder / ".snakemake")
+    fresh.take_up(finished, "models", "attacks")
     resume = fresh.folder / "results/models/neural/seed1/resume.safetensors"
     running = fresh.start(model)
     while not resume.exists() and running.poll() is None:
@@ -611,7 +581,7 @@ def test_a_killed_training_job_goes_on_where_it_was(finished, tmp_path, root):
     kill(running, "train_model.py")
     assert resume.exists()
     assert not (fresh.folder / model).exists()
-    assert fresh(model).returncode == 0
+    fresh.make(model)
     assert "going on after epoch" in (fresh.results / "logs/train_model/neural/seed1.log").read_text()
     assert (fresh.folder / model).read_bytes() == (finished.folder / model).read_bytes()
     assert not resume.exists()

@@ -6,7 +6,7 @@ from math import comb
 import numpy as np
 import pandas as pd
 
-from neuroreg.robustness.attack_result import NORMS, Run, Tries, setting_costs
+from neuroreg.robustness.attack_result import NORMS, ModelSeed, Tries, setting_costs
 
 AXES = ("repetitions", "settings", "budget")
 CONVERGED = 0.01  # the last repetition and the last setting lower no mean by more
@@ -42,7 +42,7 @@ def expected_best(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first @ np.where(finite, ordered, 0.0) / found, missed
 
 
-def convergence(runs: Mapping[Run, Tries], models: Mapping[str, str]) -> pd.DataFrame:
+def convergence(runs: Mapping[ModelSeed, Tries], models: Mapping[str, str]) -> pd.DataFrame:
     """Return the mean minimal distance over all attacks against three measures of effort.
 
     ``repetitions``: the whole search, all settings of all attacks, with r of its R repetitions: the

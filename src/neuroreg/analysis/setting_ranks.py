@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from neuroreg.robustness.attack_result import NORMS, Run, Tries, setting_costs
+from neuroreg.robustness.attack_result import NORMS, ModelSeed, Tries, setting_costs
 
 
-def rank_settings(runs: Mapping[Run, Tries], tolerance: float) -> pd.DataFrame:
+def rank_settings(runs: Mapping[ModelSeed, Tries], tolerance: float) -> pd.DataFrame:
     """Count what each setting is good for, and mark a smaller grid that is nearly as good.
 
     A setting's distance to a sample is the smallest over its repetitions, whichever norm its attack

@@ -1,7 +1,7 @@
-"""The file that an attack's search leaves behind; free of torch."""
+"""What attacks have found: one attack's file, and what the files of many say together; free of torch."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -11,8 +11,8 @@ import numpy as np
 from neuroreg.errors import InputError
 from neuroreg.files.storage import open_h5, read_strings, write_h5
 
-Run = tuple[str, int]
-"""A model's name and its seed."""
+ModelSeed = tuple[str, int]
+"""A trained model: its name and its seed."""
 NORMS = ("l0", "l1", "l2", "linf")
 _PER_SAMPLE = ("sample", "label", "clean", "clean_correct", "queries", "verified")
 # Of settings and repetitions as well, the samples last.
@@ -101,25 +101,19 @@ class Closest:
     attack: dict[str, np.ndarray]
 
 
-def closest_adversarials(paths: Sequence[str | Path], attacks: Iterable[str]) -> Closest:
+def closest_adversarials(paths: Iterable[str | Path], attacks: Sequence[str]) -> Closest:
     """Return the closest adversarials over the files of all attacks on one model.
 
-    Parameters
-    ----------
-    paths
-        The attacks' files.
-    attacks
-        Their names, in the same order.
+    `attacks` are their names, in the order of the files.
 
     Raises
     ------
     InputError
-        If there is no file, or the files differ in samples, images or which of them are correct.
+        If there is no file, or as `load_attacks`.
     """
     closest: Closest | None = None
     for result, attack in zip(load_attacks(paths), attacks, strict=True):
-        if closest is None:
-            closest = _nothing(result)
+        closest = closest or _nothing(result)
         for norm in NORMS:
             fewer = result.distance[norm][:, :-1].min(axis=(0, 1), initial=np.inf)
             np.minimum(closest.without_last[norm], fewer, out=closest.without_last[norm])
@@ -135,17 +129,21 @@ def closest_adversarials(paths: Sequence[str | Path], attacks: Iterable[str]) ->
 
 
 def _nothing(result: AttackResult) -> Closest:
-    count = len(result.sample)
+    shape = result.clean.shape
+
+    def of_each_norm(shape: tuple[int, ...], value: object, dtype: type) -> dict[str, np.ndarray]:
+        return {norm: np.full(shape, value, dtype=dtype) for norm in NORMS}
+
     return Closest(
         sample=result.sample,
         label=result.label,
         clean=result.clean,
         correct=result.clean_correct,
-        distance={norm: np.full(count, np.inf) for norm in NORMS},
-        without_last={norm: np.full(count, np.inf) for norm in NORMS},
-        adversarial={norm: np.full(result.clean.shape, np.nan, dtype=np.float32) for norm in NORMS},
-        predicted={norm: np.full(count, -1) for norm in NORMS},
-        attack={norm: np.full(count, "", dtype=object) for norm in NORMS},
+        distance=of_each_norm(shape[:1], np.inf, np.float64),
+        without_last=of_each_norm(shape[:1], np.inf, np.float64),
+        adversarial=of_each_norm(shape, np.nan, np.float32),
+        predicted=of_each_norm(shape[:1], -1, np.int64),
+        attack=of_each_norm(shape[:1], "", object),
     )
 
 
@@ -173,25 +171,18 @@ class Tries:
     queries: np.ndarray
 
 
-def join_tries(paths: Sequence[str | Path], attacks: Sequence[str]) -> Tries:
+def join_tries(paths: Iterable[str | Path], attacks: Sequence[str]) -> Tries:
     """Return the tries of all attacks on one model together.
 
-    Parameters
-    ----------
-    paths
-        The attacks' files.
-    attacks
-        Their names, in the same order.
+    `attacks` are their names, in the order of the files.
 
     Raises
     ------
     InputError
-        If there is no file, or the files differ in samples, in which of them are correct, or in the number of
-        repetitions.
+        If there is no file, or the files differ in the number of repetitions, or as `load_attacks`.
     """
-    if not paths:
-        raise InputError("tries: no attack files; expected at least one.")
-    names, settings, correct, distance, queries = [], [], None, {norm: [] for norm in NORMS}, []
+    paths = list(paths)
+    names, settings, distance, queries = [], [], {norm: [] for norm in NORMS}, []
     for path, attack, result in zip(paths, attacks, load_attacks(paths), strict=True):
         repetitions = result.queries.shape[1]
         if queries and repetitions != queries[0].shape[1]:
@@ -200,28 +191,33 @@ def join_tries(paths: Sequence[str | Path], attacks: Sequence[str]) -> Tries:
             )
         names += [attack] * len(result.settings)
         settings += [json.dumps(setting, sort_keys=True) for setting in result.settings]
-        correct = result.clean_correct
         queries.append(result.queries)
         for norm in NORMS:
             distance[norm].append(result.distance[norm])
+    if not queries:
+        raise InputError("tries: no attack files; expected at least one.")
     return Tries(
         attack=tuple(names),
         setting=tuple(settings),
-        correct=correct,
+        correct=result.clean_correct,
         distance={norm: np.concatenate(parts) for norm, parts in distance.items()},
         queries=np.concatenate(queries),
     )
 
 
 def join_runs(
-    paths: Iterable[str | Path], runs: Iterable[Sequence], attacks: Sequence[str]
-) -> dict[Run, Tries]:
-    """Return each run's tries; `paths` has its attacks' files run by run. Errors as in `join_tries`."""
+    paths: Iterable[str | Path], runs: Iterable[Hashable], attacks: Sequence[str], join: Callable = join_tries
+) -> dict:
+    """Return each run to what `join(files, attacks)` makes of its files; `paths` has them run by run.
+
+    A run is a (model, seed), or whatever else tells trained models apart; `join` is `join_tries` or
+    `closest_adversarials`.
+    """
     paths = iter(paths)
-    return {tuple(run): join_tries([next(paths) for _ in attacks], attacks) for run in runs}
+    return {run: join([next(paths) for _ in attacks], attacks) for run in runs}
 
 
-def setting_costs(runs: Mapping[Run, Tries]) -> np.ndarray:
+def setting_costs(runs: Mapping[ModelSeed, Tries]) -> np.ndarray:
     """Return float64 (T,), each setting's mean forward passes per attacked sample, repetition and run.
 
     NaN where no sample of any run was attacked.
@@ -233,20 +229,17 @@ def setting_costs(runs: Mapping[Run, Tries]) -> np.ndarray:
     """
     if not runs:
         raise InputError("tries: no models; expected at least one.")
-    first, other = next(iter(runs.items()))
-    for run, tries in runs.items():
-        if (tries.attack, tries.setting, tries.queries.shape) != (
-            other.attack,
-            other.setting,
-            other.queries.shape,
-        ):
+    asked = {run: (tries.attack, tries.setting, tries.queries.shape) for run, tries in runs.items()}
+    first = next(iter(runs))
+    for run in runs:
+        if asked[run] != asked[first]:
             raise InputError(
                 f"tries: attacks, settings, repetitions or samples of {run[0]}, seed {run[1]} differ from "
                 f"those of {first[0]}, seed {first[1]}; expected the same for every model."
             )
     attacked = np.concatenate([tries.queries[..., tries.correct] for tries in runs.values()], axis=2)
     if not attacked.shape[2]:
-        return np.full(len(other.attack), np.nan)
+        return np.full(len(attacked), np.nan)
     return attacked.mean(axis=(1, 2))
 
 
@@ -310,9 +303,8 @@ def load_attacks(paths: Iterable[str | Path]) -> Iterator[AttackResult]:
     for path in paths:
         result = load_attack(path)
         origin, other = first = first or (path, result)
-        if not all(
-            np.array_equal(getattr(result, n), getattr(other, n)) for n in ("sample", "label", "clean")
-        ):
+        names = "sample", "label", "clean"
+        if not all(np.array_equal(getattr(result, name), getattr(other, name)) for name in names):
             raise InputError(
                 f"{path}: samples or labels differ from {origin}; expected the same in every file."
             )

@@ -1,4 +1,7 @@
-"""How a trained model is asked: eval mode, plain float32, frozen parameters, finite logits."""
+"""How a trained model is asked: eval mode, plain float32, frozen parameters, finite logits.
+
+`predict` and `evaluation` ask the model as it is; `folded` makes it faster, `FixedBatch` exact to the bit.
+"""
 
 import copy
 from collections.abc import Iterator
@@ -15,31 +18,67 @@ from neuroreg.errors import InputError
 from neuroreg.training.networks import BasicBlock, ResNet
 
 
-class FixedBatch(nn.Module):
-    """Passes inputs on to `model`, `rows` at a time, the last ones filled up with black images.
+def to_input(images: np.ndarray) -> Tensor:
+    """Return uint8 images (N, H, W) as float32 network inputs (N, 1, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).to(torch.float32).div(255.0).unsqueeze(1)
 
-    Sums within a convolution come in an order that depends on the batch's shape, not on what else is in it:
-    under one shape, on the CPU, a row's logits and gradients are the same to the bit wherever it is.
+
+@contextmanager
+def evaluation(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put `model` on `device`; for a while, eval mode, frozen parameters, no TF32, no autocast."""
+    model.to(device)
+    modes = [(module, module.training) for module in model.modules()]
+    frozen = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    matmul_tf32 = matmul.allow_tf32
+    model.eval().requires_grad_(False)
+    matmul.allow_tf32 = False
+    try:
+        with (
+            cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False),
+            torch.autocast(device.type, enabled=False),
+        ):
+            yield
+    finally:
+        matmul.allow_tf32 = matmul_tf32
+        for module, training in modes:
+            module.training = training
+        for parameter, requires_grad in frozen:
+            parameter.requires_grad_(requires_grad)
+
+
+def predict(model: nn.Module, inputs: Tensor, *, batch_size: int, device: torch.device) -> Tensor:
+    """Return float32 logits (N, classes) on the CPU, under `evaluation`.
 
     Parameters
     ----------
     model
-        Of inputs (B, 1, H, W), in eval mode when called.
-    rows
-        The shape's B.
+        A classifier of inputs (B, 1, H, W).
+    inputs
+        float32 (N, 1, H, W) in [0, 1], finite.
+    batch_size
+        Samples in one forward pass.
+    device
+        Where to compute.
+
+    Raises
+    ------
+    InputError
+        If a logit is not finite.
     """
+    with evaluation(model, device), torch.no_grad():
+        logits = torch.cat([model(part.to(device)).cpu() for part in inputs.split(batch_size)])
+    require_finite(logits)
+    return logits
 
-    def __init__(self, model: nn.Module, rows: int) -> None:
-        super().__init__()
-        self.model, self.rows = model, rows
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the model's outputs, (B, ...), for any B."""
-        return torch.cat([self._few(part) for part in x.split(self.rows)])
-
-    def _few(self, x: Tensor) -> Tensor:
-        missing = self.rows - len(x)
-        return self.model(F.pad(x, (0, 0, 0, 0, 0, 0, 0, missing)))[: len(x)]
+def require_finite(logits: Tensor) -> None:
+    """Raise InputError if any of the logits (N, classes) is NaN or infinite."""
+    if not torch.isfinite(logits).all():
+        bad = int((~torch.isfinite(logits)).any(dim=1).sum())
+        raise InputError(
+            f"model: logits are NaN or infinite for {bad} of {len(logits)} images; expected finite logits."
+        )
 
 
 _PAIRS = {BasicBlock: (("conv1", "bn1"), ("conv2", "bn2")), ResNet: (("conv1", "bn1"),)}
@@ -76,64 +115,28 @@ def _pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
         yield from _pairs(child)
 
 
-@contextmanager
-def evaluation(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put `model` on `device`; for a while, eval mode, frozen parameters, no TF32, no autocast."""
-    model.to(device)
-    modes = [(module, module.training) for module in model.modules()]
-    frozen = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    matmul_tf32 = matmul.allow_tf32
-    model.eval().requires_grad_(False)
-    matmul.allow_tf32 = False
-    try:
-        with (
-            cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False),
-            torch.autocast(device.type, enabled=False),
-        ):
-            yield
-    finally:
-        matmul.allow_tf32 = matmul_tf32
-        for module, training in modes:
-            module.training = training
-        for parameter, requires_grad in frozen:
-            parameter.requires_grad_(requires_grad)
+class FixedBatch(nn.Module):
+    """Passes inputs on to `model`, `rows` at a time, the last ones filled up with black images.
 
-
-def to_input(images: np.ndarray) -> Tensor:
-    """Return uint8 images (N, H, W) as float32 network inputs (N, 1, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(torch.float32).div(255.0).unsqueeze(1)
-
-
-def predict(model: nn.Module, inputs: Tensor, *, batch_size: int, device: torch.device) -> Tensor:
-    """Return float32 logits (N, classes) on the CPU, under `evaluation`.
+    Sums within a convolution come in an order that depends on the batch's shape, not on what else is in it:
+    under one shape, on the CPU, a row's logits and gradients are the same to the bit wherever it is.
 
     Parameters
     ----------
     model
-        A classifier of inputs (B, 1, H, W).
-    inputs
-        float32 (N, 1, H, W) in [0, 1], finite.
-    batch_size
-        Samples in one forward pass.
-    device
-        Where to compute.
-
-    Raises
-    ------
-    InputError
-        If a logit is not finite.
+        Of inputs (B, 1, H, W), in eval mode when called.
+    rows
+        The shape's B.
     """
-    with evaluation(model, device), torch.no_grad():
-        logits = torch.cat([model(part.to(device)).cpu() for part in inputs.split(batch_size)])
-    require_finite(logits)
-    return logits
 
+    def __init__(self, model: nn.Module, rows: int) -> None:
+        super().__init__()
+        self.model, self.rows = model, rows
 
-def require_finite(logits: Tensor) -> None:
-    """Raise InputError if any of the logits (N, classes) is NaN or infinite."""
-    if not torch.isfinite(logits).all():
-        bad = int((~torch.isfinite(logits)).any(dim=1).sum())
-        raise InputError(
-            f"model: logits are NaN or infinite for {bad} of {len(logits)} images; expected finite logits."
-        )
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the model's outputs, (B, ...), for any B."""
+        return torch.cat([self._few(part) for part in x.split(self.rows)])
+
+    def _few(self, x: Tensor) -> Tensor:
+        missing = self.rows - len(x)
+        return self.model(F.pad(x, (0, 0, 0, 0, 0, 0, 0, missing)))[: len(x)]

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attack_result import NORMS, Closest
+from neuroreg.robustness.attack_result import NORMS, Closest, ModelSeed
 from neuroreg.robustness.black_box import random_search
 from neuroreg.robustness.evaluation import evaluation, predict, to_input
 from neuroreg.robustness.verification import verify
@@ -20,12 +20,11 @@ REPEATABLE = 1e-5
 CLOSER = 0.002  # what counts as closer
 SETTLED = 0.05
 ALIKE = (0.8, 1.25)
-Run = tuple[str, int]
 
 
 def masking_checks(
-    networks: Iterable[tuple[Run, nn.Module]],
-    closest: Mapping[Run, Closest],
+    networks: Iterable[tuple[ModelSeed, nn.Module]],
+    closest: Mapping[ModelSeed, Closest],
     reference: str,
     *,
     seed: int,
@@ -78,7 +77,7 @@ def _row(check: str, norm: str, value: float, n: int, expected: str, fits: bool)
 
 
 def _check_network(
-    network: nn.Module, run: Run, closest: Mapping[Run, Closest], seed: int, options: Mapping
+    network: nn.Module, run: ModelSeed, closest: Mapping[ModelSeed, Closest], seed: int, options: Mapping
 ) -> list[dict]:
     own = closest[run]
     order = np.random.default_rng(derive_seed(seed, "masking samples")).permutation(len(own.sample))
@@ -183,7 +182,7 @@ def _closer(
 
 
 def _transfer(
-    network: nn.Module, run: Run, closest: Mapping[Run, Closest], norm: str, options: Mapping
+    network: nn.Module, run: ModelSeed, closest: Mapping[ModelSeed, Closest], norm: str, options: Mapping
 ) -> dict:
     own, count, closer = closest[run], 0, 0
     for other, theirs in closest.items():
@@ -202,7 +201,7 @@ def _transfer(
     return _row("transfer", norm, share, count, "0", share == 0)
 
 
-def _ratios(closest: Mapping[Run, Closest], model: str, reference: str) -> list[dict]:
+def _ratios(closest: Mapping[ModelSeed, Closest], model: str, reference: str) -> list[dict]:
     rows = []
     for norm in NORMS:
         means, counts = {}, {}

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from neuroreg.errors import InputError
 from neuroreg.files.storage import open_h5, sha256
@@ -24,6 +25,7 @@ from neuroreg.training.checkpoints import load_model
 TOLERANCE = 1e-6
 LOGIT_TOLERANCE = 1e-5
 _ORDERS = {"l0": 0, "l1": 1, "l2": 2, "linf": np.inf}
+_ALONE = {"batch_size": 1, "device": torch.device("cpu")}
 
 
 @dataclass(frozen=True)
@@ -77,66 +79,57 @@ def recheck(attack_path: str | Path, model_path: str | Path, data_path: str | Pa
         If a file is missing, of another kind or incomplete, or the model's logits are not finite.
     """
     result = load_attack(attack_path)
-    count = len(result.sample)
     complaints = _provenance(attack_path, model_path)
     if data_path is not None:
         complaints += _origin(result, data_path)
     model = load_model(model_path)
-    alone = {"batch_size": 1, "device": torch.device("cpu")}
     clean = to_input(result.clean)
-    clean_right = predict(model, clean, **alone).argmax(dim=1).numpy() == result.label
-    distances = np.stack([result.distance[norm] for norm in NORMS])
+    clean_right = predict(model, clean, **_ALONE).argmax(dim=1).numpy() == result.label
     smallest = {norm: result.distance[norm].min(axis=(0, 1)).astype(np.float64) for norm in NORMS}
     rows = []
     for norm in NORMS:
         best = result.best_adversarial[norm]
-        finite = np.isfinite(best).all(axis=(1, 2))
-        logits = np.full((count, 1), np.nan)
-        if finite.any():
-            inputs = torch.from_numpy(best[finite])[:, None]
-            found = predict(model, inputs, **alone).double().numpy()
-            logits = np.full((count, found.shape[1]), np.nan)
-            logits[finite] = found
-        difference = best.astype(np.float64) - clean[:, 0].numpy().astype(np.float64)
-        measured = {
-            name: np.linalg.norm(difference.reshape(count, -1), order, axis=1)
-            for name, order in _ORDERS.items()
-        }
-        failed = 0
-        for row in range(count):
-            reasons = []
-            if np.isnan(distances[:, :, :, row]).any() or (distances[:, :, :, row] < 0).any():
-                reasons.append("a recorded distance is NaN or negative")
-            if bool(result.clean_correct[row]) != bool(clean_right[row]):
-                said = "right" if result.clean_correct[row] else "wrong"
-                reasons.append(f"the clean image is recorded as {said} but is not")
-            if not np.array_equal(result.verified[..., row], np.isfinite(result.distance[norm][..., row])):
-                reasons.append("the flag 'verified' and the finite distances disagree")
+        difference = (best.astype(np.float64) - clean[:, 0].numpy()).reshape(len(best), -1)
+        measured = {name: np.linalg.norm(difference, order, axis=1) for name, order in _ORDERS.items()}
+        logits = _logits(model, best)
+        reasons = []
+        for row in range(len(best)):
+            found = _bookkeeping(result, norm, row, clean_right[row])
             if not result.clean_correct[row]:
-                reasons += _misclassified(result, norm, row, difference[row])
+                found += _misclassified(result, norm, row, measured["l0"][row] > 0)
             elif np.isinf(smallest[norm][row]):
                 if not np.isnan(best[row]).all() or result.predicted[norm][row] != -1:
-                    reasons.append("no distance is recorded, but an adversarial is")
+                    found.append("no distance is recorded, but an adversarial is")
             else:
-                measures = {name: values[row] for name, values in measured.items()}
-                minima = {name: values[row] for name, values in smallest.items()}
-                reasons += _adversarial(result, norm, row, logits[row], measures, minima)
-            failed += bool(reasons)
-            complaints += [f"{norm}, sample {result.sample[row]}: {reason}." for reason in reasons]
-        adversarial = result.clean_correct & np.isfinite(smallest[norm]) & (smallest[norm] > 0) & finite
-        deviation = np.abs(measured[norm] / np.where(adversarial, smallest[norm], 1.0) - 1.0)[adversarial]
+                of_row = [
+                    {name: values[row] for name, values in all_.items()} for all_ in (measured, smallest)
+                ]
+                found += _adversarial(result, norm, row, logits[row], *of_row)
+            reasons.append(found)
+            complaints += [f"{norm}, sample {result.sample[row]}: {reason}." for reason in found]
+        shown = np.isfinite(smallest[norm]) & (smallest[norm] > 0)
+        adversarial = result.clean_correct & shown & np.isfinite(best).all(axis=(1, 2))
+        deviation = np.abs(measured[norm][adversarial] / smallest[norm][adversarial] - 1.0)
         rows.append(
             {
                 "norm": norm,
-                "rows": count,
+                "rows": len(best),
                 "adversarials": int(adversarial.sum()),
                 "misclassified": int((~result.clean_correct).sum()),
                 "not_found": int(np.isinf(smallest[norm]).sum()),
                 "deviation": float(deviation.max(initial=0.0)),
-                "failed": failed,
+                "failed": sum(map(bool, reasons)),
             }
         )
     return Recheck(pd.DataFrame(rows), tuple(complaints))
+
+
+def _logits(model: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Return float64 (S, classes), each image (S, H, W) asked by itself; NaN where it is not finite."""
+    finite = np.isfinite(images).all(axis=(1, 2))
+    inputs = torch.from_numpy(np.where(finite[:, None, None], images, 0))[:, None]
+    logits = predict(model, inputs, **_ALONE).double().numpy()
+    return np.where(finite[:, None], logits, np.nan)
 
 
 def _provenance(attack_path: str | Path, model_path: str | Path) -> list[str]:
@@ -156,11 +149,25 @@ def _origin(result: AttackResult, data_path: str | Path) -> list[str]:
     return [f"sample {sample}: image or label is not that of {data_path}." for sample in result.sample[~same]]
 
 
-def _misclassified(result: AttackResult, norm: str, row: int, difference: np.ndarray) -> list[str]:
+def _bookkeeping(result: AttackResult, norm: str, row: int, clean_right: bool) -> list[str]:
+    """Return what is wrong with a row whatever was found."""
+    reasons = []
+    distances = np.stack([result.distance[name][..., row] for name in NORMS])
+    if np.isnan(distances).any() or (distances < 0).any():
+        reasons.append("a recorded distance is NaN or negative")
+    if bool(result.clean_correct[row]) != bool(clean_right):
+        said = "right" if result.clean_correct[row] else "wrong"
+        reasons.append(f"the clean image is recorded as {said} but is not")
+    if not np.array_equal(result.verified[..., row], np.isfinite(result.distance[norm][..., row])):
+        reasons.append("the flag 'verified' and the finite distances disagree")
+    return reasons
+
+
+def _misclassified(result: AttackResult, norm: str, row: int, changed: bool) -> list[str]:
     reasons = []
     if (result.distance[norm][..., row] != 0).any():
         reasons.append("the clean image is misclassified, but a distance is not 0")
-    if not (difference == 0).all():
+    if changed:
         reasons.append("the clean image is misclassified, but another one is stored as adversarial")
     return reasons
 
@@ -170,14 +177,13 @@ def _adversarial(
     norm: str,
     row: int,
     logits: np.ndarray,
-    measured: dict[str, float],
-    smallest: dict[str, float],
+    measured: dict[str, np.ndarray],
+    smallest: dict[str, np.ndarray],
 ) -> list[str]:
-    best, label, predicted = (
-        result.best_adversarial[norm][row],
-        result.label[row],
-        result.predicted[norm][row],
-    )
+    """Return what is wrong with an adversarial; its norms are in `measured`, the recorded in `smallest`."""
+    measured, smallest = ({name: values[row] for name, values in of.items()} for of in (measured, smallest))
+    best, label = result.best_adversarial[norm][row], result.label[row]
+    predicted = result.predicted[norm][row]
     if not np.isfinite(best).all():
         return ["the adversarial has pixels that are NaN or infinite"]
     reasons = []

@@ -28,27 +28,36 @@ def code_digest(script: str | Path, *loaded: str) -> str:
     str
         16 hexadecimal digits.
     """
-    reached: dict[str, str] = {}
-    pending = [*_imports(Path(script)), *loaded]
+    statements, imported = _read(Path(script))
+    pending, reached = [*imported, *loaded], {}
     while pending:
         module = pending.pop()
         if module not in reached:
-            path = _module_path(module)
-            reached[module] = _statements(path)
-            pending.extend(_imports(path))
-    parts = [_statements(Path(script)), *(f"{name}:{reached[name]}" for name in sorted(reached))]
+            reached[module], imported = _read(_module_path(module))
+            pending.extend(imported)
+    parts = [statements, *(f"{name}:{reached[name]}" for name in sorted(reached))]
     return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 @cache
-def _statements(path: Path) -> str:
-    """Return the digest of a file's syntax tree without docstrings."""
+def _read(path: Path) -> tuple[str, frozenset[str]]:
+    """Return the digest of a file's syntax tree without docstrings, and the modules of this package in it.
+
+    Docstrings of attributes are left out too; imports count at any level of nesting.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    names = set()
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            del body[0]
-    return sha256(ast.dump(tree).encode()).hexdigest()
+        if isinstance(body, list):
+            body[:] = [statement for statement in body if not _is_docstring(statement)]
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+    # The package's own __init__ holds but the version, and a new version alone makes no new result.
+    imported = (name for name in names if name.startswith(f"{PACKAGE}.") and _module_path(name))
+    return sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)
 
 
 def _is_docstring(node: ast.stmt) -> bool:
@@ -60,26 +69,7 @@ def _is_docstring(node: ast.stmt) -> bool:
 
 
 @cache
-def _imports(path: Path) -> frozenset[str]:
-    """Return the modules of this package that a file imports, at any level of nesting."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        # The package's own __init__ holds but the version, and a new version alone makes no new result.
-        found.update(name for name in names if name.startswith(f"{PACKAGE}.") and _module_path(name))
-    return frozenset(found)
-
-
-@cache
 def _module_path(module: str) -> Path | None:
     """Return the file of a module of this package, None if the name is not a module."""
     base = SOURCE.joinpath(*module.split(".")[1:])
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
