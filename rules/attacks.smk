@@ -9,11 +9,11 @@ rule search_adversarials:
         model="results/models/{model}/seed{seed}/model.safetensors",
         data="results/classification.h5",
     output:
-        joined_later(searched("results/attacks/{model}/seed{seed}/{attack}.h5")),
+        until_joined(per_part("results/attacks/{model}/seed{seed}/{attack}.h5")),
     log:
-        searched("results/logs/search_adversarials/{model}/seed{seed}/{attack}.log"),
+        per_part("results/logs/search_adversarials/{model}/seed{seed}/{attack}.log"),
     benchmark:
-        searched("results/benchmarks/search_adversarials/{model}/seed{seed}/{attack}.tsv")
+        per_part("results/benchmarks/search_adversarials/{model}/seed{seed}/{attack}.tsv")
     conda:
         ENVIRONMENT
     threads: 1
@@ -39,7 +39,7 @@ if PARTS > 1:
     rule join_searches:
         input:
             parts=expand(
-                searched("results/attacks/{model}/seed{seed}/{attack}.h5"),
+                per_part("results/attacks/{model}/seed{seed}/{attack}.h5"),
                 part=range(PARTS),
                 allow_missing=True,
             ),
@@ -71,7 +71,7 @@ rule collect_distances:
         [
             path
             for attack in [*ATTACKS, *TIGHTENING]
-            for path in paths(f"results/attacks/{{model}}/seed{{seed}}/{attack}.h5", CONDITIONS)
+            for path in run_files(f"results/attacks/{{model}}/seed{{seed}}/{attack}.h5", CONDITIONS)
         ],
     output:
         "results/distances.csv",
@@ -95,7 +95,7 @@ rule collect_distances:
 
 rule check_masking:
     input:
-        models=paths("results/models/{model}/seed{seed}/model.safetensors", CONDITIONS),
+        models=run_files("results/models/{model}/seed{seed}/model.safetensors", CONDITIONS),
         attacks=ATTACK_FILES,
     output:
         report(

@@ -1,8 +1,8 @@
 rule tabulate_claims:
     input:
-        sweep=paths("results/noise/{model}/seed{seed}.h5", SWEEP),
-        conditions=paths("results/noise/{model}/seed{seed}.h5", CONDITIONS),
-        histories=paths("results/models/{model}/seed{seed}/history.csv", SWEEP),
+        sweep=run_files("results/noise/{model}/seed{seed}.h5", SWEEP),
+        conditions=run_files("results/noise/{model}/seed{seed}.h5", CONDITIONS),
+        histories=run_files("results/models/{model}/seed{seed}/history.csv", SWEEP),
         distances="results/distances.csv",
     output:
         page=report(
@@ -23,8 +23,8 @@ rule tabulate_claims:
         mem_mb=600,
         runtime=30,
     params:
-        sweep=described(SWEEP),
-        runs=described(CONDITIONS),
+        sweep=run_table(SWEEP),
+        runs=run_table(CONDITIONS),
         conditions=condition_models(config),
         seed=config["seed"],
         note=NOTE,

@@ -2,7 +2,7 @@ from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import find_method
 from neuroreg.workflow.config import check_recorded_scans, check_weights, validate_config
 from neuroreg.workflow.digests import code_digest
-from neuroreg.workflow.grid import by_name, condition_models, names, runs, simulation_note
+from neuroreg.workflow.grid import by_name, condition_models, entry_names, grid_runs, simulation_note
 
 try:
     validate_config(config, yaml.safe_load((BASE / "schemas/config.schema.yaml").read_text()))
@@ -13,17 +13,18 @@ except InputError as error:
 
 ENVIRONMENT = "../envs/neuroreg.yaml"
 GPU = int(config["device"] == "cuda")
-SWEEP = runs(config["sweep"])
-CONDITIONS = runs(config["conditions"])
+SWEEP = grid_runs(config["sweep"])
+CONDITIONS = grid_runs(config["conditions"])
+ALL_RUNS = list(dict.fromkeys([*SWEEP, *CONDITIONS]))
 # The condition without a regulariser, or the first; the others are compared with it.
 REFERENCE = min(
     config["conditions"]["models"], key=lambda name: by_name(config["models"], name)["target"] is not None
 )
-SCANS = names(config["scans"])
-TARGETS = names(config["targets"])
-ATTACKS = names(config["adversarial"]["attacks"])
+SCANS = entry_names(config["scans"])
+TARGETS = entry_names(config["targets"])
+ATTACKS = entry_names(config["adversarial"]["attacks"])
 PARTS = config["adversarial"]["parts"]
-TIGHTENING = names(config["adversarial"]["tightening"])
+TIGHTENING = entry_names(config["adversarial"]["tightening"])
 SIMULATED = [scan["name"] for scan in config["scans"] if scan["source"] == "simulated"]
 DOWNLOADED = [scan["name"] for scan in config["scans"] if scan["source"] == "download"]
 NOTE = simulation_note(config["scans"])
@@ -32,7 +33,7 @@ NOTE = simulation_note(config["scans"])
 wildcard_constraints:
     scan="|".join(SCANS),
     target="|".join(TARGETS),
-    model="|".join(names(config["models"])),
+    model="|".join(entry_names(config["models"])),
     attack="|".join([*ATTACKS, *TIGHTENING]),
     seed=r"\d+",
     part=r"\d+",
@@ -61,13 +62,13 @@ def code(rule_name, *loaded):
     return code_digest(BASE / "workflow_scripts" / f"{rule_name}.py", *loaded)
 
 
-def paths(pattern, grid):
+def run_files(pattern, grid):
     """One path for each run of a grid."""
     return [pattern.format(model=run.model, seed=run.seed) for run in grid]
 
 
-def described(grid):
-    """What a figure needs to know of each run, in the order of `paths`."""
+def run_table(grid):
+    """What a figure needs to know of each run, in the order of `run_files`."""
     return [
         {"model": run.model, "seed": run.seed, "alpha": by_name(config["models"], run.model)["alpha"]}
         for run in grid
@@ -101,14 +102,14 @@ def attack(wildcards):
     return by_name(entries, wildcards.attack)
 
 
-def searched(path):
+def per_part(path):
     """Where a search writes: the path itself, or one for each part if searches are split."""
     stem, suffix = path.rsplit(".", 1)
     return path if PARTS == 1 else f"{stem}.part{{part}}.{suffix}"
 
 
-def joined_later(path):
-    """The same, deleted once the parts are joined."""
+def until_joined(path):
+    """An output for each part is deleted once the parts are joined."""
     return path if PARTS == 1 else temp(path)
 
 

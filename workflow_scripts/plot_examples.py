@@ -1,8 +1,7 @@
 """Draw a few images beside their closest adversarials."""
 
 from neuroreg.figures.examples import examples_figure
-from neuroreg.figures.style import save_figure
-from neuroreg.files.storage import write_csv
+from neuroreg.figures.style import save_drawing
 from neuroreg.images.classification import load_classification
 from neuroreg.robustness.attack_result import closest_adversarials, join_runs
 from neuroreg.workflow.job import run_job
@@ -13,8 +12,7 @@ def main(snakemake):
     closest = join_runs(snakemake.input.attacks, params.models, params.attacks, closest_adversarials)
     classes = load_classification(snakemake.input.data).classes
     figure, numbers = examples_figure(closest, params.models, classes, params.note, params.seed)
-    save_figure(snakemake.output.figure, figure)
-    write_csv(snakemake.output.numbers, numbers)
+    save_drawing(snakemake.output, figure, numbers)
 
 
 run_job(main, snakemake)

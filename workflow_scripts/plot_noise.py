@@ -2,16 +2,14 @@
 
 from neuroreg.analysis.checks import read_runs
 from neuroreg.figures.noise import noise_figure
-from neuroreg.figures.style import save_figure
-from neuroreg.files.storage import write_csv
+from neuroreg.figures.style import save_drawing
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    frame = read_runs(snakemake.input, snakemake.params.runs)
+    frame = read_runs(snakemake.input.noise, snakemake.params.runs)
     figure, numbers = noise_figure(frame, snakemake.params.models, snakemake.params.note)
-    save_figure(snakemake.output.figure, figure)
-    write_csv(snakemake.output.numbers, numbers)
+    save_drawing(snakemake.output, figure, numbers)
 
 
 run_job(main, snakemake)

@@ -1,8 +1,7 @@
 """Draw measured and modelled similarity of the scans."""
 
 from neuroreg.figures.similarity import similarity_figure
-from neuroreg.figures.style import save_figure
-from neuroreg.files.storage import write_csv
+from neuroreg.figures.style import save_drawing
 from neuroreg.scans.scan import load_scan
 from neuroreg.similarity.denoised import load_responses
 from neuroreg.similarity.matrix import load_similarity
@@ -23,8 +22,7 @@ def main(snakemake):
     matrices = oracle and oracle.matrices()
     pool = load_similarity(snakemake.input.target).matrix
     figure, numbers = similarity_figure(matrices, pool, correlations, params.note, shown)
-    save_figure(snakemake.output.figure, figure)
-    write_csv(snakemake.output.numbers, numbers)
+    save_drawing(snakemake.output, figure, numbers)
 
 
 run_job(main, snakemake)

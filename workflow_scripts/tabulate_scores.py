@@ -2,9 +2,9 @@
 
 import logging
 
-from neuroreg.figures.latex import to_latex
+from neuroreg.figures.latex import save_table
 from neuroreg.figures.scores import score_table
-from neuroreg.files.storage import read_json, write_csv, write_text
+from neuroreg.files.storage import read_json
 from neuroreg.workflow.job import run_job
 
 
@@ -15,9 +15,8 @@ def main(snakemake):
     table = score_table(zip(snakemake.params.scans, models, baselines, strict=True))
     for row in table[table["beats_baselines"] == "no"].itertuples():
         logging.warning("%s: the response model does not predict better than both baselines", row.scan)
-    write_csv(snakemake.output.numbers, table)
-    caption = f"Scores of the response models beside baselines, means over neurons. {snakemake.params.note}"
-    write_text(snakemake.output.latex, to_latex(table, caption.strip(), "tab:scores"))
+    caption = "Scores of the response models beside baselines, means over neurons."
+    save_table(snakemake.output, table, caption, "tab:scores", snakemake.params.note)
 
 
 run_job(main, snakemake)

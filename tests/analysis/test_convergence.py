@@ -7,29 +7,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_tries import tries_of
+from made_up_tries import MODELS, tries_of, two_models
 
 from neuroreg.analysis.convergence import convergence, expected_best
 from neuroreg.analysis.distances import OVER_SEEDS, distance_statistics
-from neuroreg.errors import InputError
-from neuroreg.figures.convergence import convergence_figure
-from neuroreg.figures.style import save_figure
-from neuroreg.files.storage import read_csv, write_csv
 from neuroreg.robustness.attack_result import NORMS
 
-MODELS = {"none": "None", "neural": "Neural"}
 TRIES = st.one_of(st.sampled_from([0.0, 1.0, 2.0, np.inf]), st.floats(0.01, 10))
-
-
-def runs(**options):
-    """Two models with two seeds each; one sample is misclassified, under seed 2 another one."""
-    return {
-        (model, seed): tries_of(
-            (5, 3, 7), correct=np.arange(7) != seed, seed=10 * seed + place, **({"failing": 0.4} | options)
-        )
-        for place, model in enumerate(MODELS)
-        for seed in (1, 2)
-    }
 
 
 def part(table, **where):
@@ -70,7 +54,7 @@ def test_two_hundred_tries_lose_no_precision():
 
 
 def test_every_curve_ends_at_the_bar_of_fig_2():
-    tries = runs()
+    tries = two_models()
     for run in tries.values():
         run.distance["l1"][..., 5] = np.inf
     frames = [
@@ -136,7 +120,7 @@ def test_samples_without_an_adversarial_are_counted_and_left_out():
 
 
 def test_each_norm_has_one_sentence():
-    table = convergence(runs(), MODELS)
+    table = convergence(two_models(), MODELS)
     assert (table["verdict"] != "").sum() == 4
     for norm in NORMS:
         rows = part(table, norm=norm)
@@ -177,44 +161,16 @@ def test_nothing_attacked_and_nothing_found():
     table = convergence({("none", 1): tries_of(np.full((2, 2, 3), np.inf))}, {"none": "None"})
     assert table["mean"].isna().all()
     assert (table["not_found"] == 3).all()
-    for frame in (table, convergence(runs(), MODELS)):
+    for frame in (table, convergence(two_models(), MODELS)):
         assert " ".join(frame.columns) == (
             "norm model label axis count queries mean not_found n n_correct gain attack setting verdict"
         )
 
 
-def test_the_figure_draws_every_curve_and_dots_what_lacks_hard_samples(tmp_path):
-    table = convergence(runs(failing=0.8), MODELS)
-    write_csv(tmp_path / "convergence.csv", table)
-    fig = convergence_figure(read_csv(tmp_path / "convergence.csv"), MODELS, "Simulated scans.")
-    assert len(fig.axes) == 12
-    for ax, (axis, norm) in zip(
-        fig.axes,
-        [(axis, norm) for axis in ("repetitions", "settings", "budget") for norm in NORMS],
-        strict=True,
-    ):
-        assert len(ax.lines) == 2 * len(MODELS)
-        for dotted, solid, model in zip(ax.lines[::2], ax.lines[1::2], MODELS, strict=True):
-            rows = part(table, norm=norm, axis=axis, model=model)
-            late = (rows["not_found"] - rows["not_found"].iloc[-1]) > 0.01 * rows["n_correct"]
-            assert dotted.get_linestyle() == ":"
-            np.testing.assert_array_equal(solid.get_ydata(), rows.loc[~late, "mean"])
-            assert len(dotted.get_ydata()) == late.sum() + 1
-    assert [text.get_text() for text in fig.texts if text.get_gid() == "note"] == ["Simulated scans."]
-    save_figure(tmp_path / "convergence.pdf", fig)
-    assert (tmp_path / "convergence.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_the_figure_needs_every_model():
-    table = convergence(runs(), MODELS)
-    with pytest.raises(InputError, match="expected also shuffle"):
-        convergence_figure(table, MODELS | {"shuffle": "Shuffle"})
-
-
 def test_convergence_and_ranks_need_no_torch():
     code = (
-        "import sys, neuroreg.figures.convergence, neuroreg.robustness.convergence;"
-        "import neuroreg.robustness.setting_ranks;"
+        "import sys, neuroreg.figures.convergence, neuroreg.analysis.convergence;"
+        "import neuroreg.analysis.setting_ranks;"
         "sys.exit(any(name in sys.modules for name in ('torch', 'foolbox', 'numba')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -68,3 +68,17 @@ def tries_of(distance, correct=None, queries=None, failing=0.0, seed=0):
         distance=values,
         queries=passes.astype(np.int64),
     )
+
+
+MODELS = {"none": "None", "neural": "Neural"}
+
+
+def two_models(**options):
+    """Two models with two seeds each; one sample is misclassified, under seed 2 another one."""
+    return {
+        (model, seed): tries_of(
+            (5, 3, 7), correct=np.arange(7) != seed, seed=10 * seed + place, **({"failing": 0.4} | options)
+        )
+        for place, model in enumerate(MODELS)
+        for seed in (1, 2)
+    }

@@ -1,4 +1,4 @@
-"""What a frame must hold before it is drawn or tabulated."""
+"""Tables of several runs read as one frame, and what a frame must hold before it is drawn or tabulated."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,6 +8,7 @@ import pandas as pd
 
 from neuroreg.errors import InputError
 from neuroreg.files.storage import read_csv
+from neuroreg.robustness.attack_result import NORMS
 
 
 def read_runs(paths: Iterable[str | Path], runs: Iterable[Mapping]) -> pd.DataFrame:
@@ -39,9 +40,6 @@ def gamma_columns(histories: pd.DataFrame) -> list[str]:
     """Return the names of the columns gamma_1, gamma_5, ..., from the first layer to the last."""
     found = [name for name in histories.columns if re.fullmatch(r"gamma_\d+", str(name))]
     return sorted(found, key=lambda name: int(name.removeprefix("gamma_")))
-
-
-NORMS = {"l0": "$L_0$", "l1": "$L_1$", "l2": "$L_2$", "linf": r"$L_\infty$"}
 
 
 def check_frame(frame: pd.DataFrame, what: str, columns: Iterable[str], numeric: Iterable[str] = ()) -> None:

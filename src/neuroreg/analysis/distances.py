@@ -10,7 +10,7 @@ import pandas as pd
 from neuroreg.errors import InputError
 from neuroreg.robustness.attack_result import NORMS, closest_adversarials
 
-ONE_SEED, OVER_SEEDS = "one seed", "over seeds"
+ONE_SEED, OVER_SEEDS = "one seed", "over seeds"  # the column level of every frame of drawn numbers
 
 
 def collect_distances(

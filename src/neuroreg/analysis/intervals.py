@@ -1,4 +1,11 @@
-"""95 % intervals that stay honest with a handful of seeds or runs."""
+"""95 % intervals that stay honest with a handful of seeds or runs.
+
+All but that of a share rest on one way of resampling: seeds and, independently, samples are drawn with
+replacement, and a drawn sample counts in all drawn seeds, because all models see the same samples. What is
+wanted of the data is computed of each resample too, the data itself being the first, and an interval is made
+of these values: `draw_counts`, then `resampled_means` or `resampled_medians`, then `percentile_interval` (the
+figures) or `bootstrap_interval` (the claims).
+"""
 
 from typing import NamedTuple
 
@@ -6,69 +13,41 @@ import numpy as np
 from scipy.stats import beta, t
 
 LEVEL = 0.95
-RESAMPLES = 1000  # of the claims
-_DRAWN = 2000  # resamples of a percentile interval
+FIGURE_RESAMPLES, CLAIM_RESAMPLES = 2000, 1000
 
 
-def percentile_interval(
-    distance: np.ndarray, chosen: np.ndarray, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean distance, over seeds and samples.
+class Interval(NamedTuple):
+    """An estimate and its 95 % interval; NaN for bounds that cannot be had."""
 
-    Each of `_DRAWN` resamples draws seeds and, independently, samples with replacement; a drawn sample
-    counts in all drawn seeds, because all models are attacked on the same samples.
-
-    Parameters
-    ----------
-    distance
-        Shape (seeds, samples); inf entries are left out.
-    chosen
-        bool, same shape: which entries count.
-    rng
-        The random generator.
-
-    Returns
-    -------
-    tuple of float
-        The 2.5 and 97.5 % points; NaN, NaN if nothing counts.
-    """
-    counted = chosen & np.isfinite(distance)
-    if not counted.any():
-        return np.nan, np.nan
-    means = resampled_means(distance, counted, *draw_counts(*distance.shape, _DRAWN, rng))
-    low, high = np.percentile(means[~np.isnan(means)], [2.5, 97.5])
-    return float(low), float(high)
+    estimate: float
+    low: float
+    high: float
 
 
 def draw_counts(
     seeds: int, samples: int, resamples: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how often each seed and, independently, each sample is drawn, with replacement.
+    """Return how often each seed and each sample counts: once in the data itself, as drawn in each resample.
 
     Returns
     -------
-    seed_counts : float64 (resamples, seeds)
-        Rows sum to `seeds`.
-    sample_counts : float64 (resamples, samples)
-        Rows sum to `samples`. A drawn sample counts in all drawn seeds.
+    seed_counts : float64 (1 + resamples, seeds)
+        The first row is all ones; rows sum to `seeds`.
+    sample_counts : float64 (1 + resamples, samples)
+        The first row is all ones; rows sum to `samples`.
     """
-    seed_counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
-    sample_counts = rng.multinomial(samples, np.full(samples, 1 / samples), size=resamples)
-    return seed_counts.astype(np.float64), sample_counts.astype(np.float64)
 
+    def drawn(n: int) -> np.ndarray:
+        counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+        return np.concatenate([np.ones((1, n)), counts])
 
-def draw_with_original(
-    seeds: int, samples: int, resamples: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `draw_counts` does, below a first row of ones: nothing resampled."""
-    drawn = draw_counts(seeds, samples, resamples, rng)
-    return tuple(np.concatenate([np.ones((1, counts.shape[1])), counts]) for counts in drawn)
+    return drawn(seeds), drawn(samples)
 
 
 def resampled_means(
     values: np.ndarray, counted: np.ndarray, seed_counts: np.ndarray, sample_counts: np.ndarray
 ) -> np.ndarray:
-    """Return the mean over seeds of each seed's mean over samples, for each resample.
+    """Return the mean over seeds of each seed's mean over samples, for the data and each resample.
 
     Parameters
     ----------
@@ -82,7 +61,7 @@ def resampled_means(
     Returns
     -------
     ndarray
-        float64 (resamples,); a seed with no entry in a resample is left out of it, NaN if no seed has one.
+        float64 (1 + resamples,); a seed with no entry in a resample is left out, NaN if no seed has one.
     """
     sums = sample_counts @ np.where(counted, values, 0.0).T  # (resamples, seeds)
     counts = sample_counts @ counted.T
@@ -94,7 +73,7 @@ def resampled_means(
 
 
 def resampled_medians(values: np.ndarray, seed_counts: np.ndarray, sample_counts: np.ndarray) -> np.ndarray:
-    """Return the median over seeds and samples together, for each resample.
+    """Return the median over seeds and samples together, for the data and each resample.
 
     Parameters
     ----------
@@ -106,7 +85,7 @@ def resampled_medians(values: np.ndarray, seed_counts: np.ndarray, sample_counts
     Returns
     -------
     ndarray
-        float64 (resamples,), as numpy.median of the drawn values.
+        float64 (1 + resamples,), as numpy.median of the drawn values.
     """
     values = values.ravel()
     order = values.argsort(kind="stable")
@@ -120,12 +99,17 @@ def resampled_medians(values: np.ndarray, seed_counts: np.ndarray, sample_counts
     return medians
 
 
-class Interval(NamedTuple):
-    """An estimate and its 95 % interval; NaN for bounds that cannot be had."""
+def percentile_interval(statistic: np.ndarray) -> Interval:
+    """Return the estimate and the 2.5 and 97.5 % points of the resampled statistic.
 
-    estimate: float
-    low: float
-    high: float
+    Parameters
+    ----------
+    statistic
+        float (1 + resamples,): the statistic of the data, then of each resample; NaN where it cannot be had.
+    """
+    known = statistic[1:][~np.isnan(statistic[1:])]
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+    return Interval(float(statistic[0]), float(low), float(high))
 
 
 def bootstrap_interval(statistic: np.ndarray, seeds: int) -> Interval:
@@ -138,8 +122,7 @@ def bootstrap_interval(statistic: np.ndarray, seeds: int) -> Interval:
     Parameters
     ----------
     statistic
-        float (1 + resamples,): the statistic of the data, then of each resample
-        (`bootstrap.draw_with_original`).
+        float (1 + resamples,): the statistic of the data, then of each resample.
     seeds
         How many seeds there are.
 

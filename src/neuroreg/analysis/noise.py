@@ -1,4 +1,4 @@
-"""Accuracy under noise: curves over seeds."""
+"""Accuracy under noise, as measured by `neuroreg.robustness.noise`, averaged over seeds."""
 
 import pandas as pd
 
@@ -6,7 +6,7 @@ from neuroreg.analysis.checks import check_frame, check_unique
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS
 from neuroreg.errors import InputError
 
-_WHAT = "noise accuracies"
+NOISE = "noise accuracies"  # what messages call the frame
 
 
 def noise_curves(noise: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -32,19 +32,19 @@ def noise_curves(noise: pd.DataFrame, by: str) -> pd.DataFrame:
         If a column is missing, the frame is empty, a value is out of range, a row comes twice, or a seed
         lacks a noise level that another seed of its curve has.
     """
-    check_frame(noise, _WHAT, [by], ["seed", "sigma", "accuracy", "n"])
+    check_frame(noise, NOISE, [by], ["seed", "sigma", "accuracy", "n"])
     if not noise["accuracy"].between(0, 1).all():
         raise InputError(
-            f"{_WHAT}: accuracy ranges from {noise['accuracy'].min()} to {noise['accuracy'].max()}; "
+            f"{NOISE}: accuracy ranges from {noise['accuracy'].min()} to {noise['accuracy'].max()}; "
             "expected values in [0, 1]."
         )
     if (noise["sigma"] < 0).any():
-        raise InputError(f"{_WHAT}: sigma is {noise['sigma'].min()}; expected values of 0 or more.")
-    check_unique(noise, _WHAT, [by, "seed", "sigma"])
+        raise InputError(f"{NOISE}: sigma is {noise['sigma'].min()}; expected values of 0 or more.")
+    check_unique(noise, NOISE, [by, "seed", "sigma"])
     for name, curve in noise.groupby(by):
         if len(curve) != curve["seed"].nunique() * curve["sigma"].nunique():
             raise InputError(
-                f"{_WHAT}: the seeds of {by} {name} differ in their sigma; expected the same in all."
+                f"{NOISE}: the seeds of {by} {name} differ in their sigma; expected the same in all."
             )
     columns = [by, "level", "seed", "sigma", "accuracy", "sem", "seeds", "n"]
     runs = noise.assign(level=ONE_SEED, sem=float("nan"), seeds=1)[columns]

@@ -9,10 +9,10 @@ import pandas as pd
 from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import distance_matrix
 from neuroreg.analysis.intervals import (
-    RESAMPLES,
+    CLAIM_RESAMPLES,
     Interval,
     bootstrap_interval,
-    draw_with_original,
+    draw_counts,
     resampled_means,
     resampled_medians,
 )
@@ -39,7 +39,7 @@ class _Distances:
         shape = self.matrix(next(iter(conditions)), "l2").shape
         self.seeds, self.samples = shape
         rng = np.random.default_rng(derive_seed(seed, "claims", "distances"))
-        self.drawn = draw_with_original(*shape, RESAMPLES, rng)
+        self.drawn = draw_counts(*shape, CLAIM_RESAMPLES, rng)
         self.mean = cache(self._mean)
 
     def matrix(self, name: str, norm: str) -> np.ndarray:

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from neuroreg.analysis.intervals import (
-    RESAMPLES,
+    CLAIM_RESAMPLES,
     Interval,
     bootstrap_interval,
-    draw_with_original,
+    draw_counts,
     resampled_means,
 )
 from neuroreg.claims.verdict import Claim, Measured, NotTestable, Region, judge, model_of
@@ -100,7 +100,7 @@ def resample_curves(
             "expected the same seeds for every model."
         )
     images = first.correct.shape[1]
-    drawn = draw_with_original(len(seeds), images, RESAMPLES, rng)
+    drawn = draw_counts(len(seeds), images, CLAIM_RESAMPLES, rng)
     accuracy = {}
     for model in models:
         share = np.stack([table[model, seed] for seed in seeds]) / first.draws  # (seeds, levels, images)

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from neuroreg.analysis.checks import NORMS, check_frame, select_models
-from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
+from neuroreg.analysis.checks import check_frame, select_models
+from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, stamp_simulated, style
 
 _AXES = {
     "repetitions": "Repetitions",
@@ -45,10 +45,10 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
     table = select_models(table, what, models)
     with style():
         fig = new_figure(2, 4.8)
-        grid = fig.subplots(len(_AXES), len(NORMS))
+        grid = fig.subplots(len(_AXES), len(NORM_LABELS))
         colors = condition_colors(list(models.values()))
         for line, (axis, name) in zip(grid, _AXES.items(), strict=True):
-            for ax, norm in zip(line, NORMS, strict=True):
+            for ax, norm in zip(line, NORM_LABELS, strict=True):
                 rows = table[(table["norm"] == norm) & (table["axis"] == axis)]
                 for (model, label), color in zip(models.items(), colors, strict=True):
                     _draw_curve(ax, rows[rows["model"] == model], axis, color, label)
@@ -66,7 +66,7 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
                     y, side = (0.04, "bottom") if axis == "repetitions" else (0.98, "top")
                     ax.text(0.98, y, text, transform=ax.transAxes, ha="right", va=side, fontsize=6.5)
         fig.supylabel("Mean minimal distance", fontsize=8)
-        for ax, title in zip(grid[0], NORMS.values(), strict=True):
+        for ax, title in zip(grid[0], NORM_LABELS.values(), strict=True):
             ax.set_title(title)
         handles, labels = grid[0, 0].get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside upper center", ncols=min(len(models), 5))

@@ -7,9 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from neuroreg.analysis.checks import NORMS
 from neuroreg.errors import InputError
-from neuroreg.figures.style import COLUMN_WIDTH, new_figure, stamp_simulated, style
+from neuroreg.figures.style import COLUMN_WIDTH, NORM_LABELS, new_figure, stamp_simulated, style
 from neuroreg.robustness.attack_result import Closest
 from neuroreg.seeds import derive_seed
 
@@ -26,7 +25,7 @@ def choose_examples(closest: Mapping[str, Closest], seed: int) -> np.ndarray:
     then from the rest.
     """
     correct = np.logical_and.reduce([part.correct for part in closest.values()])
-    found = [np.isfinite(part.distance[norm]) for part in closest.values() for norm in NORMS]
+    found = [np.isfinite(part.distance[norm]) for part in closest.values() for norm in NORM_LABELS]
     rank = 2 - correct.astype(int) - (correct & np.logical_and.reduce(found))
     order = np.random.default_rng(derive_seed(seed, "examples")).permutation(len(rank))
     return np.sort(order[np.argsort(rank[order], kind="stable")][:SAMPLES])
@@ -80,7 +79,7 @@ def examples_figure(
     shown = choose_examples(closest, seed)
     factors = {
         norm: _factor([part.adversarial[norm][shown] - first.clean[shown] / 255 for part in closest.values()])
-        for norm in NORMS
+        for norm in NORM_LABELS
     }
     rows = [
         {
@@ -96,7 +95,7 @@ def examples_figure(
         }
         for index in shown
         for model, label in models.items()
-        for norm in NORMS
+        for norm in NORM_LABELS
     ]
     numbers = pd.DataFrame(rows)
     with style():
@@ -123,7 +122,7 @@ def _draw(
     shown: np.ndarray,
     factors: Mapping[str, float],
 ) -> Figure:
-    columns = 1 + 2 * len(NORMS)
+    columns = 1 + 2 * len(NORM_LABELS)
     rows = len(shown) * len(models)
     side = 2 * COLUMN_WIDTH / (columns + 1)
     fig = new_figure(2, rows * (side + 0.12) + 0.4 + _GAP * side * (len(shown) - 1))
@@ -138,7 +137,7 @@ def _draw(
         clean = part.clean[index] / 255
         _show(line[0], clean, f"{classes[part.label[index]]}", cmap="gray", vmin=0, vmax=1)
         line[0].set_ylabel(models[model], fontsize=7, labelpad=2)
-        for norm, adversarial, difference in zip(NORMS, line[1::2], line[2::2], strict=True):
+        for norm, adversarial, difference in zip(NORM_LABELS, line[1::2], line[2::2], strict=True):
             image, named = part.adversarial[norm][index], part.predicted[norm][index]
             if named < 0:
                 _show(adversarial, np.zeros_like(clean), "none found", cmap="gray_r", vmin=0, vmax=1)
@@ -148,8 +147,8 @@ def _draw(
             distance = f"{part.distance[norm][index]:.{3 if norm != 'l0' else 4}g}"
             _show(difference, factors[norm] * (image - clean), distance, cmap="RdBu_r", vmin=-1, vmax=1)
     axes[0, 0].set_title("image", fontsize=7, pad=3)
-    for norm, adversarial, difference in zip(NORMS, axes[0, 1::2], axes[0, 2::2], strict=True):
-        adversarial.set_title(NORMS[norm], pad=3)
+    for norm, adversarial, difference in zip(NORM_LABELS, axes[0, 1::2], axes[0, 2::2], strict=True):
+        adversarial.set_title(NORM_LABELS[norm], pad=3)
         difference.set_title(f"difference\n× {factors[norm]:g}", fontsize=6.5, pad=3)
     return fig
 

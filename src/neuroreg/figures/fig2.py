@@ -6,10 +6,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from neuroreg.analysis.checks import NORMS, check_distances
+from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_matrix, distance_statistics
-from neuroreg.analysis.intervals import percentile_interval
-from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
+from neuroreg.analysis.intervals import (
+    FIGURE_RESAMPLES,
+    draw_counts,
+    percentile_interval,
+    resampled_means,
+)
+from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, stamp_simulated, style
 from neuroreg.seeds import derive_seed
 
 
@@ -52,7 +57,9 @@ def fig2(
         distance, correct, _ = distance_matrix(distances, row.model, row.norm)
         chosen = np.ones_like(correct) if row.samples == "all" else correct
         rng = np.random.default_rng(derive_seed(seed, "fig2", row.norm, row.model, row.samples))
-        bounds[row.Index] = percentile_interval(distance, chosen, rng)
+        counts = draw_counts(*distance.shape, FIGURE_RESAMPLES, rng)
+        means = resampled_means(distance, chosen & np.isfinite(distance), *counts)
+        bounds[row.Index] = percentile_interval(means)[1:]
     position = numbers.columns.get_loc("mean") + 1
     numbers.insert(position, "low", bounds[:, 0])
     numbers.insert(position + 1, "high", bounds[:, 1])
@@ -69,7 +76,7 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
     below = 0  # lines under a panel
     colors = condition_colors(list(models.values()))
     drawn = numbers[numbers["samples"] == "all"]
-    for ax, (norm, title) in zip(fig.subplots(1, len(NORMS)), NORMS.items(), strict=True):
+    for ax, (norm, title) in zip(fig.subplots(1, len(NORM_LABELS)), NORM_LABELS.items(), strict=True):
         lines = []
         for x, (model, label) in enumerate(models.items()):
             rows = drawn[(drawn["norm"] == norm) & (drawn["model"] == model)]

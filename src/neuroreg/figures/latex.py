@@ -2,30 +2,43 @@
 
 import math
 import numbers
+from typing import Any
 
 import pandas as pd
 
-from neuroreg.analysis.checks import NORMS, check_frame
+from neuroreg.analysis.checks import check_frame
+from neuroreg.figures.style import NORM_LABELS
+from neuroreg.files.storage import write_csv, write_text
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-}
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+    }
+)
 
 
 def escape_latex(text: str) -> str:
     """Return `text` so that LaTeX prints it as it stands, line breaks as spaces."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    return " ".join(text.split()).translate(_LATEX)
+
+
+def _text(value: object) -> str:
+    return escape_latex(str(value))
+
+
+def _norm(value: object) -> str:
+    return NORM_LABELS[value] if value in NORM_LABELS else _text(value)
 
 
 def _number(value: float) -> str:
@@ -62,44 +75,36 @@ def to_latex(frame: pd.DataFrame, caption: str, label: str) -> str:
         If the frame is empty.
     """
     check_frame(frame, f"table {label}", [])
-    numeric = [
-        pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
-        for dtype in frame.dtypes
-    ]
-    # 5.7e-06 in a column of shares is 0 to a reader; in a column of small distances it is not.
-    shares = [
-        is_number and frame[name].between(0, 1).fillna(False).all() and frame[name].max() >= 0.1
-        for name, is_number in zip(frame.columns, numeric, strict=True)
-    ]
-    head = " & ".join(escape_latex(str(name).replace("_", " ")) for name in frame.columns)
-    body = []
-    for row in frame.itertuples(index=False):
-        cells = []
-        for name, is_number, is_share, value in zip(frame.columns, numeric, shares, row, strict=True):
-            if is_number:
-                cells.append(_number(round(value, 3) if is_share else value))
-            elif name == "norm" and value in NORMS:
-                cells.append(NORMS[value])
-            else:
-                cells.append(escape_latex(str(value)))
-        body.append(" & ".join(cells) + r" \\")
-    tabular = [
-        rf"\begin{{tabular}}{{{''.join('r' if is_number else 'l' for is_number in numeric)}}}",
-        r"\toprule",
-        rf"{head} \\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
+    alignment, cells = "", {}
+    for name, column in frame.items():
+        number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+        alignment += "r" if number else "l"
+        if not number:
+            cells[name] = _norm if name == "norm" else _text
+        # 5.7e-06 in a column of shares is 0 to a reader; in a column of small distances it is not.
+        elif column.between(0, 1).fillna(False).all() and column.max() >= 0.1:
+            cells[name] = lambda value: _number(round(value, 3))
+        else:
+            cells[name] = _number
+    styler = frame.style.hide(axis="index").format(cells)
+    styler.format_index(lambda name: escape_latex(str(name).replace("_", " ")), axis="columns")
+    table = styler.to_latex(
+        column_format=alignment,
+        position_float="centering",
+        hrules=True,
+        caption=escape_latex(caption),
+        label=label,
+    )
     if len(frame.columns) > 9:
-        tabular = [r"\resizebox{\textwidth}{!}{%", *tabular, "}"]
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escape_latex(caption)}}}",
-        rf"\label{{{label}}}",
-        *tabular,
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+        table = table.replace("\\begin{tabular}", "\\resizebox{\\textwidth}{!}{%\n\\begin{tabular}")
+        table = table.replace("\\end{tabular}", "\\end{tabular}\n}")
+    return table
+
+
+def save_table(output: Any, frame: pd.DataFrame, caption: str, label: str, note: str) -> None:
+    """Write `frame` to the CSV file `output.numbers` and to the LaTeX file `output.latex`.
+
+    `note` is what must be said of simulated scans, empty if all are recorded; it follows the caption.
+    """
+    write_csv(output.numbers, frame)
+    write_text(output.latex, to_latex(frame, f"{caption} {note}".strip(), label))

@@ -1,4 +1,4 @@
-"""Accuracy against noise for the conditions None, Shuffle, Neural: mean and SEM over seeds."""
+"""Accuracy against noise: the supplement's Fig. 1, a curve for each alpha, and one for each condition."""
 
 from collections.abc import Mapping
 
@@ -7,18 +7,59 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neuroreg.analysis.checks import check_frame, select_models
-from neuroreg.analysis.distances import OVER_SEEDS
-from neuroreg.analysis.noise import _WHAT, noise_curves
-from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
+from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS
+from neuroreg.analysis.noise import NOISE, noise_curves
+from neuroreg.errors import InputError
+from neuroreg.figures.style import alpha_colors, condition_colors, new_figure, stamp_simulated, style
 
 
-def label_axes(ax: Axes) -> None:
-    """Name the axes of an accuracy-against-noise panel; let accuracy start at 0, so that heights compare."""
-    ax.set(
-        xlabel="Standard deviation of the noise (pixels in [0, 1])", ylabel="Accuracy (share of noisy images)"
-    )
-    ax.set_ylim(0, 1)
-    ax.margins(x=0.02)
+def fig1(noise: pd.DataFrame, note: str = "") -> tuple[Figure, pd.DataFrame]:
+    """Draw accuracy against noise per alpha: a thin line per seed, a thick one for their mean.
+
+    Parameters
+    ----------
+    noise
+        Columns model, alpha (>= 0), seed, sigma (pixels in [0, 1]), accuracy (in [0, 1]), n (noisy images:
+        test images x draws). One model per alpha: the caller leaves out other conditions such as Shuffle.
+    note
+        Stamped on the figure if not empty, see `stamp_simulated`.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+    numbers : pandas.DataFrame
+        As `noise_curves`, by alpha, with the column model in front.
+
+    Raises
+    ------
+    InputError
+        As `noise_curves`; and if two models have the same alpha.
+    """
+    check_frame(noise, NOISE, ["model"], ["alpha"])
+    pairs = noise[["alpha", "model"]].drop_duplicates().sort_values(["alpha", "model"])
+    twice = pairs[pairs.duplicated("alpha", keep=False)]
+    if len(twice):
+        raise InputError(
+            f"{NOISE}: the models {', '.join(map(str, twice['model']))} share an alpha; "
+            "expected one model per alpha."
+        )
+    curves = noise_curves(noise.sort_values("alpha", kind="stable"), "alpha")
+    curves.insert(0, "model", curves["alpha"].map(dict(zip(pairs["alpha"], pairs["model"], strict=True))))
+    with style():
+        fig = new_figure(1.3, 2.8)
+        ax = fig.add_subplot()
+        for alpha, color in alpha_colors(curves["alpha"]).items():
+            curve = curves[curves["alpha"] == alpha]
+            for _, run in curve[curve["level"] == ONE_SEED].groupby("seed"):
+                ax.plot(run["sigma"], run["accuracy"], color=color, linewidth=0.5, alpha=0.6)
+            mean = curve[curve["level"] == OVER_SEEDS]
+            seeds = int(mean["seeds"].iloc[0])
+            text = f"{alpha:g} ({seeds} seed{'s' if seeds > 1 else ''})"
+            ax.plot(mean["sigma"], mean["accuracy"], color=color, label=text)
+        _label_axes(ax)
+        fig.legend(loc="outside right upper", title="α", alignment="left")
+        stamp_simulated(fig, note)
+    return fig, curves
 
 
 def noise_figure(
@@ -46,9 +87,9 @@ def noise_figure(
     InputError
         As `noise_curves`; and if a named model is absent.
     """
-    check_frame(noise, _WHAT, ["model"])
+    check_frame(noise, NOISE, ["model"])
     rank = {name: index for index, name in enumerate(models)}
-    chosen = select_models(noise, _WHAT, models)
+    chosen = select_models(noise, NOISE, models)
     chosen = chosen.sort_values("model", key=lambda names: names.map(rank), kind="stable")
     curves = noise_curves(chosen, "model")
     curves.insert(1, "label", curves["model"].map(models))
@@ -65,7 +106,16 @@ def noise_figure(
             if seeds > 1:
                 low, high = mean["accuracy"] - mean["sem"], mean["accuracy"] + mean["sem"]
                 ax.fill_between(mean["sigma"], low, high, color=color, alpha=0.25, linewidth=0)
-        label_axes(ax)
+        _label_axes(ax)
         fig.legend(loc="outside right upper")
         stamp_simulated(fig, note)
     return fig, curves
+
+
+def _label_axes(ax: Axes) -> None:
+    """Name the axes of an accuracy-against-noise panel; let accuracy start at 0, so that heights compare."""
+    ax.set(
+        xlabel="Standard deviation of the noise (pixels in [0, 1])", ylabel="Accuracy (share of noisy images)"
+    )
+    ax.set_ylim(0, 1)
+    ax.margins(x=0.02)

@@ -5,14 +5,17 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
 from neuroreg.errors import InputError
-from neuroreg.files.storage import atomic_path
+from neuroreg.files.storage import atomic_path, write_csv
 
+NORM_LABELS = {"l0": "$L_0$", "l1": "$L_1$", "l2": "$L_2$", "linf": r"$L_\infty$"}
 COLUMN_WIDTH = 3.3  # inches; two columns and their gap fill a page of 6.6 inches
 _RC = {
     "axes.labelsize": 8,
@@ -128,3 +131,9 @@ def save_figure(path: str | Path, fig: Figure) -> None:
         )
     with atomic_path(path) as partial, style():
         fig.savefig(partial, metadata=_METADATA[path.suffix])
+
+
+def save_drawing(output: Any, fig: Figure, numbers: pd.DataFrame) -> None:
+    """Write `fig` to the file `output.figure` and the numbers drawn to the CSV file `output.numbers`."""
+    save_figure(output.figure, fig)
+    write_csv(output.numbers, numbers)

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from neuroreg.analysis.checks import NORMS, check_distances
+from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_matrix
-from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
+from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, stamp_simulated, style
 
 POINTS = 201
 # Of the distances found; the last few samples would stretch the axis for all.
@@ -49,7 +49,7 @@ def survival_figure(
     """
     distances = check_distances(distances, models)
     parts = []
-    for norm in NORMS:
+    for norm in NORM_LABELS:
         matrices = {model: distance_matrix(distances, model, norm) for model in models}
         at = _axis(norm, [distance for distance, _, _ in matrices.values()])
         for model, label in models.items():
@@ -84,8 +84,8 @@ def _axis(norm: str, distances: list[np.ndarray]) -> np.ndarray:
 def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
     fig = new_figure(2, 2.1)
     colors = condition_colors(list(models.values()))
-    axes = fig.subplots(1, len(NORMS), sharey=True)
-    for ax, (norm, title) in zip(axes, NORMS.items(), strict=True):
+    axes = fig.subplots(1, len(NORM_LABELS), sharey=True)
+    for ax, (norm, title) in zip(axes, NORM_LABELS.items(), strict=True):
         for (model, label), color in zip(models.items(), colors, strict=True):
             rows = numbers[(numbers["norm"] == norm) & (numbers["model"] == model)]
             drawstyle = "steps-post" if norm == "l0" else "default"

@@ -1,4 +1,4 @@
-"""The paper's Table 1, and minimal adversarial distances summarised and as a table."""
+"""The paper's Table 1, and minimal adversarial distances as a table."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,6 @@ PAPER_TABLE_1 = {
     16.0: (0.0, 0.67, 0.33, 0.0, 0.0),
     32.0: (0.5, 0.5, 0.0, 0.0, 0.0),
 }
-"""The two values of the column ``level`` in every frame of drawn numbers."""
 
 
 def table1(histories: pd.DataFrame) -> pd.DataFrame:

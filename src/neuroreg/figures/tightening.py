@@ -7,11 +7,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from neuroreg.analysis.checks import NORMS, check_distances, check_frame
+from neuroreg.analysis.checks import check_distances, check_frame
 from neuroreg.analysis.distances import distance_matrix
-from neuroreg.analysis.intervals import RESAMPLES, draw_with_original, resampled_means
+from neuroreg.analysis.intervals import (
+    FIGURE_RESAMPLES,
+    draw_counts,
+    percentile_interval,
+    resampled_means,
+)
 from neuroreg.errors import InputError
-from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
+from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, stamp_simulated, style
 from neuroreg.seeds import derive_seed
 
 
@@ -61,7 +66,7 @@ def tightening_figure(
     if (distances["tightened"] > distances["distance"]).any():
         raise InputError("distances: a tightened distance is above the paper's; expected none.")
     rows = []
-    for norm in NORMS:
+    for norm in NORM_LABELS:
         for model, label in models.items():
             rng = np.random.default_rng(derive_seed(seed, "tightening", norm, model))
             row = _compare(distances, model, norm, columns, rng)
@@ -83,17 +88,16 @@ def _compare(
         for name in ("tightened", *columns)
     )
     counted = np.isfinite(paper)
-    # First every seed and sample once: the estimate itself; then the resamples.
-    counts = draw_with_original(*paper.shape, RESAMPLES, rng)
+    counts = draw_counts(*paper.shape, FIGURE_RESAMPLES, rng)
     before, after = (resampled_means(values, counted, *counts) for values in (paper, best))
     ratio = np.divide(after, before, out=np.full_like(after, np.nan), where=before > 0)
     tried = counted & correct
     return {
         "seeds": len(paper),
         "n": int(counted.sum()),
-        **_interval("mean", before),
-        **_interval("tightened", after),
-        **_interval("ratio", ratio),
+        **_with_ends("mean", before),
+        **_with_ends("tightened", after),
+        **_with_ends("ratio", ratio),
         "not_found": int((~counted).sum()),
         "tightened_not_found": int(np.isinf(best).sum()),
         **{
@@ -107,21 +111,20 @@ def _share(which: np.ndarray, among: np.ndarray) -> float:
     return float(which[among].mean()) if among.any() else np.nan
 
 
-def _interval(name: str, values: np.ndarray) -> dict[str, float]:
-    """Return the first of `values` and the 95 % percentile interval of the others."""
-    known = values[1:][~np.isnan(values[1:])]
-    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-    return {name: float(values[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
+def _with_ends(name: str, statistic: np.ndarray) -> dict[str, float]:
+    """Return the statistic and the ends of its interval, by the names of their columns."""
+    estimate, low, high = percentile_interval(statistic)
+    return {name: estimate, f"{name}_low": low, f"{name}_high": high}
 
 
 def _draw(numbers: pd.DataFrame, models: Mapping[str, str], attacks: Sequence[str]) -> Figure:
     bars = 0.3 + 0.06 * len(attacks) * (len(models) + 1)  # inches
     fig = new_figure(2, 2.4 + bars)
-    axes = fig.subplots(2, len(NORMS), height_ratios=[1.4, bars])
+    axes = fig.subplots(2, len(NORM_LABELS), height_ratios=[1.4, bars])
     colors = condition_colors(list(models.values()))
     places = np.arange(len(attacks))
     thickness = 0.8 / len(models)
-    for above, below, (norm, title) in zip(*axes, NORMS.items(), strict=True):
+    for above, below, (norm, title) in zip(*axes, NORM_LABELS.items(), strict=True):
         for x, (model, color) in enumerate(zip(models, colors, strict=True)):
             row = numbers[(numbers["norm"] == norm) & (numbers["model"] == model)].iloc[0]
             for at, name, alpha in ((x - 0.2, "mean", 0.35), (x + 0.2, "tightened", 0.9)):

@@ -12,7 +12,7 @@ class Run(NamedTuple):
     seed: int
 
 
-def runs(section: Mapping) -> list[Run]:
+def grid_runs(section: Mapping) -> list[Run]:
     """Return the runs of a section of the config with the keys ``models`` and ``seeds``."""
     return [Run(model, seed) for model, seed in product(section["models"], section["seeds"])]
 
@@ -22,7 +22,7 @@ def by_name(entries: list[Mapping], name: str) -> Mapping:
     return next(entry for entry in entries if entry["name"] == name)
 
 
-def names(entries: list[Mapping]) -> list[str]:
+def entry_names(entries: list[Mapping]) -> list[str]:
     """Return the names of the entries of a list of the config."""
     return [entry["name"] for entry in entries]
 

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+from made_up_tries import MODELS, two_models
+
+from neuroreg.analysis.convergence import convergence
+from neuroreg.errors import InputError
+from neuroreg.figures.convergence import convergence_figure
+from neuroreg.figures.style import save_figure
+from neuroreg.files.storage import read_csv, write_csv
+from neuroreg.robustness.attack_result import NORMS
+
+
+def test_the_figure_draws_every_curve_and_dots_what_lacks_hard_samples(tmp_path):
+    table = convergence(two_models(failing=0.8), MODELS)
+    write_csv(tmp_path / "convergence.csv", table)
+    fig = convergence_figure(read_csv(tmp_path / "convergence.csv"), MODELS, "Simulated scans.")
+    assert len(fig.axes) == 12
+    for ax, (axis, norm) in zip(
+        fig.axes,
+        [(axis, norm) for axis in ("repetitions", "settings", "budget") for norm in NORMS],
+        strict=True,
+    ):
+        assert len(ax.lines) == 2 * len(MODELS)
+        for dotted, solid, model in zip(ax.lines[::2], ax.lines[1::2], MODELS, strict=True):
+            chosen = (table["norm"] == norm) & (table["axis"] == axis) & (table["model"] == model)
+            rows = table[chosen]
+            late = (rows["not_found"] - rows["not_found"].iloc[-1]) > 0.01 * rows["n_correct"]
+            assert dotted.get_linestyle() == ":"
+            np.testing.assert_array_equal(solid.get_ydata(), rows.loc[~late, "mean"])
+            assert len(dotted.get_ydata()) == late.sum() + 1
+    assert [text.get_text() for text in fig.texts if text.get_gid() == "note"] == ["Simulated scans."]
+    save_figure(tmp_path / "convergence.pdf", fig)
+    assert (tmp_path / "convergence.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_figure_needs_every_model():
+    table = convergence(two_models(), MODELS)
+    with pytest.raises(InputError, match="expected also shuffle"):
+        convergence_figure(table, MODELS | {"shuffle": "Shuffle"})

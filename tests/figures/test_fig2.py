@@ -1,0 +1,83 @@
+import numpy as np
+import pandas as pd
+import pytest
+from figure_frames import INF, LABELS, distances
+
+from neuroreg.errors import InputError
+from neuroreg.figures.fig2 import fig2
+from neuroreg.robustness.attack_result import NORMS
+
+
+def test_fig2_draws_means_intervals_and_every_seed():
+    frame = distances()
+    fig, numbers = fig2(frame, LABELS)
+    assert len(fig.axes) == 4
+    for ax, norm in zip(fig.axes, NORMS, strict=True):
+        assert [text.get_text() for text in ax.get_xticklabels()] == list(LABELS.values())
+        for model, bar, dots, whisker in zip(LABELS, ax.patches, ax.get_lines(), ax.collections, strict=True):
+            part = frame[(frame["model"] == model) & (frame["norm"] == norm) & np.isfinite(frame["distance"])]
+            per_seed = [part.loc[part["seed"] == seed, "distance"].mean() for seed in (1, 2, 3)]
+            np.testing.assert_allclose(dots.get_ydata(), per_seed)
+            assert bar.get_height() == pytest.approx(np.mean(per_seed))
+            chosen = (numbers["norm"] == norm) & (numbers["model"] == model) & (numbers["samples"] == "all")
+            row = numbers[chosen & (numbers["level"] == "over seeds")].iloc[0]
+            assert row["mean"] == bar.get_height()
+            np.testing.assert_array_equal(whisker.get_segments()[0][:, 1], [row["low"], row["high"]])
+            assert row["low"] < row["mean"] < row["high"]
+            np.testing.assert_allclose(
+                numbers.loc[chosen & (numbers["level"] == "one seed"), "mean"], per_seed
+            )
+
+
+def test_fig2_says_where_no_adversarial_was_found():
+    fig, numbers = fig2(distances(), LABELS)
+    assert [bool(ax.get_xlabel()) for ax in fig.axes] == [True, False, False, False]
+    # 3 seeds, 11 correct samples each, samples 0 and 5 not found
+    assert fig.axes[0].get_xlabel() == "No adversarial found:\nNeural 18 %"
+    row = numbers[
+        (numbers["norm"] == "l0") & (numbers["model"] == "neural") & (numbers["level"] == "over seeds")
+    ]
+    assert list(row["not_found"]) == [6, 6]
+    assert list(row["n"]) == [36, 33]
+    np.testing.assert_allclose(row["success"], 1 - 6 / 33)
+
+
+def test_fig2_carries_both_conventions():
+    frame = distances(failures=False)
+    _, numbers = fig2(frame, LABELS)
+    over = numbers[numbers["level"] == "over seeds"].set_index(["norm", "model", "samples"])
+    l2 = frame[(frame["norm"] == "l2") & (frame["model"] == "shuffle")]
+    assert over.loc[("l2", "shuffle", "all"), "mean"] == pytest.approx(l2["distance"].mean())
+    kept = l2.loc[l2["correct"], "distance"]
+    assert over.loc[("l2", "shuffle", "correct"), "mean"] == pytest.approx(kept.mean())
+    assert over.loc[("l2", "shuffle", "correct"), "median"] == pytest.approx(np.median(kept))
+    assert over.loc[("l2", "shuffle", "correct"), "n"] == len(kept) == 33
+
+
+def test_fig2_with_one_seed_and_a_condition_that_no_attack_beats():
+    frame = distances(seeds=1)
+    beaten = (frame["model"] == "none") & (frame["norm"] == "linf")
+    frame.loc[beaten, ["distance", "correct"]] = [INF, True]
+    fig, numbers = fig2(frame, LABELS)
+    assert len(fig.axes[3].patches) == 2
+    assert fig.axes[3].get_xlabel().endswith("\nNone 100 %")
+    row = numbers[
+        (numbers["model"] == "none") & (numbers["norm"] == "linf") & (numbers["level"] == "over seeds")
+    ]
+    assert row["mean"].isna().all()
+    assert (row["success"] == 0).all()
+    assert np.isinf(row["median"]).all()
+
+
+def test_fig2_interval_depends_on_the_seed_alone():
+    first, again, other = (fig2(distances(), LABELS, seed=seed)[1] for seed in (0, 0, 1))
+    pd.testing.assert_frame_equal(first, again)
+    assert not first["low"].equals(other["low"])
+    pd.testing.assert_series_equal(first["mean"], other["mean"])
+
+
+def test_fig2_refuses_a_misspelt_column_and_an_empty_frame():
+    with pytest.raises(InputError, match="expected also distance"):
+        fig2(distances().rename(columns={"distance": "dist"}), LABELS)
+    with pytest.raises(InputError, match="no rows"):
+        fig2(distances().iloc[:0], LABELS)

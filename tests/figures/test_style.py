@@ -1,0 +1,146 @@
+"""The one look, and what holds for every figure."""
+
+import subprocess
+import sys
+
+import matplotlib
+import pandas as pd
+import pytest
+from figure_frames import (
+    CLASSES,
+    LABELS,
+    NOTE,
+    STRONGER,
+    closest,
+    conditions,
+    correlations,
+    distances,
+    histories,
+    similarities,
+    sweep,
+    tightened,
+)
+
+from neuroreg.errors import InputError
+from neuroreg.figures.examples import examples_figure
+from neuroreg.figures.fig2 import fig2
+from neuroreg.figures.noise import fig1, noise_figure
+from neuroreg.figures.similarity import similarity_figure
+from neuroreg.figures.style import (
+    alpha_colors,
+    condition_colors,
+    new_figure,
+    save_figure,
+    stamp_simulated,
+    style,
+)
+from neuroreg.figures.survival import survival_figure
+from neuroreg.figures.tightening import tightening_figure
+from neuroreg.figures.training import training_figure
+
+FIGURES = {
+    "survival": lambda note="": survival_figure(distances(), LABELS, note),
+    "examples": lambda note="": examples_figure(closest(), LABELS, CLASSES, note),
+    "fig1": lambda note="": fig1(sweep(), note),
+    "noise": lambda note="": noise_figure(conditions(), LABELS, note),
+    "fig2": lambda note="": fig2(distances(), LABELS, note),
+    "similarity": lambda note="": similarity_figure(
+        similarities(), similarities(20)["model"], correlations(), note
+    ),
+    "training": lambda note="": training_figure(histories(), note),
+    "tightening": lambda note="": tightening_figure(tightened(), LABELS, STRONGER, note),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_same_numbers_same_pdf_bytes(name, tmp_path):
+    for copy in ("a", "b"):
+        fig, _ = FIGURES[name](NOTE)
+        save_figure(tmp_path / f"{copy}.pdf", fig)
+    content = (tmp_path / "a.pdf").read_bytes()
+    assert content.startswith(b"%PDF")
+    assert b"CreationDate" not in content
+    assert content == (tmp_path / "b.pdf").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pdf", "b.pdf"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_note_stands_on_the_figure_and_only_if_there_is_one(name):
+    with_note, numbers = FIGURES[name](NOTE)
+    without, same = FIGURES[name]()
+    assert [text.get_text() for text in with_note.texts] == [NOTE]
+    assert without.texts == []
+    pd.testing.assert_frame_equal(numbers, same)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_is_cut_off_and_the_note_covers_nothing(name):
+    fig, _ = FIGURES[name](NOTE)
+    with style():
+        fig.draw_without_rendering()
+    top_of_note = fig.texts[0].get_window_extent().ymax
+    for ax in fig.axes:
+        box = ax.get_tightbbox()
+        assert box.x0 >= -1
+        assert box.x1 <= fig.bbox.x1 + 1
+        assert box.y1 <= fig.bbox.y1 + 1
+        assert box.y0 >= top_of_note - 1
+
+
+def test_figures_import_no_torch_and_leave_pyplot_alone():
+    code = (
+        "import sys, neuroreg.figures.fig2, neuroreg.figures.training,"
+        "neuroreg.figures.similarity, neuroreg.figures.noise, neuroreg.figures.survival,"
+        "neuroreg.figures.examples, neuroreg.figures.tightening, matplotlib.pyplot as plt;"
+        "assert 'torch' not in sys.modules;"
+        "neuroreg.figures.style.new_figure(1, 1); assert not plt.get_fignums()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_long_note_is_wrapped_within_the_figure():
+    with style():
+        fig = new_figure(1, 2)
+        fig.add_subplot()
+        stamp_simulated(fig, "simulated " * 40)
+        fig.draw_without_rendering()
+        box = fig.texts[0].get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= fig.bbox.x1
+        assert box.y1 <= fig.axes[0].get_tightbbox().y0 + 1
+
+
+def test_colours_of_conditions_are_fixed_and_distinct():
+    alone = condition_colors(["Neural"])[0]
+    names = [
+        "None",
+        "shuffle",
+        "neural_a2",
+        "Neural, alpha 20",
+        "VGG",
+        "Raw",
+        *(f"other {k}" for k in range(9)),
+    ]
+    colors = condition_colors(names)
+    assert colors[2] == alone
+    assert len(set(colors)) == len(names)
+
+
+def test_colours_of_alphas_darken_with_alpha():
+    colors = alpha_colors([32.0, 0.0, 8.0, 0.0])
+    light = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in (colors[a] for a in (0.0, 8.0, 32.0))]
+    assert light == sorted(light, reverse=True)
+    assert light[0] < 0.85  # still shows on white
+
+
+def test_saving_under_a_name_that_is_no_figure_is_refused(tmp_path):
+    with pytest.raises(InputError, match="expected a figure's name"):
+        save_figure(tmp_path / "a.txt", new_figure(1, 1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_users_own_matplotlib_settings_change_nothing(tmp_path):
+    save_figure(tmp_path / "a.pdf", FIGURES["noise"]()[0])
+    with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9, "axes.facecolor": "red"}):
+        save_figure(tmp_path / "b.pdf", FIGURES["noise"]()[0])
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()

@@ -1,0 +1,44 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from figure_frames import histories, legend
+
+from neuroreg.errors import InputError
+from neuroreg.figures.training import training_figure
+
+
+def test_training_draws_every_run():
+    frame = histories()
+    fig, numbers = training_figure(frame.sample(frac=1, random_state=0).sort_values("model", kind="stable"))
+    by_title = {ax.get_title(): ax for ax in fig.axes}
+    for model in ("none", "neural_a32"):
+        lines = iter(by_title[model].get_lines())
+        for layer in (1, 5, 9, 13, 17):
+            for seed in (1, 2):
+                run = frame[(frame["model"] == model) & (frame["seed"] == seed)]
+                np.testing.assert_array_equal(next(lines).get_ydata(), run[f"gamma_{layer}"])
+        assert next(lines, None) is None
+    for column in ("Task loss", "Similarity loss", "Validation loss", "Validation accuracy"):
+        drawn = np.concatenate([line.get_ydata() for line in by_title[column].get_lines()])
+        expected = numbers[column.lower().replace(" ", "_")].to_numpy()
+        np.testing.assert_array_equal(drawn, expected)
+        np.testing.assert_array_equal(np.sort(drawn), np.sort(frame[column.lower().replace(" ", "_")]))
+    assert len(legend(fig)) == 5
+    assert len(numbers) == len(frame)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.rename(columns={"task_loss": "loss"}), "expected also task_loss"),
+        (lambda f: f.filter(regex="^(?!gamma)"), "expected also gamma_1"),
+        (lambda f: f.iloc[:0], "no rows"),
+        (lambda f: pd.concat([f, f]), "more than one row"),
+    ],
+)
+def test_histories_that_do_not_fit_are_refused(change, message):
+    with pytest.raises(InputError, match=message) as caught:
+        training_figure(change(histories()))
+    assert re.fullmatch(r"[^\n]+\.", str(caught.value))
