@@ -13,7 +13,7 @@ from neuroreg.response_model.settings import FitSettings
 from neuroreg.robustness.attacks.registry import attack_methods
 from neuroreg.robustness.noise import CLIPS
 from neuroreg.training.settings import TrainingSettings
-from neuroreg.workflow.config import check_weights, validate_config
+from neuroreg.workflow.config import check_files, validate_config
 
 
 def changed(config, key, value):
@@ -27,18 +27,18 @@ def changed(config, key, value):
     return config
 
 
-def test_the_default_is_valid(config, schema):
-    validate_config(config, schema)
+def test_the_default_is_valid(config):
+    validate_config(config)
 
 
 @pytest.mark.parametrize(
     "overlay", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda path: path.stem
 )
-def test_every_overlay_is_valid(config, schema, overlay):
+def test_every_overlay_is_valid(config, overlay):
     if overlay.stem in ("public_scans", "tightening"):  # made to be laid over another
         update_config(config, yaml.safe_load(overlay.with_stem("paper").read_text()))
     update_config(config, yaml.safe_load(overlay.read_text()))
-    validate_config(config, schema)
+    validate_config(config)
 
 
 def leaves(schema, config, path=()):
@@ -50,7 +50,7 @@ def leaves(schema, config, path=()):
             yield ".".join((*path, name)), part["default"], config[name]
 
 
-def test_config_and_schema_have_not_drifted_apart(config, schema):
+def test_config_and_schema_have_not_drifted_apart(config):
     compared = list(leaves(schema, config))
     assert len(compared) > 40
     assert {key: value for key, default, value in compared if default != value} == {}
@@ -308,57 +308,57 @@ def test_the_schema_names_every_setting_of_the_library(schema):
         ),
     ],
 )
-def test_a_mistake_gets_one_sentence(config, schema, key, value, message):
+def test_a_mistake_gets_one_sentence(config, key, value, message):
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        validate_config(changed(config, key, value), schema)
+        validate_config(changed(config, key, value))
 
 
-def test_a_setting_that_an_attack_lacks_is_named(config, schema):
+def test_a_setting_that_an_attack_lacks_is_named(config):
     wrong = changed(config, "adversarial.attacks.0.settings.0", {"stepz": 3})
     with pytest.raises(InputError, match=r"adversarial.attacks\[0\].settings\[0\].*'stepz' of pgd"):
-        validate_config(wrong, schema)
+        validate_config(wrong)
 
 
-def test_stronger_attacks_are_checked_like_the_papers(config, schema):
+def test_stronger_attacks_are_checked_like_the_papers(config):
     entry = {"name": "sigma", "method": "sigma_zero", "settings": [{"steps": 5}]}
-    validate_config(changed(config, "adversarial.tightening", [entry]), schema)
+    validate_config(changed(config, "adversarial.tightening", [entry]))
     wrong = changed(config, "adversarial.tightening", [entry | {"settings": [{}, {"stepz": 3}]}])
     with pytest.raises(InputError, match=r"adversarial.tightening\[0\].settings\[1\].*'stepz' of sigma_zero"):
-        validate_config(wrong, schema)
+        validate_config(wrong)
     wrong = changed(config, "adversarial.tightening", [entry | {"method": "sigma"}])
     with pytest.raises(InputError, match=r"adversarial.tightening\[0\].method': found \"sigma\""):
-        validate_config(wrong, schema)
+        validate_config(wrong)
     wrong = changed(config, "adversarial.tightening", [entry, entry])
     with pytest.raises(InputError, match=r"adversarial\.tightening': 2 entries are named 'sigma'"):
-        validate_config(wrong, schema)
+        validate_config(wrong)
     wrong = changed(config, "adversarial.tightening", [entry | {"name": "pgd"}])
     message = (
         "adversarial.tightening': 'pgd' is the name of an entry of adversarial.attacks; expected another"
     )
     with pytest.raises(InputError, match=message):
-        validate_config(wrong, schema)
+        validate_config(wrong)
 
 
 def test_a_missing_file_of_weights_is_named(config, tmp_path):
     target = {"name": "vgg", "kind": "features"}
     path = tmp_path / "vgg.pth"
-    check_weights(changed(config, "targets.0", target))
-    check_weights(changed(config, "targets.0", target | {"weights": None}))
+    check_files(changed(config, "targets.0", target))
+    check_files(changed(config, "targets.0", target | {"weights": None}))
     with pytest.raises(
         InputError, match=r"^config key 'targets\[0\].weights': no file '.*vgg.pth'; expected"
     ):
-        check_weights(changed(config, "targets.0", target | {"weights": str(path)}))
+        check_files(changed(config, "targets.0", target | {"weights": str(path)}))
     path.write_bytes(b"")
-    check_weights(changed(config, "targets.0", target | {"weights": str(path)}))
+    check_files(changed(config, "targets.0", target | {"weights": str(path)}))
 
 
-def test_a_missing_key_is_named(config, schema):
+def test_a_missing_key_is_named(config):
     del config["noise"]["draws"]
     with pytest.raises(InputError, match=r"^config key 'noise.draws': missing; expected a value.$"):
-        validate_config(config, schema)
+        validate_config(config)
 
 
-def test_schema_and_library_agree_on_what_a_fit_may_be(config, schema):
+def test_schema_and_library_agree_on_what_a_fit_may_be(config):
     properties = schema["properties"]["response_model"]["properties"]
     for name, part in properties.items():
         part = {**schema["$defs"]["positive"], **part} if "$ref" in part else part
@@ -369,5 +369,5 @@ def test_schema_and_library_agree_on_what_a_fit_may_be(config, schema):
         else:
             edges = [1e-9]
         for value in edges:
-            validate_config(changed(config, f"response_model.{name}", value), schema)
+            validate_config(changed(config, f"response_model.{name}", value))
             FitSettings(**(config["response_model"] | {name: value}))

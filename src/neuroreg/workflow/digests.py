@@ -42,12 +42,12 @@ def code_digest(script: str | Path, *loaded: str) -> str:
 
 @cache
 def _statements(path: Path) -> str:
-    """Return the digest of a file's syntax tree without docstrings."""
+    """Return the digest of a file's syntax tree without docstrings, those below the fields of settings included."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            del body[0]
+        if isinstance(body, list):
+            body[:] = [statement for statement in body if not _is_docstring(statement)]
     return sha256(ast.dump(tree).encode()).hexdigest()
 
 
