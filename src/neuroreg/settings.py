@@ -1,4 +1,4 @@
-"""What all settings have in common: frozen, strict, and refused with one sentence that says what was expected."""
+"""What all settings have in common: frozen, strict, refused with a sentence that says what was expected."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -65,14 +65,13 @@ class _Refusing(type(BaseModel)):
 class Settings(BaseModel, metaclass=_Refusing):
     """A section of the config or an entry of one of its lists.
 
-    Immutable. A docstring below a field describes its key; it is no statement to `code_digest`, so that rewording
-    it reruns nothing. Whole numbers stand for floats, but 10.0, true, NaN and infinity for no number at all.
+    Immutable. A docstring below a field describes its key; rewording it reruns no job. A whole number may
+    stand for a float; 10.0 is no whole number, and true, NaN and infinity are no numbers at all.
 
     Raises
     ------
     InputError
-        On construction, with one sentence for the first problem. A nested section of the wrong form is named with
-        its path, as in ``models[2].alpha``.
+        On construction, with one sentence for the first problem.
     """
 
     model_config = ConfigDict(
@@ -206,18 +205,16 @@ def _explain(error: ErrorDetails, model: type[BaseModel], values: object) -> tup
         case "string_too_short":
             sentence = "found an empty text; expected a name."
         case kind if kind in _TYPES:
-            nullable = isinstance(path[-1], str) and any(
-                NoneType in get_args(one.annotation) for one in fields
-            )
+            nullable = isinstance(path[-1], str) and NoneType in get_args(fields[0].annotation)
             sentence = f"found {show(found)}; expected {_TYPES[kind]}{' or null' * nullable}"
             if isinstance(found, str) and _TYPES[kind] in ("number", "integer") and _is_number(found):
                 sentence += f" (YAML reads {found} as text: write it with a decimal point, as in 1.0e-5)"
             sentence += "."
         case _:
-            bounds = [
+            bounds = (
                 f"{_RELATIONS[name]} {bound:g}" for name, bound in context.items() if name in _RELATIONS
-            ]
-            sentence = f"found {show(found)}; expected {bounds[0] if bounds else error['msg']}."
+            )
+            sentence = f"found {show(found)}; expected {next(bounds, error['msg'])}."
     return tuple(path), sentence
 
 

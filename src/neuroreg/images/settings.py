@@ -14,8 +14,8 @@ class ClassificationSettings(Settings):
     """The images that are classified, always gray, 32x32, in [0, 1]."""
 
     source: Literal["digits", "cifar10", "cifar100", "image_folder"] = "digits"
-    """digits: the handwritten digits that come with scikit-learn. cifar10, cifar100: through torchvision. image_folder:
-    path/train/<class>/<image> and path/test/<class>/<image>."""
+    """digits: the handwritten digits that come with scikit-learn. cifar10, cifar100: through torchvision.
+    image_folder: path/train/<class>/<image> and path/test/<class>/<image>."""
     path: str | None = None
     """The folder of cifar10, cifar100 (torchvision's root) or image_folder."""
     download: bool = False
@@ -35,17 +35,17 @@ class StimuliSettings(Settings):
     """The images whose similarity is shared, 36x64 gray."""
 
     source: Literal["photographs", "image_folder", "scan", "intersection", "union"] = "photographs"
-    """photographs: crops of the photographs that come with scikit-image and scikit-learn. image_folder: any folder of
-    photographs. scan: the images shown in one recorded scan. intersection: those that all scans have shown, by key.
-    union: those that any scan has shown. Scans must be recorded for the last three; images repeated in a test tier are
-    left out of the pool."""
+    """photographs: crops of the photographs that come with scikit-image and scikit-learn. image_folder: any
+    folder of photographs. scan: the images shown in one recorded scan. intersection: those that all scans
+    have shown, by key. union: those that any scan has shown. Scans must be recorded for the last three;
+    images repeated in a test tier are left out of the pool."""
     path: str | None = None
     """The folder of image_folder."""
     scan: str | None = None
     """For source scan, the name of that scan."""
     pool_size: Annotated[int, Field(ge=2)] | None = 500
-    """Images of the common pool, over which similarities are computed (5,000 in the paper); null for all that scans have
-    shown."""
+    """Images of the common pool, over which similarities are computed (5,000 in the paper); null for all that
+    scans have shown."""
     oracle_size: Annotated[int, Field(ge=3)] = 100
     """Images that simulated scans repeat (100 in the paper); in recorded scans they are found."""
 

@@ -39,7 +39,8 @@ class FitSettings(Settings):
     learning_rate: Positive = 0.005
     """Adam's, at the start."""
     reductions: Whole = 3
-    """How often the learning rate is multiplied by 0.3 before the fit ends; each time it goes on from the best state."""
+    """How often the learning rate is multiplied by 0.3 before the fit ends; each time it goes on from the
+    best state."""
     patience: Count = 5
     """Epochs without a better validation correlation before a reduction, or the end."""
     max_epochs: Count = 200

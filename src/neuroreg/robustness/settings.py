@@ -9,6 +9,9 @@ from neuroreg.robustness.attacks.registry import attack_methods, complete_settin
 from neuroreg.settings import Count, Distinct, Name, NonNegative, Settings, problem
 
 
+SIGMAS = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
 def _no_switch(clip: object) -> object:
     if isinstance(clip, bool):
         found, was = str(clip).lower(), "unit" if clip else "none"
@@ -19,13 +22,13 @@ def _no_switch(clip: object) -> object:
 class NoiseSettings(Settings):
     """Accuracy under Gaussian noise on the test images."""
 
-    sigmas: Distinct[NonNegative] = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.3, 0.4, 0.5]
+    sigmas: Distinct[NonNegative] = SIGMAS
     """Standard deviations, for images in [0, 1]."""
     draws: Count = 2
     """Noise patterns for each image, the same for every model."""
     clip: Annotated[Literal["none", "unit", "image"], BeforeValidator(_no_switch)] = "none"
-    """What noisy pixels are clipped to. none: not at all. unit: [0, 1]. image: the range of the clean image's own pixels,
-    as in the public descendant of the authors' code."""
+    """What noisy pixels are clipped to. none: not at all. unit: [0, 1]. image: the range of the clean image's
+    own pixels, as in the public descendant of the authors' code."""
 
 
 class AttackEntry(Settings):
@@ -34,11 +37,12 @@ class AttackEntry(Settings):
     name: Name
     """Becomes part of file names."""
     method: Literal[attack_methods()]
-    """docs/attacks.md says what each is and which norm it minimises; foolbox_ and a name is Foolbox's own code, where it
-    has the attack."""
+    """docs/attacks.md says what each is and which norm it minimises; foolbox_ and a name is Foolbox's own
+    code, where it has the attack."""
     settings: Annotated[list[dict[str, Any]], Field(min_length=1)]
-    """Hyperparameter settings, each tried in every repetition. Keys that a setting leaves out have the method's default;
-    docs/attacks.md lists them. The first is always among those that results/settings.csv keeps."""
+    """Hyperparameter settings, each tried in every repetition. Keys that a setting leaves out have the
+    method's default; docs/attacks.md lists them. The first is always among those that results/settings.csv
+    keeps."""
 
     @model_validator(mode="after")
     def _settings_of_the_method(self) -> "AttackEntry":
@@ -60,14 +64,15 @@ class AdversarialSettings(Settings):
     batch_size: Count = 64
     """Rows (sample, repetition and setting) attacked at a time; changes what is found by rounding only."""
     parts: Count = 1
-    """Jobs that each search is split into, by samples. With more than one, passes are filled up to batch_size rows, so
-    that on the CPU their number changes nothing."""
+    """Jobs that each search is split into, by samples. With more than one, passes are filled up to batch_size
+    rows, so that on the CPU their number changes nothing."""
     trim_tolerance: NonNegative = 0.01
-    """For results/settings.csv, which marks a smaller list of settings: by how much it may raise any model's mean minimal
-    distance under any norm, relative to all settings."""
+    """For results/settings.csv, which marks a smaller list of settings: by how much it may raise any model's
+    mean minimal distance under any norm, relative to all settings."""
     attacks: Annotated[list[AttackEntry], Field(min_length=1)]
     """The attacks; a sample's distance is the smallest over all of them."""
-    tightening: list[AttackEntry] = []
-    """Further attacks, of the same form, that show how far the paper's set was from the smallest distance known. They
-    have columns of their own in results/distances.csv and a figure of their own, results/tightening.pdf; no other
-    figure, table or claim looks at them. configs/tightening.yaml lists some."""
+    tightening: list[AttackEntry] = Field(default_factory=list)
+    """Further attacks, of the same form, that show how far the paper's set was from the smallest distance
+    known. They have columns of their own in results/distances.csv and a figure of their own,
+    results/tightening.pdf; no other figure, table or claim looks at them. configs/tightening.yaml lists
+    some."""

@@ -66,8 +66,8 @@ class DownloadsSettings(Settings):
     """Scans from the network."""
 
     folder: Annotated[str, Field(min_length=1)] = "data/scans"
-    """Where they are kept. A scan that you have already is taken from here: put its file here under its name, or its
-    unpacked folder under that name without .zip."""
+    """Where they are kept. A scan that you have already is taken from here: put its file here under its name,
+    or its unpacked folder under that name without .zip."""
 
 
 class NeuronsSettings(Settings):
@@ -78,5 +78,5 @@ class NeuronsSettings(Settings):
     layers: Distinct[str] | None = None
     """Likewise for layers, e.g. L2/3."""
     min_oracle: Annotated[float, Field(ge=-1, le=1)] | None = None
-    """Smallest oracle correlation: of a trial with the mean of the image's other trials, over the repeated test images,
-    which also give w. Without effect in scans that have none."""
+    """Smallest oracle correlation: of a trial with the mean of the image's other trials, over the repeated
+    test images, which also give w. Without effect in scans that have none."""

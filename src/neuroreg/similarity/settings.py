@@ -33,8 +33,8 @@ class RawTarget(Settings):
     name: Name
     """Becomes part of file names."""
     kind: Literal["raw"]
-    """Of responses as measured, one trial of each image, over the images of the pool that all these scans have
-    measured."""
+    """Of responses as measured, one trial of each image, over the images of the pool that all these scans
+    have measured."""
     scans: Distinct[Name]
     """Names from scans."""
 
@@ -47,8 +47,8 @@ class FeaturesTarget(Settings):
     kind: Literal["features"]
     """Similarity of VGG19 conv3-1 features of the pool."""
     weights: str | None = None
-    """A file of VGG19's weights as torchvision names them, .pth or .safetensors; null or not given: torchvision's,
-    trained on ImageNet, downloaded and checked."""
+    """A file of VGG19's weights as torchvision names them, .pth or .safetensors; null or not given:
+    torchvision's, trained on ImageNet, downloaded and checked."""
 
 
 class ShuffledTarget(Settings):

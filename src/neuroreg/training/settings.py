@@ -44,14 +44,15 @@ class RecipeSettings(Settings):
     horizontal_flip: bool = False
     """Whether half of the images are mirrored (true in the paper; not for digits)."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the training images held out to choose the epoch that is kept, the one with the lowest task loss there
-    (0.01 in the paper)."""
+    """Share of the training images held out to choose the epoch that is kept, the one with the lowest task
+    loss there (0.01 in the paper)."""
     fisher_z: Literal["formula", "log_ratio"] = "formula"
     """formula: the difference of arctanh, as in the paper's equation. log_ratio: twice that, as in the public
     descendant of the authors' code; its loss is four times as large."""
     stimuli_in_batch_norm: bool = False
-    """Whether stimuli, too, move batch norm's running averages, with which the trained network classifies. True in the
-    public descendant of the authors' code; false where stimuli look unlike the classified images."""
+    """Whether stimuli, too, move batch norm's running averages, with which the trained network classifies.
+    True in the public descendant of the authors' code; false where stimuli look unlike the classified
+    images."""
     running_mean_decay: Decay = 0.9
     """Of the channel means that are subtracted before the cosine."""
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -51,6 +51,7 @@ _CONDITIONS = [
     ModelEntry(name="shuffle", label="Shuffle", target="shuffle", alpha=20),
     ModelEntry(name="neural", label="Neural", target="neural", alpha=20),
 ]
+_MODELS = [*_CONDITIONS, *_ONE_SCAN]
 _ATTACKS = [
     _attack("pgd", {"steps": 10, "search_steps": 10, "rel_stepsize": 0.25}),
     _attack("adam_pgd", {"steps": 10, "search_steps": 10, "rel_stepsize": 0.25}),
@@ -71,8 +72,8 @@ class Config(Settings):
     """
 
     seed: Whole = 1911
-    """Decides everything random but the training: stimuli, simulated scans, response models, noise, attacked samples and
-    attacks. Training has seeds of its own (sweep.seeds, conditions.seeds)."""
+    """Decides everything random but the training: stimuli, simulated scans, response models, noise, attacked
+    samples and attacks. Training has seeds of its own (sweep.seeds, conditions.seeds)."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where networks are fitted and attacked. With cuda, jobs ask for one gpu each."""
     classification: ClassificationSettings = ClassificationSettings()
@@ -97,7 +98,7 @@ class Config(Settings):
     """The classifier."""
     training: RecipeSettings = RecipeSettings()
     """The recipe."""
-    models: Annotated[list[ModelEntry], Field(min_length=1)] = [*_CONDITIONS, *_ONE_SCAN]
+    models: Annotated[list[ModelEntry], Field(min_length=1)] = _MODELS
     """The models; one is trained for each seed that a figure asks for."""
     sweep: RunsSettings = RunsSettings(models=["none", *[model.name for model in _ONE_SCAN]], seeds=[1, 2])
     """The runs of Fig. 1 and Table 1, one model for each alpha."""
@@ -127,7 +128,7 @@ def validate_config(config: Mapping) -> Config:
 
 
 def _left_out(section: Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the sections' keys that were not given; config.yaml has them all, entries of lists may lack some."""
+    """Yield the sections' keys that were not given; only entries of lists may lack some."""
     for name in type(section).model_fields:
         if name not in section.model_fields_set:
             yield (*path, name)
@@ -153,10 +154,10 @@ def _names(config: Config) -> Problems:
     papers = {attack.name for attack in config.adversarial.attacks}
     for attack in config.adversarial.tightening:
         if attack.name in papers:
-            sentence = (
-                f"'{attack.name}' is the name of an entry of adversarial.attacks; expected another name."
+            yield (
+                "adversarial.tightening",
+                f"'{attack.name}' is the name of an entry of adversarial.attacks; expected another name.",
             )
-            yield "adversarial.tightening", sentence
 
 
 def _download_files(config: Config) -> Problems:

@@ -42,7 +42,7 @@ def code_digest(script: str | Path, *loaded: str) -> str:
 
 @cache
 def _statements(path: Path) -> str:
-    """Return the digest of a file's syntax tree without docstrings, those below the fields of settings included."""
+    """Return the digest of a file's syntax tree without docstrings, those of settings' fields included."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
