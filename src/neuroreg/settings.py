@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -43,10 +43,17 @@ def _each_once(values: list) -> list:
     return values
 
 
+def _whole(value: object) -> object:
+    if type(value) is not int:  # a Literal takes true for 1 and 3.0 for 3
+        raise problem(f"found {show(value)}; expected integer.")
+    return value
+
+
 _T = TypeVar("_T")
 Distinct = Annotated[
     list[_T], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)
 ]
+WholeNumbers = BeforeValidator(_whole)  # beside a Literal of numbers
 Name = Annotated[str, Field(pattern=_NAME)]
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 Count = Annotated[int, Field(ge=1)]
@@ -77,6 +84,13 @@ class Settings(BaseModel, metaclass=_Refusing):
     model_config = ConfigDict(
         allow_inf_nan=False, extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
     )
+
+
+class Entry(Settings):
+    """An entry of one of the config's lists."""
+
+    name: Name
+    """Of letters, digits, '_' and '-'; it becomes part of file names."""
 
 
 _S = TypeVar("_S", bound=Settings)

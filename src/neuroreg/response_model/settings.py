@@ -1,8 +1,8 @@
 """What decides a response model and its fit."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from neuroreg.settings import Count, NonNegative, Positive, Settings, Whole
+from neuroreg.settings import Count, NonNegative, Positive, Settings, Whole, WholeNumbers
 
 ARCHITECTURE = (
     "channels",
@@ -20,9 +20,9 @@ class FitSettings(Settings):
 
     channels: Count = 16
     """Channels of each of the core's three layers."""
-    input_kernel: Literal[3, 5, 7, 9, 11, 13, 15] = 9
+    input_kernel: Annotated[Literal[3, 5, 7, 9, 11, 13, 15], WholeNumbers] = 9
     """Kernel size of the first layer, odd."""
-    hidden_kernel: Literal[1, 3, 5, 7, 9, 11, 13, 15] = 5
+    hidden_kernel: Annotated[Literal[1, 3, 5, 7, 9, 11, 13, 15], WholeNumbers] = 5
     """Kernel size of the other layers, odd."""
     spread: Positive = 0.1
     """Initial blur of the readout positions; 2 is the image's width or height."""

@@ -6,36 +6,30 @@ from pydantic import Field, model_validator
 
 from neuroreg.download.obtain import file_name
 from neuroreg.errors import InputError
-from neuroreg.settings import Count, Distinct, Name, Settings, Sha256, problem
+from neuroreg.settings import Count, Distinct, Entry, Settings, Sha256, problem
 
 
-class SimulatedScan(Settings):
+class SimulatedScan(Entry):
     """A scan by the simulator."""
 
-    name: Name
-    """Becomes part of file names."""
     source: Literal["simulated"]
     """By the simulator."""
     n_neurons: Count
     """How many neurons it has."""
 
 
-class RecordedScan(Settings):
+class RecordedScan(Entry):
     """A scan of yours."""
 
-    name: Name
-    """Becomes part of file names."""
     source: Literal["recorded"]
     """A file or folder of yours; its format is found out."""
     path: str
     """The file or folder."""
 
 
-class DownloadedScan(Settings):
+class DownloadedScan(Entry):
     """A scan from the network, unless it is in downloads.folder already."""
 
-    name: Name
-    """Becomes part of file names."""
     source: Literal["download"]
     """From url, unless it is in downloads.folder already."""
     url: str

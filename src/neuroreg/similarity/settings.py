@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from neuroreg.settings import Distinct, Name, Positive, Settings
+from neuroreg.settings import Distinct, Entry, Name, Positive, Settings
 
 
 class ReliabilitySettings(Settings):
@@ -16,22 +16,18 @@ class ReliabilitySettings(Settings):
     """Whether the signal variance in w is freed from the noise that is left in averages."""
 
 
-class DenoisedTarget(Settings):
+class DenoisedTarget(Entry):
     """The similarity of predicted responses."""
 
-    name: Name
-    """Becomes part of file names."""
     kind: Literal["denoised"]
     """Mean over scans of the similarity of predicted responses."""
     scans: Distinct[Name]
     """Names from scans."""
 
 
-class RawTarget(Settings):
+class RawTarget(Entry):
     """The similarity of measured responses."""
 
-    name: Name
-    """Becomes part of file names."""
     kind: Literal["raw"]
     """Of responses as measured, one trial of each image, over the images of the pool that all these scans
     have measured."""
@@ -39,11 +35,9 @@ class RawTarget(Settings):
     """Names from scans."""
 
 
-class FeaturesTarget(Settings):
+class FeaturesTarget(Entry):
     """The similarity of a network's features."""
 
-    name: Name
-    """Becomes part of file names."""
     kind: Literal["features"]
     """Similarity of VGG19 conv3-1 features of the pool."""
     weights: str | None = None
@@ -51,11 +45,9 @@ class FeaturesTarget(Settings):
     torchvision's, trained on ImageNet, downloaded and checked."""
 
 
-class ShuffledTarget(Settings):
+class ShuffledTarget(Entry):
     """Another target's similarity, shuffled."""
 
-    name: Name
-    """Becomes part of file names."""
     kind: Literal["shuffled"]
     """Another target with the identities of its images permuted."""
     of: Name

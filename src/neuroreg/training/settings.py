@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from neuroreg.settings import Count, Name, NonNegative, Positive, Settings, problem, show
+from neuroreg.settings import Count, Entry, NonNegative, Positive, Settings, problem, show
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -63,11 +63,9 @@ class TrainingSettings(RecipeSettings, NetworkSettings):
     """Network and recipe of a run, the config's ``network`` and ``training`` together."""
 
 
-class ModelEntry(Settings):
+class ModelEntry(Entry):
     """A model; it is trained once for each seed that a figure asks for."""
 
-    name: Name
-    """Becomes part of file names."""
     label: str = ""
     """What Fig. 2, Table 2 and the noise figure call the model; its name if not given."""
     target: str | None

@@ -10,7 +10,7 @@ from pydantic import Field
 from neuroreg.errors import InputError
 from neuroreg.images.settings import SHOWN, ClassificationSettings, StimuliSettings
 from neuroreg.response_model.settings import FitSettings
-from neuroreg.robustness.settings import AdversarialSettings, AttackEntry, NoiseSettings
+from neuroreg.robustness.settings import AdversarialSettings, NoiseSettings
 from neuroreg.scans.settings import (
     DownloadedScan,
     DownloadsSettings,
@@ -33,10 +33,6 @@ class RunsSettings(Settings):
     """Each model is trained once for each seed."""
 
 
-def _attack(method: str, *settings: Mapping[str, float]) -> AttackEntry:
-    return AttackEntry(name=method, method=method, settings=list(settings))
-
-
 _SCANS = [SimulatedScan(name=f"simulated{n}", source="simulated", n_neurons=150) for n in (1, 2, 3)]
 _TARGETS = [
     DenoisedTarget(name="neural", kind="denoised", scans=[scan.name for scan in _SCANS]),
@@ -52,17 +48,6 @@ _CONDITIONS = [
     ModelEntry(name="neural", label="Neural", target="neural", alpha=20),
 ]
 _MODELS = [*_CONDITIONS, *_ONE_SCAN]
-_ATTACKS = [
-    _attack("pgd", {"steps": 10, "search_steps": 10, "rel_stepsize": 0.25}),
-    _attack("adam_pgd", {"steps": 10, "search_steps": 10, "rel_stepsize": 0.25}),
-    _attack(
-        "carlini_wagner", {"steps": 50, "binary_search_steps": 4, "initial_const": 1.0, "stepsize": 0.05}
-    ),
-    _attack("ddn", {"steps": 50, "gamma": 0.1}, {"steps": 50, "gamma": 0.05}),
-    _attack("jsma", {"theta": 1.0, "targets": 9}),
-    _attack("sparsefool", {"lambda": 1.0}),
-    *[_attack(f"brendel_bethge_{norm}", {"steps": 100}) for norm in ("l0", "l1", "l2", "linf")],
-]
 
 
 class Config(Settings):
@@ -106,7 +91,7 @@ class Config(Settings):
     """The runs of Fig. 2, Table 2 and the noise figure."""
     noise: NoiseSettings = NoiseSettings()
     """Accuracy under Gaussian noise on the test images."""
-    adversarial: AdversarialSettings = AdversarialSettings(attacks=_ATTACKS)
+    adversarial: AdversarialSettings = AdversarialSettings()
     """The search for the smallest adversarial perturbations."""
 
 
