@@ -3,7 +3,7 @@ CORES ?= 8
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: all test lint lock clean
+.PHONY: all test lint generate lock clean
 
 all: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
@@ -25,6 +25,9 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check --line-length 110 Snakefile rules
 	$(VENV)/bin/snakemake --lint
+
+generate: $(READY)
+	$(VENV)/bin/python -m neuroreg.workflow.generate
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

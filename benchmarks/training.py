@@ -137,11 +137,12 @@ def main() -> None:
     target = SimilarityTarget(stimuli, (points @ points.T).astype(np.float32))
 
     steps = {}
-    plain_settings = TrainingSettings(width=arguments.width)
+    paper = {"width": arguments.width, "horizontal_flip": True, "stimuli_in_batch_norm": True}
+    plain_settings = TrainingSettings(**paper)
     plain = plain_steps(images, labels, target, arguments.width, arguments.device, plain_settings)
     steps["plain loop, float32"] = lambda: next(plain), torch.float32
     for precision in ("float32", "bfloat16"):
-        settings = TrainingSettings(width=arguments.width, learning_rate=1e-3, precision=precision)
+        settings = TrainingSettings(**paper, learning_rate=1e-3, precision=precision)
         run = TrainingRun(images, labels, 10, settings, 0, ALPHA, target, arguments.device)
         ours = run.steps(0)
         steps[f"ours, {precision}"] = lambda ours=ours: next(ours), getattr(torch, precision)

@@ -1,13 +1,12 @@
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import find_method
-from neuroreg.workflow.config import check_recorded_scans, check_weights, validate_config
+from neuroreg.workflow.config import check_files, validate_config
 from neuroreg.workflow.digests import code_digest
 from neuroreg.workflow.grid import by_name, condition_models, entry_names, grid_runs, simulation_note
 
 try:
-    validate_config(config, yaml.safe_load((BASE / "schemas/config.schema.yaml").read_text()))
-    check_recorded_scans(config)
-    check_weights(config)
+    validate_config(config)
+    check_files(config)
 except InputError as error:
     sys.exit(f"Error: {error}")
 

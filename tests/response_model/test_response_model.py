@@ -378,7 +378,7 @@ def test_fit_survives_silent_neurons_constant_covariates_and_logs_each_epoch(sma
 
 
 def test_learning_rate_is_reduced_and_the_best_state_kept(small_scan):
-    settings = replace(TINY, max_epochs=60, patience=2, reductions=2)
+    settings = TINY.model_copy(update={"max_epochs": 60, "patience": 2, "reductions": 2})
     fitted = fit_response_model(small_scan, settings, seed=0)
     rates = list(dict.fromkeys(epoch["learning_rate"] for epoch in fitted.history))
     np.testing.assert_allclose(rates, 0.005 * 0.3 ** np.arange(3))
@@ -403,7 +403,10 @@ class Killed(Exception):
 
 
 def test_a_fit_killed_after_each_epoch_goes_on_to_the_same_bytes(tmp_path, small_scan):
-    settings, resume = replace(TINY, max_epochs=40, patience=1), tmp_path / "resume.safetensors"
+    settings, resume = (
+        TINY.model_copy(update={"max_epochs": 40, "patience": 1}),
+        tmp_path / "resume.safetensors",
+    )
     whole = fit_response_model(small_scan, settings, seed=3)
     assert len({row["learning_rate"] for row in whole.history}) == settings.reductions + 1
     assert len(whole.history) < settings.max_epochs
@@ -429,7 +432,9 @@ def test_a_fit_killed_after_each_epoch_goes_on_to_the_same_bytes(tmp_path, small
 
 def test_divergence_and_unusable_scans_are_refused(small_scan):
     with pytest.raises(InputError, match=r"the loss is .* at learning_rate 100000\.0"):
-        fit_response_model(small_scan, replace(TINY, learning_rate=1e5, max_epochs=20), seed=0)
+        fit_response_model(
+            small_scan, TINY.model_copy(update={"learning_rate": 1e5, "max_epochs": 20}), seed=0
+        )
     train = small_scan.tier == "train"
     for tier, message in (
         (np.where(small_scan.tier == "validation", "test", small_scan.tier), "0 trials of tier 'validation'"),
@@ -445,10 +450,10 @@ def test_divergence_and_unusable_scans_are_refused(small_scan):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"channels": 0}, "channels is 0"),
-        ({"input_kernel": 4}, "input_kernel is 4; expected an odd"),
-        ({"readout_l1": -0.1}, r"readout_l1 is -0\.1; expected a number at least 0"),
-        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"channels": 0}, "'channels': found 0; expected at least 1"),
+        ({"input_kernel": 4}, "'input_kernel': found 4; expected one of 3, 5, 7"),
+        ({"readout_l1": -0.1}, r"'readout_l1': found -0\.1; expected at least 0"),
+        ({"learning_rate": float("nan")}, "'learning_rate': found NaN; expected number"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
@@ -513,7 +518,7 @@ def test_a_scan_without_covariates_is_fitted(tmp_path, small_scan):
         behavior=np.zeros((trials, 0), np.float32),
         pupil_center=np.zeros((trials, 2), np.float32),
     )
-    weights, _, fitted, quality = saved(tmp_path, scan, replace(TINY, max_epochs=4), 1, "bare")
+    weights, _, fitted, quality = saved(tmp_path, scan, TINY.model_copy(update={"max_epochs": 4}), 1, "bare")
     losses = [epoch["train_loss"] for epoch in fitted.history]
     assert np.isfinite(losses).all() and min(losses[1:]) < losses[0]
     assert np.isfinite(quality.v).all()

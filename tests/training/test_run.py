@@ -24,8 +24,7 @@ SETTINGS = TrainingSettings(
     pairs_per_step=4,
     cycles=1,
     phases=2,
-    horizontal_flip=False,
-    validation_fraction=0.1,
+    stimuli_in_batch_norm=True,
 )
 
 

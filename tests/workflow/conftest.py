@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ def root():
 
 
 @pytest.fixture(scope="session")
-def schema():
-    return yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
+def default():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 @pytest.fixture
-def config():
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
+def config(default):
+    return copy.deepcopy(default)

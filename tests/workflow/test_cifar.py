@@ -49,7 +49,9 @@ def test_the_folder_is_read_as_gray_images_of_ten_classes(data):
 
 def test_a_network_learns_and_is_attacked(data):
     torch.set_num_threads(1)  # the same network on every machine of a kind
-    settings = TrainingSettings(width=4, epochs=10, validation_fraction=0.05)
+    settings = TrainingSettings(
+        width=4, validation_fraction=0.05, horizontal_flip=True, stimuli_in_batch_norm=True
+    )
     trained = train(data.train_images, data.train_labels, 10, settings=settings, seed=1)
     device = torch.device("cpu")
     counts = count_correct(

@@ -1,19 +1,23 @@
 import copy
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 from snakemake.utils import update_config
 
 from neuroreg.errors import InputError
-from neuroreg.response_model.settings import FitSettings
 from neuroreg.robustness.attacks.registry import attack_methods
 from neuroreg.robustness.noise import CLIPS
-from neuroreg.training.settings import TrainingSettings
-from neuroreg.workflow.config import check_weights, validate_config
+from neuroreg.robustness.settings import AttackEntry, NoiseSettings
+from neuroreg.settings import dotted
+from neuroreg.training.settings import NetworkSettings, RecipeSettings, TrainingSettings
+from neuroreg.workflow.config import check_files, validate_config
 
 
 def changed(config, key, value):
@@ -27,58 +31,56 @@ def changed(config, key, value):
     return config
 
 
-def test_the_default_is_valid(config, schema):
-    validate_config(config, schema)
+def test_the_default_is_valid(config):
+    validate_config(config)
 
 
 @pytest.mark.parametrize(
     "overlay", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda path: path.stem
 )
-def test_every_overlay_is_valid(config, schema, overlay):
+def test_every_overlay_is_valid(config, overlay):
     if overlay.stem in ("public_scans", "tightening"):  # made to be laid over another
         update_config(config, yaml.safe_load(overlay.with_stem("paper").read_text()))
     update_config(config, yaml.safe_load(overlay.read_text()))
-    validate_config(config, schema)
+    validate_config(config)
 
 
-def leaves(schema, config, path=()):
-    """Yield key, schema and value of every key of the config that is no mapping."""
-    for name, part in schema["properties"].items():
-        if isinstance(config[name], Mapping) and "properties" in part:
-            yield from leaves(part, config[name], (*path, name))
-        elif "default" in part:
-            yield ".".join((*path, name)), part["default"], config[name]
+def mappings(value, path=()):
+    """Yield the paths of all mappings whose keys are checked: of the config, its sections and its entries."""
+    if isinstance(value, dict):
+        yield path
+        for name, part in value.items():
+            if name != "settings":  # an attack's, which the attack checks
+                yield from mappings(part, (*path, name))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from mappings(part, (*path, index))
 
 
-def test_config_and_schema_have_not_drifted_apart(config, schema):
-    compared = list(leaves(schema, config))
-    assert len(compared) > 40
-    assert {key: value for key, default, value in compared if default != value} == {}
+@given(st.data())
+def test_unknown_keys_are_refused_at_any_depth(default, data):
+    config = copy.deepcopy(default)
+    path = data.draw(st.sampled_from(list(mappings(config))))
+    name = data.draw(st.text("abcxyz_", min_size=12))  # longer than any key but two, which have other letters
+    place = config
+    for part in path:
+        place = place[part]
+    place[name] = data.draw(st.none() | st.integers() | st.text() | st.lists(st.integers()))
+    key = dotted((*path, name))
+    with pytest.raises(InputError, match=f"^config key '{re.escape(key)}': unknown; "):
+        validate_config(config)
 
 
-def test_every_mapping_in_the_schema_refuses_unknown_keys(schema):
-    def mappings(part):
-        if isinstance(part, dict):
-            if part.get("type") == "object" and "properties" in part:
-                yield part
-            for value in part.values():
-                yield from mappings(value)
-
-    found = list(mappings(schema))
-    assert len(found) > 10
-    assert all(part["additionalProperties"] is False for part in found)
-    for part in found:
-        assert set(part["required"]) <= set(part["properties"])
+def test_the_models_name_every_setting_of_the_library():
+    recipe = set(NetworkSettings.model_fields) | set(RecipeSettings.model_fields)
+    assert recipe == set(TrainingSettings.model_fields)
+    assert get_args(AttackEntry.model_fields["method"].annotation) == attack_methods()
+    assert get_args(NoiseSettings.model_fields["clip"].annotation) == CLIPS
 
 
-def test_the_schema_names_every_setting_of_the_library(schema):
-    properties = schema["properties"]
-    assert set(properties["response_model"]["properties"]) == set(FitSettings.__dataclass_fields__)
-    network = set(properties["network"]["properties"]) | set(properties["training"]["properties"])
-    assert network == set(TrainingSettings.__dataclass_fields__)
-    methods = properties["adversarial"]["properties"]["attacks"]["items"]["properties"]["method"]["enum"]
-    assert tuple(methods) == attack_methods()
-    assert tuple(properties["noise"]["properties"]["clip"]["enum"]) == CLIPS
+def test_settings_cannot_be_changed():
+    with pytest.raises(ValidationError, match="frozen"):
+        TrainingSettings().epochs = 3
 
 
 @pytest.mark.parametrize(
@@ -308,66 +310,83 @@ def test_the_schema_names_every_setting_of_the_library(schema):
         ),
     ],
 )
-def test_a_mistake_gets_one_sentence(config, schema, key, value, message):
+def test_a_mistake_gets_one_sentence(config, key, value, message):
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        validate_config(changed(config, key, value), schema)
+        validate_config(changed(config, key, value))
 
 
-def test_a_setting_that_an_attack_lacks_is_named(config, schema):
+def test_a_setting_that_an_attack_lacks_is_named(config):
     wrong = changed(config, "adversarial.attacks.0.settings.0", {"stepz": 3})
     with pytest.raises(InputError, match=r"adversarial.attacks\[0\].settings\[0\].*'stepz' of pgd"):
-        validate_config(wrong, schema)
+        validate_config(wrong)
 
 
-def test_stronger_attacks_are_checked_like_the_papers(config, schema):
+def test_stronger_attacks_are_checked_like_the_papers(config):
     entry = {"name": "sigma", "method": "sigma_zero", "settings": [{"steps": 5}]}
-    validate_config(changed(config, "adversarial.tightening", [entry]), schema)
+    validate_config(changed(config, "adversarial.tightening", [entry]))
     wrong = changed(config, "adversarial.tightening", [entry | {"settings": [{}, {"stepz": 3}]}])
     with pytest.raises(InputError, match=r"adversarial.tightening\[0\].settings\[1\].*'stepz' of sigma_zero"):
-        validate_config(wrong, schema)
+        validate_config(wrong)
     wrong = changed(config, "adversarial.tightening", [entry | {"method": "sigma"}])
     with pytest.raises(InputError, match=r"adversarial.tightening\[0\].method': found \"sigma\""):
-        validate_config(wrong, schema)
+        validate_config(wrong)
     wrong = changed(config, "adversarial.tightening", [entry, entry])
     with pytest.raises(InputError, match=r"adversarial\.tightening': 2 entries are named 'sigma'"):
-        validate_config(wrong, schema)
+        validate_config(wrong)
     wrong = changed(config, "adversarial.tightening", [entry | {"name": "pgd"}])
     message = (
         "adversarial.tightening': 'pgd' is the name of an entry of adversarial.attacks; expected another"
     )
     with pytest.raises(InputError, match=message):
-        validate_config(wrong, schema)
+        validate_config(wrong)
 
 
 def test_a_missing_file_of_weights_is_named(config, tmp_path):
     target = {"name": "vgg", "kind": "features"}
     path = tmp_path / "vgg.pth"
-    check_weights(changed(config, "targets.0", target))
-    check_weights(changed(config, "targets.0", target | {"weights": None}))
+    check_files(changed(config, "targets.0", target))
+    check_files(changed(config, "targets.0", target | {"weights": None}))
     with pytest.raises(
         InputError, match=r"^config key 'targets\[0\].weights': no file '.*vgg.pth'; expected"
     ):
-        check_weights(changed(config, "targets.0", target | {"weights": str(path)}))
+        check_files(changed(config, "targets.0", target | {"weights": str(path)}))
     path.write_bytes(b"")
-    check_weights(changed(config, "targets.0", target | {"weights": str(path)}))
+    check_files(changed(config, "targets.0", target | {"weights": str(path)}))
 
 
-def test_a_missing_key_is_named(config, schema):
+def test_a_missing_key_is_named(config):
     del config["noise"]["draws"]
     with pytest.raises(InputError, match=r"^config key 'noise.draws': missing; expected a value.$"):
-        validate_config(config, schema)
+        validate_config(config)
 
 
-def test_schema_and_library_agree_on_what_a_fit_may_be(config, schema):
-    properties = schema["properties"]["response_model"]["properties"]
-    for name, part in properties.items():
-        part = {**schema["$defs"]["positive"], **part} if "$ref" in part else part
-        if "enum" in part:
-            edges = part["enum"]
-        elif "minimum" in part:
-            edges = [part["minimum"]]
-        else:
-            edges = [1e-9]
-        for value in edges:
-            validate_config(changed(config, f"response_model.{name}", value), schema)
-            FitSettings(**(config["response_model"] | {name: value}))
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("training.epochs", True, "integer"),
+        ("training.learning_rate", True, "number"),
+        ("training.learning_rate", math.inf, "number"),
+        ("training.horizontal_flip", 1, "boolean"),
+        ("response_model.input_kernel", 4, "one of 3, 5, 7, 9, 11, 13, 15"),
+        ("response_model.hidden_kernel", True, "integer"),
+        ("response_model.input_kernel", 9.0, "integer"),
+        ("stimuli.pool_size", 1, "at least 2"),
+        ("models.1.label", None, "string"),
+        ("network", 3, "object"),
+        ("scans.0", "simulated1", "object"),
+        ("sweep.seeds.1", "2", "integer"),
+    ],
+)
+def test_yaml_types_are_told_apart(config, key, value, expected):
+    with pytest.raises(InputError, match=f"found .*; expected {expected}"):
+        validate_config(changed(config, key, value))
+
+
+def test_a_kind_of_entry_must_be_told(config):
+    for entry, message in [
+        ({"name": "mine"}, r"'scans\[0\].source': missing; expected a value\.$"),
+        ({"name": "mine", "soruce": "recorded"}, r"'scans\[0\].soruce': unknown; did you mean 'source'\?$"),
+        ({"source": "recorded", "path": "a"}, r"'scans\[0\].name': missing; expected a value\.$"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            validate_config(changed(config, "scans.0", entry))

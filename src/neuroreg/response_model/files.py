@@ -1,7 +1,6 @@
 """Fitted response models on disk: safetensors with the settings in the metadata, and JSON beside it."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -46,7 +45,7 @@ def save_response_model(
         "epochs": len(fitted.history),
         "validation_correlation": fitted.validation_correlation,
     }
-    settings = asdict(fitted.settings)
+    settings = fitted.settings.model_dump()
     tensors = {name: value.detach().cpu().contiguous() for name, value in fitted.model.state_dict().items()}
     with atomic_path(weights_path) as partial:
         save_file(tensors, partial, metadata={"settings": json.dumps(settings, sort_keys=True)})
@@ -71,6 +70,6 @@ def load_response_model(weights_path: str | Path) -> ResponseModel:
         (neurons,), (_, behaviors) = tensors["response_std"].shape, tensors["context_behavior"].shape
         model = empty_model(neurons, behaviors, settings)
         model.load_state_dict(tensors)
-    except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (InputError, SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{weights_path}: not a response model of this project ({error}).") from error
     return model.eval()

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -255,7 +255,7 @@ def fit_response_model(
     negative = int((scan.responses[train] < 0).sum())
     if negative:
         log(f"{negative} negative training responses count as 0: a Poisson rate has none")
-    mark = fingerprint([asdict(settings), seed, code], vars(scan).values())
+    mark = fingerprint([settings.model_dump(), seed, code], vars(scan).values())
     progress = load_progress(resume_path, mark) if resume_path else None
     if progress:
         log(f"going on after epoch {len(progress.history)}")

@@ -1,8 +1,8 @@
 """What decides a response model and its fit."""
 
-from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
 
-from neuroreg.errors import InputError
+from neuroreg.settings import Count, NonNegative, Positive, Settings, Whole, WholeNumbers
 
 ARCHITECTURE = (
     "channels",
@@ -15,61 +15,41 @@ ARCHITECTURE = (
 )
 
 
-@dataclass(frozen=True)
-class FitSettings:
-    """Settings of the predictive model and its fit; each is a key of the configuration.
+class FitSettings(Settings):
+    """The predictive model of each scan and its fit."""
 
-    Attributes
-    ----------
-    channels
-        Channels of each of the core's three layers.
-    input_kernel, hidden_kernel
-        Kernel sizes of the first and the other layers, odd.
-    spread
-        Initial blur of the readout positions (2 = the image's width or height).
-    shifter_hidden, largest_shift
-        Hidden units of the shifter; bound of its shift (2 = the image's width or height).
-    modulator_hidden
-        Hidden units of the modulator.
-    contexts
-        Training states (behaviour, pupil) that pool predictions are averaged over.
-    batch_size
-        Trials a step.
-    learning_rate
-        Adam's, at the start.
-    reductions
-        How often the learning rate is multiplied by 0.3; each time training goes on from the best state.
-    patience
-        Epochs without a better validation correlation before a reduction, or the end.
-    max_epochs
-        Upper bound of epochs.
-    laplace, core_l2, readout_l1, gain_l2
-        Factors of the penalties: roughness of the first kernels, size of the others, feature weights, gains.
-    """
-
-    channels: int = 16
-    input_kernel: int = 9
-    hidden_kernel: int = 5
-    spread: float = 0.1
-    shifter_hidden: int = 5
-    largest_shift: float = 0.5
-    modulator_hidden: int = 8
-    contexts: int = 32
-    batch_size: int = 32
-    learning_rate: float = 0.005
-    reductions: int = 3
-    patience: int = 5
-    max_epochs: int = 200
-    laplace: float = 0.01
-    core_l2: float = 0.01
-    readout_l1: float = 0.01
-    gain_l2: float = 0.01
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            may_be_zero = name in ("reductions", "laplace", "core_l2", "readout_l1", "gain_l2")
-            if not (value > 0 or (may_be_zero and value == 0)):
-                expected = "at least 0" if may_be_zero else "above 0"
-                raise InputError(f"response model: {name} is {value}; expected a number {expected}.")
-            if name.endswith("kernel") and value % 2 == 0:
-                raise InputError(f"response model: {name} is {value}; expected an odd size.")
+    channels: Count = 16
+    """Channels of each of the core's three layers."""
+    input_kernel: Annotated[Literal[3, 5, 7, 9, 11, 13, 15], WholeNumbers] = 9
+    """Kernel size of the first layer, odd."""
+    hidden_kernel: Annotated[Literal[1, 3, 5, 7, 9, 11, 13, 15], WholeNumbers] = 5
+    """Kernel size of the other layers, odd."""
+    spread: Positive = 0.1
+    """Initial blur of the readout positions; 2 is the image's width or height."""
+    shifter_hidden: Count = 5
+    """Hidden units of the shifter (pupil position to shift of the readout)."""
+    largest_shift: Positive = 0.5
+    """Bound of the shift; 2 is the image's width or height."""
+    modulator_hidden: Count = 8
+    """Hidden units of the modulator (behaviour to gain)."""
+    contexts: Count = 32
+    """Training states (behaviour, pupil) that predictions for the pool are averaged over."""
+    batch_size: Count = 32
+    """Trials in each step."""
+    learning_rate: Positive = 0.005
+    """Adam's, at the start."""
+    reductions: Whole = 3
+    """How often the learning rate is multiplied by 0.3 before the fit ends; each time it goes on from the
+    best state."""
+    patience: Count = 5
+    """Epochs without a better validation correlation before a reduction, or the end."""
+    max_epochs: Count = 200
+    """Upper bound of epochs."""
+    laplace: NonNegative = 0.01
+    """Penalty on the roughness of the first layer's kernels."""
+    core_l2: NonNegative = 0.01
+    """Penalty on the size of the other kernels."""
+    readout_l1: NonNegative = 0.01
+    """Penalty on the readouts' feature weights."""
+    gain_l2: NonNegative = 0.01
+    """Penalty on the gains' deviation from 1."""

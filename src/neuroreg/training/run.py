@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -194,7 +194,7 @@ class TrainingRun:
             raise InputError(f"alpha is {alpha:g}, but there is no target; expected a target similarity.")
         target_arrays = [] if target is None else [target.images, target.matrix]
         self.fingerprint = fingerprint(
-            [asdict(settings), seed, alpha, code], [images, labels, *target_arrays]
+            [settings.model_dump(), seed, alpha, code], [images, labels, *target_arrays]
         )
         self._split(self._on_device(images)[:, None], self._on_device(labels).long())
         self.stimuli = self.matrix = None

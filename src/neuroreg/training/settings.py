@@ -1,53 +1,83 @@
-"""What decides a training run, apart from its data, target, alpha and seed."""
+"""What decides a training run: the network, the recipe, the similarity it shares."""
 
-from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from neuroreg.settings import Count, Entry, NonNegative, Positive, Settings, problem, show
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """The recipe; defaults are the paper's (Li et al. 2019, main text and supplement).
+class NetworkSettings(Settings):
+    """The classifier."""
 
-    Attributes
-    ----------
-    architecture, width
-        See `neuroreg.training.networks.ResNet`.
-    epochs, batch_size, pairs_per_step
-        Length of the training; classified images and pairs of stimuli in each step.
-    learning_rate, momentum, weight_decay
-        Of SGD.
-    cycles, phases, phase_factor
-        See `neuroreg.training.schedule.learning_rate`.
-    crop_padding, horizontal_flip
-        See `neuroreg.training.augment.augment`.
-    validation_fraction
-        Share of the training images held out; the epoch with the lowest task loss there is kept.
-    fisher_z
-        ``"formula"`` or ``"log_ratio"``, see `neuroreg.training.objective.fisher_z`.
-    stimuli_in_batch_norm
-        Whether stimuli, too, move the running averages of batch norm, with which a trained network
-        classifies. In either case each batch is normalised by its own statistics during training.
-    running_mean_decay
-        See `neuroreg.training.objective.SimilarityReadout`.
-    precision
-        ``"float32"``, or ``"bfloat16"`` for autocast in the networks' forward pass; the objective, the
-        optimiser's state and the validation stay float32.
-    """
+    architecture: Literal["resnet18", "resnet34"] = "resnet18"
+    """Sections of two blocks each, or of 3, 4, 6 and 3."""
+    width: Count = 8
+    """Channels of the first section (64 in the paper)."""
 
-    architecture: str = "resnet18"
-    width: int = 64
-    epochs: int = 40
-    batch_size: int = 64
-    pairs_per_step: int = 16
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    cycles: int = 2
-    phases: int = 5
-    phase_factor: float = 0.3
-    crop_padding: int = 4
-    horizontal_flip: bool = True
-    validation_fraction: float = 0.01
-    fisher_z: str = "formula"
-    stimuli_in_batch_norm: bool = True
-    running_mean_decay: float = 0.9
-    precision: str = "float32"
+
+class RecipeSettings(Settings):
+    """The recipe."""
+
+    epochs: Count = 10
+    """40 in the paper."""
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    """Images in each step."""
+    pairs_per_step: Annotated[int, Field(ge=2)] = 16
+    """Pairs of stimuli in each step."""
+    learning_rate: Positive = 0.1
+    """At the start of each cycle."""
+    momentum: Decay = 0.9
+    """Of SGD."""
+    weight_decay: NonNegative = 0.0
+    """Of SGD."""
+    cycles: Count = 2
+    """Times that the learning rate starts anew."""
+    phases: Count = 5
+    """Learning rates in each cycle."""
+    phase_factor: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Ratio of one phase's learning rate to the one before."""
+    crop_padding: Annotated[int, Field(ge=0, le=31)] = 4
+    """Reflected pixels around an image before a random crop; 0 for no crop."""
+    horizontal_flip: bool = False
+    """Whether half of the images are mirrored (true in the paper; not for digits)."""
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training images held out to choose the epoch that is kept, the one with the lowest task
+    loss there (0.01 in the paper)."""
+    fisher_z: Literal["formula", "log_ratio"] = "formula"
+    """formula: the difference of arctanh, as in the paper's equation. log_ratio: twice that, as in the public
+    descendant of the authors' code; its loss is four times as large."""
+    stimuli_in_batch_norm: bool = False
+    """Whether stimuli, too, move batch norm's running averages, with which the trained network classifies.
+    True in the public descendant of the authors' code; false where stimuli look unlike the classified
+    images."""
+    running_mean_decay: Decay = 0.9
+    """Of the channel means that are subtracted before the cosine."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the networks' forward pass; loss and optimiser are float32 always."""
+
+
+class TrainingSettings(RecipeSettings, NetworkSettings):
+    """Network and recipe of a run, the config's ``network`` and ``training`` together."""
+
+
+class ModelEntry(Entry):
+    """A model; it is trained once for each seed that a figure asks for."""
+
+    label: str = ""
+    """What Fig. 2, Table 2 and the noise figure call the model; its name if not given."""
+    target: str | None
+    """A name from targets; null for the unregularised model."""
+    alpha: NonNegative
+    """Weight of the similarity loss; 0 exactly where target is null."""
+
+    @model_validator(mode="after")
+    def _target_where_alpha(self) -> "ModelEntry":
+        if (self.target is None) != (self.alpha == 0):
+            raise problem(
+                f"target {show(self.target)} with alpha {self.alpha:g}; "
+                "expected a target exactly where alpha is above 0."
+            )
+        return self

@@ -1,0 +1,125 @@
+"""How the classifiers are tested: noise and attacks."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from neuroreg.errors import InputError
+from neuroreg.robustness.attacks.registry import ATTACK_METHODS, complete_setting
+from neuroreg.settings import Count, Distinct, Entry, NonNegative, Settings, problem
+
+_SIGMAS = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def _no_switch(clip: object) -> object:
+    if isinstance(clip, bool):
+        found, was = str(clip).lower(), "unit" if clip else "none"
+        raise problem(f'found {found}; expected one of "none", "unit", "image" ({found} was "{was}").')
+    return clip
+
+
+class NoiseSettings(Settings):
+    """Accuracy under Gaussian noise on the test images."""
+
+    sigmas: Distinct[NonNegative] = _SIGMAS
+    """Standard deviations, for images in [0, 1]."""
+    draws: Count = 2
+    """Noise patterns for each image, the same for every model."""
+    clip: Annotated[Literal["none", "unit", "image"], BeforeValidator(_no_switch)] = "none"
+    """What noisy pixels are clipped to. none: not at all. unit: [0, 1]. image: the range of the clean image's
+    own pixels, as in the public descendant of the authors' code."""
+
+
+def _settings_by_method(schema: dict) -> None:
+    """Say in a JSON Schema which settings each method has; `complete_setting` checks them."""
+    groups: list[tuple[list[str], dict]] = []
+    for name, method in ATTACK_METHODS.items():
+        settings = {
+            key: {
+                "description": setting.meaning,
+                "type": "integer" if isinstance(setting.default, int) else "number",
+                "minimum": setting.low,
+                "maximum": setting.high,
+                "default": setting.default,
+            }
+            for key, setting in method.settings.items()
+        }
+        names = next((names for names, others in groups if others == settings), None)
+        if names is None:
+            groups.append(([name], settings))
+        else:
+            names.append(name)
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"method": {"enum": names}}},
+            "then": {
+                "properties": {"settings": {"items": {"additionalProperties": False, "properties": settings}}}
+            },
+        }
+        for names, settings in groups
+    ]
+
+
+class AttackEntry(Entry):
+    """An attack and its settings."""
+
+    model_config = ConfigDict(json_schema_extra=_settings_by_method)
+
+    method: Literal[tuple(ATTACK_METHODS)]
+    """docs/attacks.md says what each is and which norm it minimises; foolbox_ and a name is Foolbox's own
+    code, where it has the attack."""
+    settings: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    """Hyperparameter settings, each tried in every repetition. Keys that a setting leaves out have the
+    method's default; docs/attacks.md lists them. The first is always among those that results/settings.csv
+    keeps."""
+
+    @model_validator(mode="after")
+    def _settings_of_the_method(self) -> "AttackEntry":
+        for position, setting in enumerate(self.settings):
+            try:
+                complete_setting(self.method, setting)
+            except InputError as error:
+                raise problem(str(error), "settings", position) from error
+        return self
+
+
+def _attack(method: str, *settings: Mapping[str, float]) -> AttackEntry:
+    return AttackEntry(name=method, method=method, settings=list(settings))
+
+
+_ATTACKS = [
+    _attack("pgd", {"steps": 10, "search_steps": 10, "rel_stepsize": 0.25}),
+    _attack("adam_pgd", {"steps": 10, "search_steps": 10, "rel_stepsize": 0.25}),
+    _attack(
+        "carlini_wagner", {"steps": 50, "binary_search_steps": 4, "initial_const": 1.0, "stepsize": 0.05}
+    ),
+    _attack("ddn", {"steps": 50, "gamma": 0.1}, {"steps": 50, "gamma": 0.05}),
+    _attack("jsma", {"theta": 1.0, "targets": 9}),
+    _attack("sparsefool", {"lambda": 1.0}),
+    *[_attack(f"brendel_bethge_{norm}", {"steps": 100}) for norm in ("l0", "l1", "l2", "linf")],
+]
+
+
+class AdversarialSettings(Settings):
+    """The search for the smallest adversarial perturbations."""
+
+    samples: Count = 32
+    """Attacked test images (1,000 in the paper), evenly from the classes, the same for every model."""
+    repetitions: Count = 2
+    """Runs of each setting, with different random starts (5 in the paper)."""
+    batch_size: Count = 64
+    """Rows (sample, repetition and setting) attacked at a time; changes what is found by rounding only."""
+    parts: Count = 1
+    """Jobs that each search is split into, by samples. With more than one, passes are filled up to batch_size
+    rows, so that on the CPU their number changes nothing."""
+    trim_tolerance: NonNegative = 0.01
+    """For results/settings.csv, which marks a smaller list of settings: by how much it may raise any model's
+    mean minimal distance under any norm, relative to all settings."""
+    attacks: Annotated[list[AttackEntry], Field(min_length=1)] = _ATTACKS
+    """The attacks; a sample's distance is the smallest over all of them."""
+    tightening: list[AttackEntry] = Field(default_factory=list)
+    """Further attacks, of the same form, that show how far the paper's set was from the smallest distance
+    known. They have columns of their own in results/distances.csv and a figure of their own,
+    results/tightening.pdf; no other figure, table or claim looks at them. configs/tightening.yaml lists
+    some."""

@@ -1,0 +1,59 @@
+"""Which similarities models can share, and how neurons are weighted in them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from neuroreg.settings import Distinct, Entry, Name, Positive, Settings
+
+
+class ReliabilitySettings(Settings):
+    """How neurons are weighted in the similarity."""
+
+    weight_exponent: Positive = 1.0
+    """Each neuron is scaled by (w v) to this power, measured responses by w to it; 1 in the main text."""
+    bias_correction: bool = False
+    """Whether the signal variance in w is freed from the noise that is left in averages."""
+
+
+class DenoisedTarget(Entry):
+    """The similarity of predicted responses."""
+
+    kind: Literal["denoised"]
+    """Mean over scans of the similarity of predicted responses."""
+    scans: Distinct[Name]
+    """Names from scans."""
+
+
+class RawTarget(Entry):
+    """The similarity of measured responses."""
+
+    kind: Literal["raw"]
+    """Of responses as measured, one trial of each image, over the images of the pool that all these scans
+    have measured."""
+    scans: Distinct[Name]
+    """Names from scans."""
+
+
+class FeaturesTarget(Entry):
+    """The similarity of a network's features."""
+
+    kind: Literal["features"]
+    """Similarity of VGG19 conv3-1 features of the pool."""
+    weights: str | None = None
+    """A file of VGG19's weights as torchvision names them, .pth or .safetensors; null or not given:
+    torchvision's, trained on ImageNet, downloaded and checked."""
+
+
+class ShuffledTarget(Entry):
+    """Another target's similarity, shuffled."""
+
+    kind: Literal["shuffled"]
+    """Another target with the identities of its images permuted."""
+    of: Name
+    """The name of the other target."""
+
+
+TargetEntry = Annotated[
+    DenoisedTarget | RawTarget | FeaturesTarget | ShuffledTarget, Field(discriminator="kind")
+]
