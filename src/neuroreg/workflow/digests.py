@@ -43,7 +43,7 @@ def code_digest(script: str | Path, *loaded: str) -> str:
 def _read(path: Path) -> tuple[str, frozenset[str]]:
     """Return the digest of a file's syntax tree without docstrings, and the modules of this package in it.
 
-    Docstrings of attributes, such as those of settings, are left out too; imports count at any level of nesting.
+    Docstrings of attributes are left out too, as settings have them; imports count at any level of nesting.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     names = set()
