@@ -1,6 +1,6 @@
-"""The paper's claims about accuracy under noise (Fig. 1 of the supplement; main text)."""
+"""The paper's claims about accuracy under noise (supplement, Fig. 1; main text), judged image by image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -135,27 +135,23 @@ def sweep_claims(counts: Sequence[NoiseCounts], runs: Sequence[Mapping], seed: i
     """
     curves = resample_curves(counts, runs, np.random.default_rng(derive_seed(seed, "claims", "sweep")))
     models = dict(sorted({run["alpha"]: run["model"] for run in runs}.items()))
+    rises = Claim(
+        "noise_rises_with_alpha",
+        "Accuracy under noise rises with alpha.",
+        "slope of accuracy over the rank of alpha, at the strongest noise of the paper's range",
+        Region(low=0),
+        "rises continuously",
+    )
+    covers = Claim(
+        "alpha_2_covers_alpha_0",
+        "The curve of alpha = 2 nearly covers that of alpha = 0.",
+        "largest absolute difference of the two mean curves within the paper's range of noise",
+        Region(high=SMALL),
+        "nearly covers",
+    )
     return [
-        judge(
-            Claim(
-                "noise_rises_with_alpha",
-                "Accuracy under noise rises with alpha.",
-                "slope of accuracy over the rank of alpha, at the strongest noise of the paper's range",
-                Region(low=0),
-                "rises continuously",
-            ),
-            partial(_slope, curves, models),
-        ),
-        judge(
-            Claim(
-                "alpha_2_covers_alpha_0",
-                "The curve of alpha = 2 nearly covers that of alpha = 0.",
-                "largest absolute difference of the two mean curves within the paper's range of noise",
-                Region(high=SMALL),
-                "nearly covers",
-            ),
-            partial(_largest_difference, curves, models),
-        ),
+        judge(rises, partial(_slope, curves, models)),
+        judge(covers, partial(_largest_difference, curves, models)),
     ]
 
 
@@ -222,58 +218,46 @@ def condition_claims(
         As `resample_curves`.
     """
     curves = resample_curves(counts, runs, np.random.default_rng(derive_seed(seed, "claims", "conditions")))
-    rows = []
-    for better, worse in (("Neural", "Shuffle"), ("Shuffle", "None"), ("Neural", "None")):
-        name, sentence = (
-            f"{better}_above_{worse}".lower(),
-            f"{better} is more accurate than {worse} under noise.",
-        )
-        above = Region(low=0)
-        mean = "difference of accuracy, mean over all levels of noise above 0"
-        rows.append(
-            judge(
-                Claim(f"{name}_mean", sentence, mean, above, "Neural above Shuffle above None"),
-                partial(_mean_difference, curves, conditions, better, worse),
-            )
-        )
-        strongest = "difference of accuracy at the strongest noise of the paper's range"
-        paper = (
-            "about 0.5 - 0.2" if (better, worse) == ("Neural", "None") else "Neural above Shuffle above None"
-        )
-        rows.append(
-            judge(
-                Claim(f"{name}_strongest", sentence, strongest, above, paper),
-                partial(_strongest_difference, curves, conditions, better, worse),
-            )
-        )
-    rows.append(
-        judge(
-            Claim(
-                "little_loss_on_clean",
-                "The neural regulariser costs little accuracy on clean images.",
-                "accuracy of None minus that of Neural without noise",
-                Region(high=SMALL),
-                "small",
-            ),
-            partial(_clean_loss, curves, conditions),
-        )
+    clean = Claim(
+        "little_loss_on_clean",
+        "The neural regulariser costs little accuracy on clean images.",
+        "accuracy of None minus that of Neural without noise",
+        Region(high=SMALL),
+        "small",
     )
+    return [
+        *_order_claims(curves, conditions),
+        judge(clean, partial(_clean_loss, curves, conditions)),
+        *_level_claims(curves, conditions),
+    ]
+
+
+def _order_claims(curves: Curves, conditions: Mapping[str, str]) -> Iterator[dict]:
+    """Yield the rows on which of two conditions is more accurate under noise."""
+    above, order = Region(low=0), "Neural above Shuffle above None"
+    for better, worse in (("Neural", "Shuffle"), ("Shuffle", "None"), ("Neural", "None")):
+        name = f"{better}_above_{worse}".lower()
+        sentence = f"{better} is more accurate than {worse} under noise."
+        mean = "difference of accuracy, mean over all levels of noise above 0"
+        claim = Claim(f"{name}_mean", sentence, mean, above, order)
+        yield judge(claim, partial(_mean_difference, curves, conditions, better, worse))
+        strongest = "difference of accuracy at the strongest noise of the paper's range"
+        paper = "about 0.5 - 0.2" if (better, worse) == ("Neural", "None") else order
+        claim = Claim(f"{name}_strongest", sentence, strongest, above, paper)
+        yield judge(claim, partial(_strongest_difference, curves, conditions, better, worse))
+
+
+def _level_claims(curves: Curves, conditions: Mapping[str, str]) -> Iterator[dict]:
+    """Yield the rows on how accurate a condition is at the strongest noise."""
     for condition, accuracy in (("Neural", 0.5), ("None", 0.2)):
-        rows.append(
-            judge(
-                Claim(
-                    f"{condition.lower()}_at_strongest",
-                    f"At the strongest noise {condition} keeps about {accuracy:.0%} accuracy.".replace(
-                        "%", " %"
-                    ),
-                    f"accuracy of {condition} at the strongest noise of the paper's range",
-                    Region(accuracy - ABOUT, accuracy + ABOUT),
-                    f"about {accuracy}",
-                ),
-                partial(_strongest_accuracy, curves, conditions, condition),
-            )
+        claim = Claim(
+            f"{condition.lower()}_at_strongest",
+            f"At the strongest noise {condition} keeps about {100 * accuracy:.0f} % accuracy.",
+            f"accuracy of {condition} at the strongest noise of the paper's range",
+            Region(accuracy - ABOUT, accuracy + ABOUT),
+            f"about {accuracy}",
         )
-    return rows
+        yield judge(claim, partial(_strongest_accuracy, curves, conditions, condition))
 
 
 def _of(curves: Curves, conditions: Mapping[str, str], name: str) -> np.ndarray:
