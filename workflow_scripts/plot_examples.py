@@ -2,8 +2,9 @@
 
 from neuroreg.figures.examples import examples_figure
 from neuroreg.figures.style import save_figure
+from neuroreg.files.records import read_record
 from neuroreg.files.storage import write_csv
-from neuroreg.images.classification import load_classification
+from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attack_result import closest_adversarials
 from neuroreg.workflow.job import run_job
 
@@ -15,7 +16,7 @@ def main(snakemake):
         model: closest_adversarials([next(paths) for _ in params.attacks], params.attacks)
         for model in params.models
     }
-    classes = load_classification(snakemake.input.data).classes
+    classes = read_record(snakemake.input.data, ClassificationData).classes
     figure, numbers = examples_figure(closest, params.models, classes, params.note, params.seed)
     save_figure(snakemake.output.figure, figure)
     write_csv(snakemake.output.numbers, numbers)

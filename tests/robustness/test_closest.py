@@ -3,14 +3,15 @@ import pytest
 from made_up_tries import CORRECT, SAMPLES, attack_result
 
 from neuroreg.errors import InputError
-from neuroreg.robustness.attack_result import NORMS, closest_adversarials, save_attack
+from neuroreg.files.records import write_record
+from neuroreg.robustness.attack_result import NORMS, closest_adversarials
 
 
 def test_closest_over_all_attacks(tmp_path):
     results = {"ddn": attack_result(0, 3), "pgd": attack_result(1, 1), "cw": attack_result(2, 2)}
     paths = [tmp_path / f"{name}.h5" for name in results]
     for path, result in zip(paths, results.values(), strict=True):
-        save_attack(path, result)
+        write_record(path, result)
     found = closest_adversarials(paths, list(results))
     for norm in NORMS:
         for sample in range(SAMPLES):

@@ -8,7 +8,8 @@ import pytest
 
 from neuroreg.analysis.distances import collect_distances
 from neuroreg.errors import InputError
-from neuroreg.robustness.attack_result import NORMS, AttackResult, load_attack, save_attack
+from neuroreg.files.records import read_record, write_record
+from neuroreg.robustness.attack_result import NORMS, AttackResult
 
 SAMPLES = 7
 CORRECT = np.array([True, True, False, True, True, True, True])
@@ -45,7 +46,7 @@ def files(tmp_path):
         for offset, attack in enumerate(["ddn", "pgd"]):
             path = tmp_path / model / f"seed{seed}" / f"{attack}.h5"
             result = attack_result(10 * number + offset, settings=1 + offset)
-            save_attack(path, result)
+            write_record(path, result)
             entries.append((model, seed, attack, path))
             results[model, seed, attack] = result
     return entries, results
@@ -102,7 +103,7 @@ def test_stronger_attacks_have_columns_of_their_own(files):
 def test_stronger_attacks_on_other_samples_are_refused(files, tmp_path):
     entries, results = files
     other = results["none", 1, "pgd"]
-    save_attack(tmp_path / "other.h5", replace(other, sample=other.sample + 1))
+    write_record(tmp_path / "other.h5", replace(other, sample=other.sample + 1))
     with pytest.raises(InputError, match=r"other\.h5: samples or labels differ"):
         collect_distances([*entries, ("none", 1, "fab", tmp_path / "other.h5")], ["fab"])
     with pytest.raises(InputError, match="no attack files"):
@@ -113,14 +114,14 @@ def test_stronger_attacks_on_other_samples_are_refused(files, tmp_path):
 def test_files_of_other_samples_are_refused(files, tmp_path, name):
     entries, results = files
     other = results["none", 1, "pgd"]
-    save_attack(tmp_path / "other.h5", replace(other, **{name: getattr(other, name) + 1}))
+    write_record(tmp_path / "other.h5", replace(other, **{name: getattr(other, name) + 1}))
     with pytest.raises(InputError, match=r"other\.h5: samples or labels differ"):
         collect_distances([*entries, ("neural", 1, "pgd", tmp_path / "other.h5")])
 
 
 def test_attacks_on_another_model_are_refused(files, tmp_path):
     entries, results = files
-    save_attack(tmp_path / "other.h5", replace(results["none", 1, "pgd"], clean_correct=~CORRECT))
+    write_record(tmp_path / "other.h5", replace(results["none", 1, "pgd"], clean_correct=~CORRECT))
     with pytest.raises(InputError, match=r"other\.h5: the correct clean samples differ"):
         collect_distances([*entries, ("neural", 0, "cw", tmp_path / "other.h5")])
     # On a model of its own it is fine.
@@ -134,8 +135,8 @@ def test_no_files_are_refused():
 
 def test_a_file_comes_back_as_it_was(tmp_path):
     result = attack_result(5)
-    save_attack(tmp_path / "a.h5", result, config={"seed": 3})
-    back = load_attack(tmp_path / "a.h5")
+    write_record(tmp_path / "a.h5", result, config={"seed": 3})
+    back = read_record(tmp_path / "a.h5", AttackResult)
     assert back.settings == result.settings
     for name in ("sample", "label", "clean", "clean_correct", "queries", "verified"):
         assert np.array_equal(getattr(back, name), getattr(result, name))
@@ -146,11 +147,11 @@ def test_a_file_comes_back_as_it_was(tmp_path):
 
 
 def test_a_file_that_lacks_something_is_refused(tmp_path):
-    save_attack(tmp_path / "a.h5", attack_result(5))
+    write_record(tmp_path / "a.h5", attack_result(5))
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         del file["found_by/l2"]
     with pytest.raises(InputError, match=r"a\.h5: no dataset 'found_by/l2'"):
-        load_attack(tmp_path / "a.h5")
+        read_record(tmp_path / "a.h5", AttackResult)
 
 
 def test_distances_and_settings_need_no_torch():

@@ -6,13 +6,14 @@ import pytest
 from made_up_tries import attack_result, tries_of
 
 from neuroreg.errors import InputError
-from neuroreg.robustness.attack_result import NORMS, join_tries, save_attack, setting_costs
+from neuroreg.files.records import write_record
+from neuroreg.robustness.attack_result import NORMS, join_tries, setting_costs
 
 
 def saved(tmp_path, **results):
     paths = [tmp_path / f"{name}.h5" for name in results]
     for path, result in zip(paths, results.values(), strict=True):
-        save_attack(path, result)
+        write_record(path, result)
     return paths, list(results)
 
 
