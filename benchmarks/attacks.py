@@ -103,10 +103,11 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple:
 
 
 def load(arguments: argparse.Namespace) -> tuple:
-    from neuroreg.images.classification import load_classification
+    from neuroreg.files.records import read_record
+    from neuroreg.images.classification import ClassificationData
     from neuroreg.training.checkpoints import load_model
 
-    data = load_classification(arguments.data)
+    data = read_record(arguments.data, ClassificationData)
     return load_model(arguments.model).eval(), data.test_images[:1000], data.test_labels[:1000]
 
 

@@ -22,8 +22,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from neuroreg.files.records import write_record
 from neuroreg.scans.filetree import read_filetree
-from neuroreg.scans.scan import Scan, save_scan
+from neuroreg.scans.scan import Scan
 from neuroreg.scans.selection import select_neurons
 from neuroreg.scans.static_hdf5 import read_static_hdf5
 from neuroreg.scans.summary import summarise_scan
@@ -119,7 +120,7 @@ def ingest(path: Path) -> None:
     scan = read(path)
     selection = select_neurons("benchmark", scan, min_oracle=0.0)
     summarise_scan("benchmark", scan, selection)
-    save_scan(path.parent / "consolidated.h5", selection.scan, inputs=[path])
+    write_record(path.parent / "consolidated.h5", selection.scan, inputs=[path])
 
 
 STEPS = {"plain read": plain_read, "read scan": read, "ingest": ingest}

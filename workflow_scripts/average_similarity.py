@@ -1,7 +1,8 @@
 """Average the denoised similarity of scans."""
 
-from neuroreg.similarity.denoised import denoised_similarity, load_responses
-from neuroreg.similarity.matrix import mean_similarity, save_similarity
+from neuroreg.files.records import read_record, write_record
+from neuroreg.similarity.denoised import PredictedResponses, denoised_similarity
+from neuroreg.similarity.matrix import mean_similarity
 from neuroreg.workflow.job import run_job
 
 
@@ -10,12 +11,12 @@ def main(snakemake):
     scans = zip(snakemake.params.scans, snakemake.input.responses, strict=True)
     similarity = mean_similarity(
         (
-            denoised_similarity(name, load_responses(path), weighting["weight_exponent"])
+            denoised_similarity(name, read_record(path, PredictedResponses), weighting["weight_exponent"])
             for name, path in scans
         ),
         {"kind": "denoised", **weighting},
     )
-    save_similarity(snakemake.output[0], similarity, inputs=snakemake.input)
+    write_record(snakemake.output[0], similarity, inputs=snakemake.input)
 
 
 run_job(main, snakemake)

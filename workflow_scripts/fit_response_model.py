@@ -4,18 +4,19 @@ from functools import partial
 from pathlib import Path
 
 from neuroreg.devices import choose_device
+from neuroreg.files.records import read_record
 from neuroreg.response_model.files import save_response_model
 from neuroreg.response_model.fit import fit_response_model
 from neuroreg.response_model.predict import predict_trials
 from neuroreg.response_model.reliability import measure_neurons
 from neuroreg.response_model.settings import FitSettings
-from neuroreg.scans.scan import load_scan
+from neuroreg.scans.scan import Scan
 from neuroreg.seeds import derive_seed
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    scan = load_scan(snakemake.input.scan)
+    scan = read_record(snakemake.input.scan, Scan)
     resume = Path(snakemake.output.weights).with_suffix(".resume.safetensors")
     fitted = fit_response_model(
         scan,

@@ -3,9 +3,9 @@
 import logging
 
 from neuroreg.download.obtain import recorded_file
+from neuroreg.files.records import write_record
 from neuroreg.files.storage import write_json
 from neuroreg.scans.readers import find_reader
-from neuroreg.scans.scan import save_scan
 from neuroreg.scans.selection import select_neurons
 from neuroreg.scans.summary import summarise_scan, summary_lines
 from neuroreg.workflow.job import run_job
@@ -21,7 +21,7 @@ def main(snakemake):
     for line in summary_lines(summary):
         logging.info("%s", line)
     config = {"format": reader.name, "neurons": neurons}
-    save_scan(snakemake.output.scan, selection.scan, config=config, inputs=[path])
+    write_record(snakemake.output.scan, selection.scan, config=config, inputs=[path])
     write_json(snakemake.output.summary, summary)
 
 

@@ -1,7 +1,7 @@
 """Average the measured single-trial similarity of scans."""
 
-from neuroreg.images.stimuli import load_stimuli
-from neuroreg.similarity.matrix import save_similarity
+from neuroreg.files.records import read_record, write_record
+from neuroreg.images.stimuli import Stimuli
 from neuroreg.similarity.raw import raw_similarity
 from neuroreg.workflow.job import run_job
 
@@ -10,12 +10,12 @@ def main(snakemake):
     params = snakemake.params
     similarity = raw_similarity(
         dict(zip(params.scans, snakemake.input.scans, strict=True)),
-        load_stimuli(snakemake.input.stimuli),
+        read_record(snakemake.input.stimuli, Stimuli),
         exponent=params.weighting["weight_exponent"],
         bias_correction=params.weighting["bias_correction"],
         seed=params.seed,
     )
-    save_similarity(snakemake.output[0], similarity, inputs=snakemake.input)
+    write_record(snakemake.output[0], similarity, inputs=snakemake.input)
 
 
 run_job(main, snakemake)

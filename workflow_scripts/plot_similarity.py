@@ -2,9 +2,10 @@
 
 from neuroreg.figures.similarity import similarity_figure
 from neuroreg.figures.style import save_drawing
-from neuroreg.scans.scan import load_scan
-from neuroreg.similarity.denoised import load_responses
-from neuroreg.similarity.matrix import load_similarity
+from neuroreg.files.records import read_record
+from neuroreg.scans.scan import Scan
+from neuroreg.similarity.denoised import PredictedResponses
+from neuroreg.similarity.matrix import SimilarityMatrix
 from neuroreg.similarity.oracle import compare_scans
 from neuroreg.workflow.job import run_job
 
@@ -13,14 +14,17 @@ def main(snakemake):
     params = snakemake.params
     files = zip(params.scans, snakemake.input.scans, snakemake.input.responses, strict=True)
     within, correlations = compare_scans(
-        ((name, load_scan(scan), load_responses(responses)) for name, scan, responses in files),
+        (
+            (name, read_record(scan, Scan), read_record(responses, PredictedResponses))
+            for name, scan, responses in files
+        ),
         exponent=params.weight_exponent,
         seed=params.seed,
     )
     # The first scan that has them stands for all.
     shown, oracle = next(iter(within.items()), ("", None))
     matrices = oracle and oracle.matrices()
-    pool = load_similarity(snakemake.input.target).matrix
+    pool = read_record(snakemake.input.target, SimilarityMatrix).matrix
     figure, numbers = similarity_figure(matrices, pool, correlations, params.note, shown)
     save_drawing(snakemake.output, figure, numbers)
 

@@ -3,19 +3,20 @@
 import numpy as np
 
 from neuroreg.devices import choose_device
+from neuroreg.files.records import read_record, write_record
 from neuroreg.files.storage import read_json
-from neuroreg.images.stimuli import load_stimuli
+from neuroreg.images.stimuli import Stimuli
 from neuroreg.response_model.files import load_response_model
 from neuroreg.response_model.predict import predict_pool
-from neuroreg.scans.scan import load_scan
-from neuroreg.similarity.denoised import PredictedResponses, save_responses
+from neuroreg.scans.scan import Scan
+from neuroreg.similarity.denoised import PredictedResponses
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
     model = load_response_model(snakemake.input.weights).to(choose_device(snakemake.params.device))
     scores = read_json(snakemake.input.scores)
-    stimuli, scan = load_stimuli(snakemake.input.stimuli), load_scan(snakemake.input.scan)
+    stimuli, scan = read_record(snakemake.input.stimuli, Stimuli), read_record(snakemake.input.scan, Scan)
     pool, oracle = ~stimuli.oracle, scan.repeated_images()
     responses = PredictedResponses(
         stimuli.key[pool],
@@ -25,7 +26,7 @@ def main(snakemake):
         np.asarray(scores["w"], np.float32),
         np.asarray(scores["v"], np.float32),
     )
-    save_responses(snakemake.output[0], responses, inputs=snakemake.input)
+    write_record(snakemake.output[0], responses, inputs=snakemake.input)
 
 
 run_job(main, snakemake)

@@ -1,6 +1,7 @@
 """Make the common pool of stimuli."""
 
-from neuroreg.images.stimuli import make_stimuli, save_stimuli, stimuli_from_scans
+from neuroreg.files.records import write_record
+from neuroreg.images.stimuli import make_stimuli, stimuli_from_scans
 from neuroreg.scans.shown_images import load_shown_images
 from neuroreg.workflow.job import run_job
 
@@ -13,7 +14,7 @@ def main(snakemake):
         stimuli = stimuli_from_scans(list(shown), pool_size, seed, shared=source == "intersection")
     else:
         stimuli = make_stimuli(source, pool_size, settings["oracle_size"], settings["path"], seed)
-    save_stimuli(snakemake.output[0], stimuli, config=settings | {"seed": seed}, inputs=snakemake.input)
+    write_record(snakemake.output[0], stimuli, config=settings | {"seed": seed}, inputs=snakemake.input)
 
 
 run_job(main, snakemake)

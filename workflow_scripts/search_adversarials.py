@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from neuroreg.devices import choose_device
-from neuroreg.images.classification import load_classification
-from neuroreg.robustness.attack_result import save_attack
+from neuroreg.files.records import read_record, write_record
+from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.minimal_distance import choose_samples, search
 from neuroreg.training.checkpoints import load_model
 from neuroreg.workflow.job import run_job
@@ -14,7 +14,7 @@ from neuroreg.workflow.job import run_job
 
 def main(snakemake):
     params = snakemake.params
-    data = load_classification(snakemake.input.data)
+    data = read_record(snakemake.input.data, ClassificationData)
     sample = choose_samples(data.test_labels, params.samples, params.seed)
     sample = np.array_split(sample, params.parts)[int(snakemake.wildcards.get("part", 0))]
     output = Path(snakemake.output[0])
@@ -37,7 +37,7 @@ def main(snakemake):
         code=params.code,
     )
     config = params.attack | {"repetitions": params.repetitions, "seed": params.seed}
-    save_attack(output, result, config=config, inputs=snakemake.input)
+    write_record(output, result, config=config, inputs=snakemake.input)
     resume.unlink(missing_ok=True)
 
 

@@ -1,14 +1,15 @@
 """Shuffle the identities of a similarity matrix's images."""
 
+from neuroreg.files.records import read_record, write_record
 from neuroreg.seeds import derive_seed
-from neuroreg.similarity.matrix import load_similarity, save_similarity, shuffled
+from neuroreg.similarity.matrix import SimilarityMatrix, shuffled
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
     seed = derive_seed(snakemake.params.seed, "shuffle", snakemake.wildcards.target)
-    similarity = shuffled(load_similarity(snakemake.input[0]), seed)
-    save_similarity(snakemake.output[0], similarity, inputs=snakemake.input)
+    similarity = shuffled(read_record(snakemake.input[0], SimilarityMatrix), seed)
+    write_record(snakemake.output[0], similarity, inputs=snakemake.input)
 
 
 run_job(main, snakemake)

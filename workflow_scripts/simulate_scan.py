@@ -2,7 +2,8 @@
 
 import logging
 
-from neuroreg.images.stimuli import load_stimuli
+from neuroreg.files.records import read_record
+from neuroreg.images.stimuli import Stimuli
 from neuroreg.scans.static_hdf5 import write_static_hdf5
 from neuroreg.simulator.simulate import simulate_scan
 from neuroreg.workflow.job import run_job
@@ -10,7 +11,7 @@ from neuroreg.workflow.job import run_job
 
 def main(snakemake):
     simulated = simulate_scan(
-        load_stimuli(snakemake.input.stimuli),
+        read_record(snakemake.input.stimuli, Stimuli),
         n_neurons=snakemake.params.n_neurons,
         seed=snakemake.params.seed,
         name=snakemake.wildcards.scan,

@@ -5,15 +5,16 @@ from neuroreg.claims.distance import distance_claims
 from neuroreg.claims.gamma import gamma_claims
 from neuroreg.claims.noise import condition_claims, sweep_claims
 from neuroreg.claims.table import claims_page, claims_table
+from neuroreg.files.records import read_record
 from neuroreg.files.storage import read_csv, write_csv, write_text
-from neuroreg.robustness.noise_counts import load_noise_counts
+from neuroreg.robustness.noise_counts import NoiseCounts
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
     inputs, params = snakemake.input, snakemake.params
     sweep, conditions = (
-        [load_noise_counts(path) for path in paths] for paths in (inputs.sweep, inputs.conditions)
+        [read_record(path, NoiseCounts) for path in paths] for paths in (inputs.sweep, inputs.conditions)
     )
     rows = [
         *sweep_claims(sweep, params.sweep, params.seed),

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from neuroreg.devices import choose_device
+from neuroreg.files.records import read_record
 from neuroreg.files.storage import write_csv
-from neuroreg.images.classification import load_classification
-from neuroreg.images.stimuli import load_stimuli
-from neuroreg.similarity.matrix import load_similarity
+from neuroreg.images.classification import ClassificationData
+from neuroreg.images.stimuli import Stimuli
+from neuroreg.similarity.matrix import SimilarityMatrix
 from neuroreg.training.checkpoints import save_model
 from neuroreg.training.run import make_target, train
 from neuroreg.training.settings import TrainingSettings
@@ -14,11 +15,11 @@ from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    data = load_classification(snakemake.input.data)
+    data = read_record(snakemake.input.data, ClassificationData)
     target = None
     if snakemake.params.alpha > 0:
         similarity, stimuli = snakemake.input.target
-        target = make_target(load_similarity(similarity), load_stimuli(stimuli))
+        target = make_target(read_record(similarity, SimilarityMatrix), read_record(stimuli, Stimuli))
     resume = Path(snakemake.output.model).with_name("resume.safetensors")
     trained = train(
         data.train_images,

@@ -8,7 +8,7 @@ from made_up_tries import CORRECT, SAMPLES, attack_result
 
 from neuroreg.analysis.distances import collect_distances
 from neuroreg.errors import InputError
-from neuroreg.robustness.attack_result import save_attack
+from neuroreg.files.records import write_record
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def files(tmp_path):
         for offset, attack in enumerate(["ddn", "pgd"]):
             path = tmp_path / model / f"seed{seed}" / f"{attack}.h5"
             result = attack_result(10 * number + offset, settings=1 + offset, failing=0.3)
-            save_attack(path, result)
+            write_record(path, result)
             entries.append((model, seed, attack, path))
             results[model, seed, attack] = result
     return entries, results
@@ -75,7 +75,7 @@ def test_stronger_attacks_have_columns_of_their_own(files):
 def test_stronger_attacks_on_other_samples_are_refused(files, tmp_path):
     entries, results = files
     other = results["none", 1, "pgd"]
-    save_attack(tmp_path / "other.h5", replace(other, sample=other.sample + 1))
+    write_record(tmp_path / "other.h5", replace(other, sample=other.sample + 1))
     with pytest.raises(InputError, match=r"other\.h5: samples or labels differ"):
         collect_distances([*entries, ("none", 1, "fab", tmp_path / "other.h5")], ["fab"])
     with pytest.raises(InputError, match="no attack files"):
@@ -86,14 +86,14 @@ def test_stronger_attacks_on_other_samples_are_refused(files, tmp_path):
 def test_files_of_other_samples_are_refused(files, tmp_path, name):
     entries, results = files
     other = results["none", 1, "pgd"]
-    save_attack(tmp_path / "other.h5", replace(other, **{name: getattr(other, name) + 1}))
+    write_record(tmp_path / "other.h5", replace(other, **{name: getattr(other, name) + 1}))
     with pytest.raises(InputError, match=r"other\.h5: samples or labels differ"):
         collect_distances([*entries, ("neural", 1, "pgd", tmp_path / "other.h5")])
 
 
 def test_attacks_on_another_model_are_refused(files, tmp_path):
     entries, results = files
-    save_attack(tmp_path / "other.h5", replace(results["none", 1, "pgd"], clean_correct=~CORRECT))
+    write_record(tmp_path / "other.h5", replace(results["none", 1, "pgd"], clean_correct=~CORRECT))
     with pytest.raises(InputError, match=r"other\.h5: the correct clean samples differ"):
         collect_distances([*entries, ("neural", 0, "cw", tmp_path / "other.h5")])
     # On a model of its own it is fine.

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from neuroreg.errors import InputError
+from neuroreg.files.records import read_record, write_record
 from neuroreg.files.storage import write_h5
 from neuroreg.images.classification import (
     ClassificationData,
-    load_classification,
     make_classification,
     read_cifar,
-    save_classification,
     stratified_sample,
 )
 
@@ -275,8 +274,8 @@ def test_the_generator_decides():
 
 
 def test_round_trip(tmp_path):
-    save_classification(tmp_path / "data.h5", small(), config={"source": "digits"})
-    loaded = load_classification(tmp_path / "data.h5")
+    write_record(tmp_path / "data.h5", small(), config={"source": "digits"})
+    loaded = read_record(tmp_path / "data.h5", ClassificationData)
     assert_equal(loaded, small())
     assert loaded.train_labels.dtype == np.int64 and loaded.train_images.dtype == np.uint8
 
@@ -305,14 +304,14 @@ def test_validation(name, value, message):
 def test_bad_file_is_named(tmp_path):
     write_h5(tmp_path / "data.h5", "classification", {"train/images": np.zeros(1)})
     with pytest.raises(InputError, match=r"data\.h5: no dataset 'train/labels'"):
-        load_classification(tmp_path / "data.h5")
+        read_record(tmp_path / "data.h5", ClassificationData)
     content = {
         name: getattr(small(), name.replace("/", "_"))
         for name in ("train/images", "train/labels", "test/images", "test/labels", "classes")
     }
     write_h5(tmp_path / "data.h5", "classification", {**content, "test/labels": np.full(4, -1)})
     with pytest.raises(InputError, match=r"data\.h5: test labels: -1 to -1"):
-        load_classification(tmp_path / "data.h5")
+        read_record(tmp_path / "data.h5", ClassificationData)
 
 
 def test_reading_digits_imports_neither_torch_nor_torchvision():

@@ -7,21 +7,21 @@ import pytest
 from made_up_tries import CORRECT, SAMPLES, attack_result, tries_of
 
 from neuroreg.errors import InputError
+from neuroreg.files.records import read_record, write_record
 from neuroreg.robustness.attack_result import (
     NORMS,
+    AttackResult,
     closest_adversarials,
     join_runs,
     join_tries,
-    load_attack,
-    save_attack,
     setting_costs,
 )
 
 
 def test_a_file_comes_back_as_it_was(tmp_path):
     result = attack_result(5, 3)
-    save_attack(tmp_path / "a.h5", result, config={"seed": 3})
-    back = load_attack(tmp_path / "a.h5")
+    write_record(tmp_path / "a.h5", result, config={"seed": 3})
+    back = read_record(tmp_path / "a.h5", AttackResult)
     assert back.settings == result.settings
     for name in ("sample", "label", "clean", "clean_correct", "queries", "verified"):
         assert np.array_equal(getattr(back, name), getattr(result, name))
@@ -32,17 +32,17 @@ def test_a_file_comes_back_as_it_was(tmp_path):
 
 
 def test_a_file_that_lacks_something_is_refused(tmp_path):
-    save_attack(tmp_path / "a.h5", attack_result(5, 3))
+    write_record(tmp_path / "a.h5", attack_result(5, 3))
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         del file["found_by/l2"]
     with pytest.raises(InputError, match=r"a\.h5: no dataset 'found_by/l2'"):
-        load_attack(tmp_path / "a.h5")
+        read_record(tmp_path / "a.h5", AttackResult)
 
 
 def saved(tmp_path, **results):
     paths = [tmp_path / f"{name}.h5" for name in results]
     for path, result in zip(paths, results.values(), strict=True):
-        save_attack(path, result)
+        write_record(path, result)
     return paths, list(results)
 
 

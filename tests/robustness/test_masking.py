@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from neuroreg.robustness.attack_result import NORMS, closest_adversarials, save_attack
+from neuroreg.files.records import write_record
+from neuroreg.robustness.attack_result import NORMS, closest_adversarials
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.robustness.masking import masking_checks
 from neuroreg.robustness.minimal_distance import search
@@ -95,7 +96,7 @@ def attacked(model, images, labels, folder):
             batch_size=5,
             device=CPU,
         )
-        save_attack(folder / f"{name}.h5", result)
+        write_record(folder / f"{name}.h5", result)
     return closest_adversarials([folder / f"{name}.h5" for name in ATTACKS], list(ATTACKS))
 
 

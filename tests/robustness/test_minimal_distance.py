@@ -10,7 +10,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from neuroreg.errors import InputError
-from neuroreg.robustness.attack_result import NORMS, join_parts, load_attack, save_attack
+from neuroreg.files.records import read_record, write_record
+from neuroreg.robustness.attack_result import NORMS, AttackResult, join_parts
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.robustness.minimal_distance import choose_samples, search
 from neuroreg.training.networks import ResNet
@@ -121,7 +122,7 @@ def undisturbed(problem, tmp_path_factory):
     """A whole search of eight batches (two settings, two repetitions, four samples) as a file."""
     path = tmp_path_factory.mktemp("undisturbed") / "a.h5"
     with Passes(problem[0]) as passes:
-        save_attack(path, run(problem, batch_size=2))
+        write_record(path, run(problem, batch_size=2))
     return path.read_bytes(), passes.count
 
 
@@ -133,7 +134,7 @@ def test_an_interrupted_search_goes_on_to_the_same_bytes(problem, undisturbed, t
         run(problem, batch_size=2, resume_path=resume)
     assert resume.exists()
     with Passes(problem[0]) as passes:
-        save_attack(tmp_path / "b.h5", run(problem, batch_size=2, resume_path=resume))
+        write_record(tmp_path / "b.h5", run(problem, batch_size=2, resume_path=resume))
     # A batch of 30 steps, a try's verification and the first and last look at the samples come twice at most.
     assert passes.count < (1 - share) * needed + 75
     assert (tmp_path / "b.h5").read_bytes() == content
@@ -151,8 +152,8 @@ def test_a_search_does_not_go_on_with_what_another_left(problem, tmp_path, chang
     assert again.count < 10
     found = run(problem, resume_path=resume, **change)
     afresh = run(problem, **change)
-    save_attack(tmp_path / "a.h5", found)
-    save_attack(tmp_path / "b.h5", afresh)
+    write_record(tmp_path / "a.h5", found)
+    write_record(tmp_path / "b.h5", afresh)
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
@@ -169,11 +170,11 @@ def test_a_search_does_not_go_on_with_another_model(problem, tmp_path):
 
 
 def test_same_seed_same_bytes(problem, result, tmp_path):
-    save_attack(tmp_path / "a.h5", result)
-    save_attack(tmp_path / "b.h5", run(problem))
+    write_record(tmp_path / "a.h5", result)
+    write_record(tmp_path / "b.h5", run(problem))
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
     assert not np.array_equal(run(problem, seed=2).distance["l2"], result.distance["l2"])
-    back = load_attack(tmp_path / "a.h5")
+    back = read_record(tmp_path / "a.h5", AttackResult)
     assert np.array_equal(back.distance["l2"], result.distance["l2"])
 
 
@@ -221,8 +222,8 @@ def test_padded_a_row_is_the_same_to_the_bit_whatever_the_others(problem, method
 def test_joined_parts_are_the_whole_to_the_bit(problem, tmp_path):
     options = {"pad": True, "batch_size": 8}
     parts = [run(problem, rows=rows, **options) for rows in (slice(0, 2), slice(2, 3), slice(3, 5))]
-    save_attack(tmp_path / "joined.h5", join_parts(parts))
-    save_attack(tmp_path / "whole.h5", run(problem, **options))
+    write_record(tmp_path / "joined.h5", join_parts(parts))
+    write_record(tmp_path / "whole.h5", run(problem, **options))
     assert (tmp_path / "joined.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 

@@ -5,9 +5,10 @@ from scipy.stats import norm
 from torch import nn
 
 from neuroreg.errors import InputError
+from neuroreg.files.records import read_record, write_record
 from neuroreg.files.storage import write_h5
 from neuroreg.robustness.noise import CLIPS, count_correct
-from neuroreg.robustness.noise_counts import NoiseCounts, load_noise_counts, save_noise_counts
+from neuroreg.robustness.noise_counts import NoiseCounts
 from neuroreg.seeds import derive_seed
 
 CPU = torch.device("cpu")
@@ -111,8 +112,8 @@ def test_counts_are_those_of_each_image():
 @pytest.mark.parametrize("draws", [2, 300])
 def test_counts_are_read_back_as_written(tmp_path, draws):
     correct = np.array([[0, draws, 1], [draws, draws, 0]])
-    save_noise_counts(tmp_path / "c.h5", NoiseCounts(np.array([0.0, 0.1]), correct, draws))
-    found = load_noise_counts(tmp_path / "c.h5")
+    write_record(tmp_path / "c.h5", NoiseCounts(np.array([0.0, 0.1]), correct, draws))
+    found = read_record(tmp_path / "c.h5", NoiseCounts)
     np.testing.assert_array_equal(found.correct, correct)
     np.testing.assert_array_equal(found.sigma, [0, 0.1])
     assert found.draws == draws
@@ -121,11 +122,11 @@ def test_counts_are_read_back_as_written(tmp_path, draws):
 def test_counts_that_do_not_fit_are_refused(tmp_path):
     sigma, correct, draws = np.zeros(2), np.zeros((3, 4), np.uint8), np.int64(1)
     write_h5(tmp_path / "a.h5", "noise counts", {"sigma": sigma, "correct": correct, "draws": draws})
-    with pytest.raises(InputError, match=r"sigma \(2,\) and correct \(3, 4\); expected \(L,\) and \(L, N\)"):
-        load_noise_counts(tmp_path / "a.h5")
+    with pytest.raises(InputError, match=r"correct uint8 \(3, 4\); expected integer \(2, 4\)"):
+        read_record(tmp_path / "a.h5", NoiseCounts)
     write_h5(tmp_path / "b.h5", "noise counts", {"sigma": sigma, "correct": correct})
     with pytest.raises(InputError, match="no dataset 'draws'"):
-        load_noise_counts(tmp_path / "b.h5")
+        read_record(tmp_path / "b.h5", NoiseCounts)
 
 
 def test_noise_depends_on_the_seed_and_the_draw_and_not_on_the_batches():

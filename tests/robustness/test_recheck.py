@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from neuroreg.images.classification import ClassificationData, save_classification
-from neuroreg.robustness.attack_result import NORMS, save_attack
+from neuroreg.files.records import write_record
+from neuroreg.images.classification import ClassificationData
+from neuroreg.robustness.attack_result import NORMS
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.robustness.minimal_distance import search
 from neuroreg.robustness.recheck import main, recheck
@@ -37,7 +38,7 @@ def files(tmp_path_factory):
     labels = predict(model, to_input(images), batch_size=30, device=CPU).argmax(dim=1).numpy()
     labels[WRONG] = (labels[WRONG] + 1) % 10
     data = ClassificationData(images[:5], labels[:5], images, labels, np.arange(10).astype(str))
-    save_classification(folder / "classification.h5", data)
+    write_record(folder / "classification.h5", data)
     result = search(
         model,
         images[:6],
@@ -58,7 +59,7 @@ def files(tmp_path_factory):
         result.predicted[norm][STUBBORN] = result.found_by[norm][STUBBORN] = -1
     result.verified[..., STUBBORN] = False
     inputs = [folder / "model.safetensors", folder / "classification.h5"]
-    save_attack(folder / "ddn.h5", result, inputs=inputs)
+    write_record(folder / "ddn.h5", result, inputs=inputs)
     return SimpleNamespace(attack=folder / "ddn.h5", model=inputs[0], data=inputs[1])
 
 

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from neuroreg.errors import InputError
+from neuroreg.files.records import read_record, write_record
 from neuroreg.files.storage import write_h5
-from neuroreg.scans.scan import Scan, load_scan, save_scan
+from neuroreg.scans.scan import Scan
 
 FIELDS = tuple(Scan.__dataclass_fields__)
 
@@ -85,7 +86,7 @@ def test_withheld_tier_is_named_and_refused():
             changed("responses", ([5, 3, 3], [0, 1, 2]), np.nan),
             "responses holds 3 values that are NaN or infinite, the first in trial 3",
         ),
-        ("behavior", np.zeros(7, np.float32), r"behavior float32 \(7,\); expected float32 \(7, 3\)"),
+        ("behavior", np.zeros(7, np.float32), r"behavior float32 \(7,\); expected float32 \(7, B\)"),
         ("behavior", changed("behavior", (6, 1), np.inf), "behavior holds 1 values .* trial 6"),
         ("pupil_center", np.zeros((7, 3), np.float32), r"pupil_center .*; expected float32 \(7, 2\)"),
         ("pupil_center", changed("pupil_center", 0, np.nan), "pupil_center holds 2 values .* trial 0"),
@@ -106,23 +107,23 @@ def test_negative_responses_are_allowed():
 
 def test_neurons_are_somewhere_unknown_and_no_trial_is_left_out_by_default(tmp_path):
     content = {name: array for name, array in arrays().items() if name not in ("area", "layer", "left_out")}
-    save_scan(tmp_path / "scan.h5", Scan(**content))
-    for scan in (Scan(**content), load_scan(tmp_path / "scan.h5")):
+    write_record(tmp_path / "scan.h5", Scan(**content))
+    for scan in (Scan(**content), read_record(tmp_path / "scan.h5", Scan)):
         assert scan.area.tolist() == scan.layer.tolist() == ["unknown"] * 5
         assert scan.left_out.dtype.kind == "U" and scan.left_out.shape == (0,)
 
 
 def test_a_scan_without_behavior_round_trips(tmp_path):
-    save_scan(tmp_path / "scan.h5", Scan(**{**arrays(), "behavior": np.zeros((7, 0), np.float32)}))
-    assert load_scan(tmp_path / "scan.h5").behavior.shape == (7, 0)
+    write_record(tmp_path / "scan.h5", Scan(**{**arrays(), "behavior": np.zeros((7, 0), np.float32)}))
+    assert read_record(tmp_path / "scan.h5", Scan).behavior.shape == (7, 0)
 
 
 def test_round_trip_is_exact_and_reproducible(tmp_path):
     scan = Scan(**arrays())
-    save_scan(tmp_path / "a.h5", scan, config={"source": "static_hdf5"})
-    save_scan(tmp_path / "b.h5", scan, config={"source": "static_hdf5"})
+    write_record(tmp_path / "a.h5", scan, config={"source": "static_hdf5"})
+    write_record(tmp_path / "b.h5", scan, config={"source": "static_hdf5"})
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
-    loaded = load_scan(tmp_path / "a.h5")
+    loaded = read_record(tmp_path / "a.h5", Scan)
     for name in FIELDS:
         assert getattr(loaded, name).dtype == getattr(scan, name).dtype, name
         np.testing.assert_array_equal(getattr(loaded, name), getattr(scan, name))
@@ -131,16 +132,16 @@ def test_round_trip_is_exact_and_reproducible(tmp_path):
 def test_bad_files_are_named(tmp_path):
     path = tmp_path / "scan.h5"
     with pytest.raises(InputError, match=r"scan\.h5: no such file; expected a neuroreg file of kind 'scan'"):
-        load_scan(path)
+        read_record(path, Scan)
     write_h5(path, "stimuli", {"images": np.zeros(1)})
     with pytest.raises(InputError, match=r"scan\.h5: is of kind 'stimuli'; expected .* kind 'scan'"):
-        load_scan(path)
-    save_scan(path, Scan(**arrays()))
+        read_record(path, Scan)
+    write_record(path, Scan(**arrays()))
     with h5py.File(path, "a") as file:
         file["trials/responses"][2, 0] = np.nan
     with pytest.raises(InputError, match=r"scan\.h5: scan: responses holds 1 values .* trial 2"):
-        load_scan(path)
+        read_record(path, Scan)
     with h5py.File(path, "a") as file:
         del file["trials/pupil_center"]
     with pytest.raises(InputError, match=r"scan\.h5: no dataset 'trials/pupil_center'"):
-        load_scan(path)
+        read_record(path, Scan)

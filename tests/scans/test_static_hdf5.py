@@ -4,8 +4,9 @@ import pytest
 from lab_files import assert_same_scan
 
 from neuroreg.errors import InputError
+from neuroreg.files.records import read_record, write_record
 from neuroreg.images.stimuli import make_stimuli
-from neuroreg.scans.scan import load_scan, save_scan
+from neuroreg.scans.scan import Scan
 from neuroreg.scans.static_hdf5 import read_static_hdf5, write_static_hdf5
 from neuroreg.simulator.simulate import simulate_scan
 
@@ -145,7 +146,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"scan\.h5: is not a readable HDF5 file"):
         read_static_hdf5(path)
     path.write_bytes(whole)
-    save_scan(path, read_static_hdf5(path))
+    write_record(path, read_static_hdf5(path))
     with pytest.raises(InputError, match=r"scan\.h5: is a neuroreg file of kind 'scan'"):
         read_static_hdf5(path)
 
@@ -174,8 +175,8 @@ def test_simulated_scan_survives_both_files_to_the_digit(tmp_path, simulated):
     write_static_hdf5(tmp_path / "lab.h5", simulated)
     scan = read_static_hdf5(tmp_path / "lab.h5")
     assert_same_scan(scan, simulated)
-    save_scan(tmp_path / "scan.h5", scan, inputs=[tmp_path / "lab.h5"])
-    assert_same_scan(load_scan(tmp_path / "scan.h5"), simulated)
+    write_record(tmp_path / "scan.h5", scan, inputs=[tmp_path / "lab.h5"])
+    assert_same_scan(read_record(tmp_path / "scan.h5", Scan), simulated)
 
 
 def test_written_file_has_the_laboratory_layout(tmp_path, simulated):

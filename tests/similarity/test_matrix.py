@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroreg.errors import InputError
+from neuroreg.files.records import read_record, write_record
 from neuroreg.files.storage import write_h5
 from neuroreg.scans.scan import Scan
 from neuroreg.similarity.matrix import (
@@ -19,9 +20,7 @@ from neuroreg.similarity.matrix import (
     SimilarityMatrix,
     centred_cosine,
     denoised_weights,
-    load_similarity,
     mean_similarity,
-    save_similarity,
     shuffled,
     similarity_correlation,
     upper_triangle,
@@ -164,8 +163,8 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
     path = tmp_path / "s.h5"
     made = dataclasses.replace(random_similarity(scans=("b", "a")), provenance={"kind": "raw", "seed": 1})
     for similarity in (made, random_similarity(scans=()), shuffled(made, seed=2**62)):
-        save_similarity(path, similarity)
-        loaded = load_similarity(path)
+        write_record(path, similarity)
+        loaded = read_record(path, SimilarityMatrix)
         np.testing.assert_array_equal(loaded.matrix, similarity.matrix)
         np.testing.assert_array_equal(loaded.key, similarity.key)
         assert loaded.scans == similarity.scans
@@ -179,10 +178,10 @@ def test_a_damaged_file_is_named(tmp_path):
     bad = {"matrix": spoil(good.matrix, (0, 1), 0.5), "key": good.key, "scans": np.array(["a"])}
     write_h5(tmp_path / "bad.h5", "similarity", bad)
     with pytest.raises(InputError, match=r"bad\.h5: similarity: not symmetric"):
-        load_similarity(tmp_path / "bad.h5")
+        read_record(tmp_path / "bad.h5", SimilarityMatrix)
     write_h5(tmp_path / "part.h5", "similarity", {"matrix": good.matrix, "scans": np.array(["a"])})
     with pytest.raises(InputError, match=r"part\.h5: no dataset 'key'"):
-        load_similarity(tmp_path / "part.h5")
+        read_record(tmp_path / "part.h5", SimilarityMatrix)
 
 
 def test_mean_over_scans():

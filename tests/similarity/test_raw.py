@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from neuroreg.errors import InputError
+from neuroreg.files.records import write_record
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.scans.reliability import signal_to_noise_weight
-from neuroreg.scans.scan import Scan, save_scan
+from neuroreg.scans.scan import Scan
 from neuroreg.similarity.matrix import centred_cosine
 from neuroreg.similarity.raw import raw_similarity
 
@@ -53,7 +54,7 @@ def make_scan(seed, shown, validation=(), withheld=(), change=None):
 
 def saved(folder, **scans):
     for name, scan in scans.items():
-        save_scan(folder / f"{name}.h5", scan)
+        write_record(folder / f"{name}.h5", scan)
     return {name: folder / f"{name}.h5" for name in scans}
 
 

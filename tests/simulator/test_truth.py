@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from neuroreg.errors import InputError
+from neuroreg.files.records import write_record
 from neuroreg.files.storage import open_h5
 from neuroreg.images.stimuli import make_stimuli
 from neuroreg.scans.reliability import signal_to_noise_weight, single_trial_correlation
 from neuroreg.simulator.simulate import simulate_scan
-from neuroreg.simulator.truth import SimulatedTruth, ideal_correlation, save_truth, true_weight
+from neuroreg.simulator.truth import SimulatedTruth, ideal_correlation, true_weight
 
 REPEATS = 20
 
@@ -97,12 +98,13 @@ def test_the_truth_at_rest_is_the_average_over_behaviour(repeats, stimuli):
 
 
 def test_no_reader_of_the_workflow_opens_the_truth(tmp_path):
+    from neuroreg.files.records import read_record
     from neuroreg.scans.readers import find_reader
-    from neuroreg.scans.scan import load_scan
+    from neuroreg.scans.scan import Scan
 
     path = tmp_path / "a.h5"
     truth = SimulatedTruth(np.array(["c/1", "c/2"]), np.ones((2, 3), np.float32), 0.5, np.ones(3), np.ones(3))
-    save_truth(path, truth, config={"noise": 0.5})
+    write_record(path, truth, config={"noise": 0.5})
     with open_h5(path, "simulated_truth") as file:
         assert file["noise"][()] == 0.5
         assert {name: file[name].shape for name in ("key", "expected", "w", "v")} == {
@@ -113,6 +115,6 @@ def test_no_reader_of_the_workflow_opens_the_truth(tmp_path):
         }
     with h5py.File(path) as file:
         assert file["expected"].dtype == np.float32
-    for reader in (load_scan, lambda path: find_reader(path).read(path)):
+    for reader in (lambda path: read_record(path, Scan), lambda path: find_reader(path).read(path)):
         with pytest.raises(InputError):
             reader(path)

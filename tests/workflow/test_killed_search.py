@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from neuroreg.images.classification import ClassificationData, save_classification
+from neuroreg.files.records import write_record
+from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.training.checkpoints import save_model
 from neuroreg.training.networks import ResNet
@@ -52,7 +53,7 @@ def folders(tmp_path):
     for name in ("undisturbed", "killed"):
         (tmp_path / name).mkdir()
         save_model(tmp_path / name / "model.safetensors", model, {})
-        save_classification(tmp_path / name / "classification.h5", data)
+        write_record(tmp_path / name / "classification.h5", data)
     return tmp_path / "undisturbed", tmp_path / "killed"
 
 

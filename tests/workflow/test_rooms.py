@@ -26,7 +26,7 @@ ROOMS = (
     ("errors", "seeds", "devices"),
 )
 GROUND = ROOMS[-1]
-FACES = ("robustness", "training", "simulator", "similarity", "response_model", "images", "scans")
+FACES = ("robustness", "training", "simulator", "similarity", "response_model", "images", "scans", "files")
 
 
 def imports(text, modules):

@@ -16,10 +16,11 @@ import psutil
 import pytest
 import yaml
 
+from neuroreg.files.records import read_record
 from neuroreg.files.storage import read_csv, read_json, sha256
-from neuroreg.robustness.attack_result import load_attack
+from neuroreg.robustness.attack_result import AttackResult
 from neuroreg.robustness.recheck import recheck
-from neuroreg.similarity.matrix import load_similarity
+from neuroreg.similarity.matrix import SimilarityMatrix
 
 FIGURES = (
     "fig1",
@@ -154,10 +155,10 @@ def test_noise_tables_are_the_sums_of_their_counts(finished):
 def test_distances_are_those_of_a_fresh_forward_pass(finished):
     import torch
 
-    from neuroreg.images.classification import load_classification
+    from neuroreg.images.classification import ClassificationData
     from neuroreg.training.checkpoints import load_model
 
-    data = load_classification(finished.results / "classification.h5")
+    data = read_record(finished.results / "classification.h5", ClassificationData)
     checked = 0
     for path, attacked in finished.attacks():
         model = load_model(attacked)
@@ -205,7 +206,10 @@ def test_a_search_in_parts_is_joined_in_the_order_of_the_samples(finished, fresh
     configs = ("smoke", fresh.overlay("parts", {"adversarial": {"parts": 3}}))
     assert fresh.planned(path, configs=configs) == {"search_adversarials": 3, "join_searches": 1}
     fresh.make(path, configs=configs)
-    joined, whole = load_attack(fresh.folder / path), load_attack(finished.folder / path)
+    joined, whole = (
+        read_record(fresh.folder / path, AttackResult),
+        read_record(finished.folder / path, AttackResult),
+    )
     assert np.array_equal(joined.sample, whole.sample)
     assert np.array_equal(joined.clean_correct, whole.clean_correct)
     # Passes of another shape: rounding may take a search another way.
@@ -471,8 +475,8 @@ def test_a_pool_that_two_scans_share_and_its_raw_similarity(fresh):
     row = pd.read_csv(fresh.results / "overlap.csv").iloc[0]
     assert row["shared_keys"] == row["shared_pixels"] == len(pool) + 8
     assert row["conflicts"] == 0
-    raw = load_similarity(fresh.results / "similarity/raw.h5")
-    shuffle = load_similarity(fresh.results / "similarity/shuffle.h5")
+    raw = read_record(fresh.results / "similarity/raw.h5", SimilarityMatrix)
+    shuffle = read_record(fresh.results / "similarity/shuffle.h5", SimilarityMatrix)
     assert raw.key.tolist() == shuffle.key.tolist() == pool.tolist()
     assert raw.scans == ("a", "b")
     assert shuffle.provenance["of"] == raw.provenance
@@ -481,8 +485,8 @@ def test_a_pool_that_two_scans_share_and_its_raw_similarity(fresh):
 
 
 def test_raw_targets_leave_out_what_a_scan_has_not_measured(finished):
-    raw = load_similarity(finished.results / "similarity/raw.h5")
-    neural = load_similarity(finished.results / "similarity/neural.h5")
+    raw = read_record(finished.results / "similarity/raw.h5", SimilarityMatrix)
+    neural = read_record(finished.results / "similarity/neural.h5", SimilarityMatrix)
     assert set(raw.key) < set(neural.key)
     assert raw.provenance["pool_images"] == len(neural.key)
     assert (raw.provenance["kind"], neural.provenance["kind"]) == ("raw", "denoised")
@@ -509,8 +513,11 @@ def test_features_of_weights_in_a_file(finished):
     targets.append({"name": "vgg", "kind": "features", "weights": "vgg.safetensors"})
     finished.overlay("vgg", {"targets": targets})
     finished.make("results/similarity/vgg.h5", configs=("smoke", "vgg"))
-    vgg = load_similarity(finished.results / "similarity/vgg.h5")
-    assert vgg.key.tolist() == load_similarity(finished.results / "similarity/neural.h5").key.tolist()
+    vgg = read_record(finished.results / "similarity/vgg.h5", SimilarityMatrix)
+    assert (
+        vgg.key.tolist()
+        == read_record(finished.results / "similarity/neural.h5", SimilarityMatrix).key.tolist()
+    )
     assert vgg.provenance["weights_sha256"] == sha256(finished.folder / "vgg.safetensors")
 
 

@@ -5,9 +5,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "classification": ["ClassificationData", "load_classification", "make_classification"],
+        "classification": ["ClassificationData", "make_classification"],
         "overlap": ["image_overlap"],
         "photographs": ["folder_stimuli", "photograph_stimuli"],
-        "stimuli": ["Stimuli", "load_stimuli", "make_stimuli", "save_stimuli", "stimuli_from_scans"],
+        "stimuli": ["Stimuli", "make_stimuli", "stimuli_from_scans"],
     },
 )

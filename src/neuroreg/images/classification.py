@@ -1,6 +1,5 @@
 """Labelled gray 32x32 images to train and test the classifiers on."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from neuroreg.errors import InputError
-from neuroreg.files.storage import open_h5, read_strings, write_h5
+from neuroreg.files.records import check_record, dataset
 from neuroreg.images.folders import find_images, open_image
 from neuroreg.seeds import derive_seed
 
@@ -36,25 +35,20 @@ class ClassificationData:
         If the arrays do not fit this description.
     """
 
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
-    classes: np.ndarray
+    KIND = "classification"
+
+    train_images: np.ndarray = dataset("train/images", np.uint8, "N", _SIDE, _SIDE)
+    train_labels: np.ndarray = dataset("train/labels", np.int64, "N")
+    test_images: np.ndarray = dataset("test/images", np.uint8, "M", _SIDE, _SIDE)
+    test_labels: np.ndarray = dataset("test/labels", np.int64, "M")
+    classes: np.ndarray = dataset("classes", np.str_, "C")
 
     def __post_init__(self):
-        if self.classes.dtype.kind != "U" or self.classes.ndim != 1:
-            raise InputError(f"classes {self.classes.dtype} {self.classes.shape}; expected str (C,).")
+        check_record(self)
         if len(np.unique(self.classes)) < len(self.classes):
             raise InputError("classes hold a name twice; expected different names.")
         for part in ("train", "test"):
-            images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
-            if images.dtype != np.uint8 or images.shape[1:] != (_SIDE, _SIDE):
-                raise InputError(f"{part} images {images.dtype} {images.shape}; expected uint8 (N, 32, 32).")
-            if labels.dtype != np.int64 or labels.shape != (len(images),):
-                raise InputError(
-                    f"{part} labels {labels.dtype} {labels.shape}; expected int64 ({len(images)},)."
-                )
+            labels = getattr(self, f"{part}_labels")
             if not len(labels) or labels.min() < 0 or labels.max() >= len(self.classes):
                 found = f"{labels.min()} to {labels.max()}" if len(labels) else "no labels"
                 raise InputError(f"{part} labels: {found}; expected 0 to {len(self.classes) - 1}.")
@@ -263,38 +257,3 @@ def stratified_sample(labels: np.ndarray, size: int, rng: np.random.Generator) -
         for label, number in zip(classes, share, strict=True)
     ]
     return np.sort(np.concatenate(chosen))
-
-
-_DATASETS = ("train/images", "train/labels", "test/images", "test/labels", "classes")
-
-
-def save_classification(
-    path: str | Path,
-    data: ClassificationData,
-    *,
-    config: Mapping | None = None,
-    inputs: Iterable[str | Path] = (),
-) -> None:
-    """Write to an HDF5 file of kind ``classification``; `config` and `inputs` as in `storage.write_h5`."""
-    datasets = {name: getattr(data, name.replace("/", "_")) for name in _DATASETS}
-    write_h5(path, "classification", datasets, config=config, inputs=inputs)
-
-
-def load_classification(path: str | Path) -> ClassificationData:
-    """Return the data set of a file written by `save_classification`.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, of another kind, or its content does not fit.
-    """
-    with open_h5(path, "classification") as file:
-        missing = [name for name in _DATASETS if name not in file]
-        if missing:
-            raise InputError(f"{path}: no dataset '{missing[0]}'; expected {', '.join(_DATASETS)}.")
-        arrays = [file[name][()] for name in _DATASETS[:4]]
-        classes = read_strings(file["classes"])
-    try:
-        return ClassificationData(*arrays, classes)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error

@@ -2,14 +2,14 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.files.storage import open_h5, read_strings, write_h5
+from neuroreg.files.records import check_record, dataset
 from neuroreg.images.photographs import folder_stimuli, photograph_stimuli
 from neuroreg.scans.scan import STIMULUS_SHAPE
 from neuroreg.scans.shown_images import ShownImages
@@ -38,21 +38,14 @@ class Stimuli:
         If the arrays do not fit this description.
     """
 
-    images: np.ndarray
-    key: np.ndarray
-    oracle: np.ndarray
+    KIND = "stimuli"
+
+    images: np.ndarray = dataset("images", np.uint8, "P", *STIMULUS_SHAPE)
+    key: np.ndarray = dataset("key", np.str_, "P")
+    oracle: np.ndarray = dataset("oracle", np.bool_, "P")
 
     def __post_init__(self):
-        found = f"images {self.images.dtype} {self.images.shape}"
-        if self.images.dtype != np.uint8 or self.images.shape[1:] != STIMULUS_SHAPE:
-            raise InputError(f"stimuli: {found}; expected uint8 (P, 36, 64).")
-        count = len(self.images)
-        if self.key.shape != (count,) or self.key.dtype.kind != "U":
-            raise InputError(f"stimuli: key {self.key.dtype} {self.key.shape}; expected str ({count},).")
-        if self.oracle.shape != (count,) or self.oracle.dtype != np.bool_:
-            raise InputError(
-                f"stimuli: oracle {self.oracle.dtype} {self.oracle.shape}; expected bool ({count},)."
-            )
+        check_record(self)
         names, times = np.unique(self.key, return_counts=True)
         if (times > 1).any():
             raise InputError(f"stimuli: key '{names[times > 1][0]}' found twice; expected different keys.")
@@ -158,34 +151,3 @@ def _collect(scans: Sequence[ShownImages]) -> tuple[dict[str, bytes], dict[bytes
             image_of.setdefault(pixels, image)
         repeated.update(scan.pixels[index] for index in np.flatnonzero(scan.repeated))
     return pixels_of, image_of, repeated
-
-
-def save_stimuli(
-    path: str | Path,
-    stimuli: Stimuli,
-    *,
-    config: Mapping | None = None,
-    inputs: Iterable[str | Path] = (),
-) -> None:
-    """Write stimuli to an HDF5 file of kind ``stimuli``; `config` and `inputs` as in `storage.write_h5`."""
-    datasets = {"images": stimuli.images, "key": stimuli.key, "oracle": stimuli.oracle}
-    write_h5(path, "stimuli", datasets, config=config, inputs=inputs)
-
-
-def load_stimuli(path: str | Path) -> Stimuli:
-    """Return the stimuli of a file written by `save_stimuli`.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, of another kind, or its content does not fit.
-    """
-    with open_h5(path, "stimuli") as file:
-        missing = [name for name in ("images", "key", "oracle") if name not in file]
-        if missing:
-            raise InputError(f"{path}: no dataset '{missing[0]}'; expected images, key and oracle.")
-        arrays = file["images"][()], read_strings(file["key"]), file["oracle"][()]
-    try:
-        return Stimuli(*arrays)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error

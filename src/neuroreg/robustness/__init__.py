@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "attack_result": ["AttackResult", "closest_adversarials", "load_attack", "save_attack"],
+        "attack_result": ["AttackResult", "closest_adversarials"],
         "evaluation": ["predict", "to_input"],
         "masking": ["masking_checks"],
         "minimal_distance": ["choose_samples", "search"],

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.files.storage import open_h5, read_strings, write_h5
+from neuroreg.files.records import dataset, read_record
 
 ModelSeed = tuple[str, int]
 """A trained model: its name and its seed."""
@@ -34,6 +34,10 @@ class AttackResult:
         uint8 (S, H, W), the images attacked.
     clean_correct
         bool (S,); only these were attacked.
+    queries
+        int64 (R, K, S), forward passes spent on each sample.
+    verified
+        bool (R, K, S), whether a finite distance was verified.
     distance
         Norm (l0, l1, l2, linf) to float32 (R, K, S), pixels in [0, 1]; inf where no adversarial was found, 0
         where the clean sample is misclassified.
@@ -45,25 +49,31 @@ class AttackResult:
     found_by
         Norm to int64 (S, 2), the setting and the repetition that found the closest adversarial, counted from
         0; -1 where none did or the clean sample is misclassified.
-    queries
-        int64 (R, K, S), forward passes spent on each sample.
-    verified
-        bool (R, K, S), whether a finite distance was verified.
     settings
         R complete settings.
     """
 
-    sample: np.ndarray
-    label: np.ndarray
-    clean: np.ndarray
-    clean_correct: np.ndarray
-    distance: dict[str, np.ndarray]
-    best_adversarial: dict[str, np.ndarray]
-    predicted: dict[str, np.ndarray]
-    found_by: dict[str, np.ndarray]
-    queries: np.ndarray
-    verified: np.ndarray
-    settings: tuple[dict, ...]
+    KIND = "attacks"
+
+    sample: np.ndarray = dataset("sample", np.int64, "S")
+    label: np.ndarray = dataset("label", np.int64, "S")
+    clean: np.ndarray = dataset("clean", np.uint8, "S", "H", "W")
+    clean_correct: np.ndarray = dataset("clean_correct", np.bool_, "S")
+    queries: np.ndarray = dataset("queries", np.int64, "R", "K", "S")
+    verified: np.ndarray = dataset("verified", np.bool_, "R", "K", "S")
+    distance: dict[str, np.ndarray] = dataset("distance", np.float32, "R", "K", "S", names=NORMS)
+    best_adversarial: dict[str, np.ndarray] = dataset(
+        "best_adversarial", np.float32, "S", "H", "W", names=NORMS
+    )
+    predicted: dict[str, np.ndarray] = dataset("predicted", np.int64, "S", names=NORMS)
+    found_by: dict[str, np.ndarray] = dataset("found_by", np.int64, "S", 2, names=NORMS)
+    settings: tuple[dict, ...] = dataset(
+        "settings",
+        np.str_,
+        "R",
+        pack=lambda settings: [json.dumps(setting, sort_keys=True) for setting in settings],
+        unpack=lambda texts: tuple(map(json.loads, texts)),
+    )
 
 
 @dataclass(frozen=True)
@@ -243,40 +253,6 @@ def setting_costs(runs: Mapping[ModelSeed, Tries]) -> np.ndarray:
     return attacked.mean(axis=(1, 2))
 
 
-def save_attack(
-    path: str | Path,
-    result: AttackResult,
-    config: Mapping | None = None,
-    inputs: Iterable[str | Path] = (),
-) -> None:
-    """Write `result` as an HDF5 file of kind ``attacks``; `config` and `inputs` as in `write_h5`."""
-    datasets = {name: getattr(result, name) for name in _PER_SAMPLE}
-    datasets |= {f"{name}/{norm}": getattr(result, name)[norm] for name in _PER_NORM for norm in NORMS}
-    settings = [json.dumps(setting, sort_keys=True) for setting in result.settings]
-    datasets["settings"] = np.array(settings, dtype=np.str_)
-    write_h5(path, "attacks", datasets, config=config, inputs=inputs)
-
-
-def load_attack(path: str | Path) -> AttackResult:
-    """Return what `save_attack` wrote.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, unreadable, not of kind ``attacks``, or lacks a dataset.
-    """
-    with open_h5(path, "attacks") as file:
-        expected = ["settings", *_PER_SAMPLE, *(f"{name}/{norm}" for name in _PER_NORM for norm in NORMS)]
-        missing = [name for name in expected if name not in file]
-        if missing:
-            raise InputError(f"{path}: no dataset '{missing[0]}'; expected a complete file of an attack.")
-        return AttackResult(
-            **{name: file[name][()] for name in _PER_SAMPLE},
-            **{name: {norm: file[f"{name}/{norm}"][()] for norm in NORMS} for name in _PER_NORM},
-            settings=tuple(json.loads(text) for text in read_strings(file["settings"])),
-        )
-
-
 def join_parts(parts: Sequence[AttackResult]) -> AttackResult:
     """Return what was found for different samples with the same settings as one result, in this order."""
 
@@ -297,11 +273,11 @@ def load_attacks(paths: Iterable[str | Path]) -> Iterator[AttackResult]:
     Raises
     ------
     InputError
-        If the files differ in samples, images or which of them are correct, or as `load_attack`.
+        If the files differ in samples, images or which of them are correct, or as `read_record`.
     """
     first: tuple[str | Path, AttackResult] | None = None
     for path in paths:
-        result = load_attack(path)
+        result = read_record(path, AttackResult)
         origin, other = first = first or (path, result)
         names = "sample", "label", "clean"
         if not all(np.array_equal(getattr(result, name), getattr(other, name)) for name in names):

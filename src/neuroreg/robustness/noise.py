@@ -77,7 +77,8 @@ def count_correct(
                 noisy = _clipped(clean + float(sigma) * normal, clean, clip)
                 predicted = predict(model, noisy, batch_size=batch_size, device=device).argmax(dim=1).numpy()
                 correct[index, part] += predicted == labels[part]
-    return NoiseCounts(np.asarray(sigmas, dtype=float), correct, draws)
+    fitting = correct.astype(np.min_scalar_type(draws))  # the smallest type, for the file
+    return NoiseCounts(np.asarray(sigmas, dtype=float), fitting, draws)
 
 
 def _clipped(noisy: Tensor, clean: Tensor, clip: str) -> Tensor:

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from neuroreg.errors import InputError
+from neuroreg.files.records import read_record
 from neuroreg.files.storage import open_h5, sha256
-from neuroreg.images.classification import load_classification
-from neuroreg.robustness.attack_result import NORMS, AttackResult, load_attack
+from neuroreg.images.classification import ClassificationData
+from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.training.checkpoints import load_model
 
@@ -66,7 +67,7 @@ def recheck(attack_path: str | Path, model_path: str | Path, data_path: str | Pa
     Parameters
     ----------
     attack_path
-        Written by `save_attack`.
+        Of an `AttackResult`.
     model_path
         The classifier attacked.
     data_path
@@ -78,7 +79,7 @@ def recheck(attack_path: str | Path, model_path: str | Path, data_path: str | Pa
     InputError
         If a file is missing, of another kind or incomplete, or the model's logits are not finite.
     """
-    result = load_attack(attack_path)
+    result = read_record(attack_path, AttackResult)
     complaints = _provenance(attack_path, model_path)
     if data_path is not None:
         complaints += _origin(result, data_path)
@@ -141,7 +142,7 @@ def _provenance(attack_path: str | Path, model_path: str | Path) -> list[str]:
 
 
 def _origin(result: AttackResult, data_path: str | Path) -> list[str]:
-    data = load_classification(data_path)
+    data = read_record(data_path, ClassificationData)
     known = (result.sample >= 0) & (result.sample < len(data.test_labels))
     index = np.where(known, result.sample, 0)
     same = known & (data.test_labels[index] == result.label)

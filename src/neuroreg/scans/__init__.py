@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "readers": ["find_reader"],
         "reliability": ["jackknife_oracle", "signal_to_noise_weight"],
-        "scan": ["Scan", "load_scan", "save_scan"],
+        "scan": ["Scan"],
         "selection": ["select_neurons"],
         "summary": ["summarise_scan"],
     },

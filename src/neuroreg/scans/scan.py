@@ -1,13 +1,12 @@
 """One scan: what was shown, what the neurons answered, what the animal did meanwhile."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.files.storage import open_h5, read_strings, write_h5
+from neuroreg.files.records import check_record, dataset
 
 TIERS = ("train", "validation", "test")
 STIMULUS_SHAPE = (36, 64)
@@ -51,17 +50,19 @@ class Scan:
         If the arrays do not fit this description or hold values that are not finite.
     """
 
-    images: np.ndarray
-    key: np.ndarray
-    image: np.ndarray
-    tier: np.ndarray
-    responses: np.ndarray
-    behavior: np.ndarray
-    pupil_center: np.ndarray
-    unit_id: np.ndarray
-    area: np.ndarray | None = None
-    layer: np.ndarray | None = None
-    left_out: np.ndarray | None = None
+    KIND = "scan"
+
+    images: np.ndarray = dataset("images", np.uint8, "I", 36, 64)
+    key: np.ndarray = dataset("key", np.str_, "I")
+    image: np.ndarray = dataset("trials/image", np.int64, "T")
+    tier: np.ndarray = dataset("trials/tier", np.str_, "T")
+    responses: np.ndarray = dataset("trials/responses", np.float32, "T", "N")
+    behavior: np.ndarray = dataset("trials/behavior", np.float32, "T", "B")
+    pupil_center: np.ndarray = dataset("trials/pupil_center", np.float32, "T", 2)
+    left_out: np.ndarray | None = dataset("trials/left_out", np.str_, "L", default=None, kw_only=True)
+    unit_id: np.ndarray = dataset("neurons/unit_id", np.int64, "N")
+    area: np.ndarray | None = dataset("neurons/area", np.str_, "N", default=None)
+    layer: np.ndarray | None = dataset("neurons/layer", np.str_, "N", default=None)
 
     def __post_init__(self):
         count, trials, neurons = len(self.images), len(self.image), len(self.unit_id)
@@ -70,18 +71,7 @@ class Scan:
                 object.__setattr__(self, name, np.full(neurons, UNKNOWN))
         if self.left_out is None:
             object.__setattr__(self, "left_out", np.empty(0, np.str_))
-        behaviors = self.behavior.shape[1] if self.behavior.ndim == 2 else 3
-        self._expect("images", "uint8", (count, *STIMULUS_SHAPE))
-        self._expect("key", "str", (count,))
-        self._expect("image", "int64", (trials,))
-        self._expect("tier", "str", (trials,))
-        self._expect("responses", "float32", (trials, neurons))
-        self._expect("behavior", "float32", (trials, behaviors))
-        self._expect("pupil_center", "float32", (trials, 2))
-        self._expect("unit_id", "int64", (neurons,))
-        self._expect("area", "str", (neurons,))
-        self._expect("layer", "str", (neurons,))
-        self._expect("left_out", "str", (len(self.left_out),))
+        check_record(self)
         for name in ("responses", "behavior", "pupil_center"):
             refuse_non_finite(f"scan: {name}", getattr(self, name), range(trials))
         for name in ("key", "unit_id"):
@@ -97,12 +87,6 @@ class Scan:
         unknown = sorted(set(np.unique(self.tier)) - set(TIERS))
         if unknown:
             raise InputError(f"scan: tier '{unknown[0]}'; expected train, validation or test.")
-
-    def _expect(self, name: str, dtype: str, shape: tuple[int, ...]) -> None:
-        values = getattr(self, name)
-        found = "str" if values.dtype.kind == "U" else values.dtype.name
-        if found != dtype or values.shape != shape:
-            raise InputError(f"scan: {name} {found} {values.shape}; expected {dtype} {shape}.")
 
     def withheld_tiers(self) -> tuple[str, ...]:
         """Return the tiers with trials whose responses are all exactly 0: measured, but not published."""
@@ -179,23 +163,6 @@ def refuse_non_finite(name: str, values: np.ndarray, trials: Sequence[int]) -> N
     )
 
 
-# Where each field of a Scan stands in the file.
-_DATASETS = {
-    "images": "images",
-    "key": "key",
-    "image": "trials/image",
-    "tier": "trials/tier",
-    "responses": "trials/responses",
-    "behavior": "trials/behavior",
-    "pupil_center": "trials/pupil_center",
-    "left_out": "trials/left_out",
-    "unit_id": "neurons/unit_id",
-    "area": "neurons/area",
-    "layer": "neurons/layer",
-}
-_TEXTS = ("key", "tier", "left_out", "area", "layer")
-
-
 def usable_trials(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices of a scan's training and of its validation trials, with which a model is fitted.
 
@@ -209,33 +176,3 @@ def usable_trials(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
         if len(trials) < 2:
             raise InputError(f"scan: {len(trials)} trials of tier '{tier}'; expected at least 2.")
     return train, validation
-
-
-def save_scan(
-    path: str | Path, scan: Scan, *, config: Mapping | None = None, inputs: Iterable[str | Path] = ()
-) -> None:
-    """Write a scan to one HDF5 file of kind ``scan``; `config` and `inputs` as in `storage.write_h5`."""
-    datasets = {dataset: getattr(scan, field) for field, dataset in _DATASETS.items()}
-    write_h5(path, "scan", datasets, config=config, inputs=inputs)
-
-
-def load_scan(path: str | Path) -> Scan:
-    """Return the scan of a file written by `save_scan`.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, of another kind, or its content does not fit.
-    """
-    with open_h5(path, "scan") as file:
-        missing = [dataset for dataset in _DATASETS.values() if dataset not in file]
-        if missing:
-            raise InputError(f"{path}: no dataset '{missing[0]}'; expected {', '.join(_DATASETS.values())}.")
-        arrays = {
-            field: read_strings(file[dataset]) if field in _TEXTS else file[dataset][()]
-            for field, dataset in _DATASETS.items()
-        }
-    try:
-        return Scan(**arrays)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error

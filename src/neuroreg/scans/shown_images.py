@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroreg.errors import InputError
-from neuroreg.files.storage import open_h5, read_strings
-
-_DATASETS = ("images", "key", "trials/image", "trials/tier")
+from neuroreg.files.records import read_fields
+from neuroreg.scans.scan import Scan
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,17 +39,14 @@ class ShownImages:
 
 
 def load_shown_images(scan: str, path: str | Path) -> ShownImages:
-    """Return the images of a file written by `neuroreg.scans.scan.save_scan`; its responses are not read.
+    """Return the images of a scan's file; its responses are not read.
 
     Raises
     ------
     InputError
         If the file is missing, of another kind, or lacks a dataset.
     """
-    with open_h5(path, "scan") as file:
-        missing = [dataset for dataset in _DATASETS if dataset not in file]
-        if missing:
-            raise InputError(f"{path}: no dataset '{missing[0]}'; expected {', '.join(_DATASETS)}.")
-        images, key = file["images"][()], read_strings(file["key"])
-        shown_in_test = file["trials/image"][()][read_strings(file["trials/tier"]) == "test"]
-    return ShownImages(scan, images, key, np.bincount(shown_in_test, minlength=len(images)) > 1)
+    read = read_fields(path, Scan, ("images", "key", "image", "tier"))
+    shown_in_test = read["image"][read["tier"] == "test"]
+    repeated = np.bincount(shown_in_test, minlength=len(read["images"])) > 1
+    return ShownImages(scan, read["images"], read["key"], repeated)

@@ -5,14 +5,12 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "denoised": ["PredictedResponses", "denoised_similarity", "load_responses", "save_responses"],
+        "denoised": ["PredictedResponses", "denoised_similarity"],
         "features": ["feature_similarity", "load_vgg_weights"],
         "matrix": [
             "SimilarityMatrix",
             "centred_cosine",
-            "load_similarity",
             "mean_similarity",
-            "save_similarity",
             "shuffled",
             "similarity_correlation",
         ],

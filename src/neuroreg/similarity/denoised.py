@@ -1,12 +1,10 @@
 """Predicted responses of one scan's neurons, with what weights them in the similarity."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from neuroreg.files.storage import open_h5, read_strings, write_h5
+from neuroreg.files.records import dataset
 from neuroreg.similarity.matrix import SimilarityMatrix, centred_cosine, denoised_weights
 
 
@@ -28,50 +26,14 @@ class PredictedResponses:
         float32 (N,): reliability from the oracle repeats, correlation on held-out trials.
     """
 
-    key: np.ndarray
-    predicted: np.ndarray
-    oracle_key: np.ndarray
-    oracle_predicted: np.ndarray
-    w: np.ndarray
-    v: np.ndarray
+    KIND = "responses"
 
-
-def save_responses(
-    path: str | Path,
-    responses: PredictedResponses,
-    *,
-    config: Mapping | None = None,
-    inputs: Iterable[str | Path] = (),
-) -> None:
-    """Write a file of kind ``responses``, atomically."""
-    datasets = {
-        "key": responses.key,
-        "predicted": responses.predicted,
-        "oracle/key": responses.oracle_key,
-        "oracle/predicted": responses.oracle_predicted,
-        "neurons/w": responses.w,
-        "neurons/v": responses.v,
-    }
-    write_h5(path, "responses", datasets, config=config, inputs=inputs)
-
-
-def load_responses(path: str | Path) -> PredictedResponses:
-    """Read what `save_responses` wrote.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, unreadable or of another kind.
-    """
-    with open_h5(path, "responses") as file:
-        return PredictedResponses(
-            read_strings(file["key"]),
-            file["predicted"][()],
-            read_strings(file["oracle/key"]),
-            file["oracle/predicted"][()],
-            file["neurons/w"][()],
-            file["neurons/v"][()],
-        )
+    key: np.ndarray = dataset("key", np.str_, "Q")
+    predicted: np.ndarray = dataset("predicted", np.float32, "Q", "N")
+    oracle_key: np.ndarray = dataset("oracle/key", np.str_, "O")
+    oracle_predicted: np.ndarray = dataset("oracle/predicted", np.float32, "O", "N")
+    w: np.ndarray = dataset("neurons/w", np.float32, "N")
+    v: np.ndarray = dataset("neurons/v", np.float32, "N")
 
 
 def denoised_similarity(scan: str, responses: PredictedResponses, exponent: float) -> SimilarityMatrix:

@@ -1,18 +1,15 @@
 """Similarity of images as a population of neurons sees it."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg.blas import ssyrk
 
 from neuroreg.errors import InputError
-from neuroreg.files.storage import open_h5, read_strings, write_h5
+from neuroreg.files.records import config_field, dataset
 from neuroreg.seeds import derive_seed
 
-KIND = "similarity"
 FEWEST_IMAGES = 3  # two have one similarity, which correlates with nothing
 CHUNK = 512  # neurons at a time; bounds the memory of the centred copy
 
@@ -41,11 +38,15 @@ class SimilarityMatrix:
         If the values are none of a similarity.
     """
 
-    matrix: np.ndarray
-    key: np.ndarray
-    scans: tuple[str, ...] = ()
-    provenance: Mapping[str, object] = field(default_factory=dict)
-    permutation: np.ndarray | None = None
+    KIND = "similarity"
+
+    matrix: np.ndarray = dataset("matrix", np.float32, "Q", "Q")
+    key: np.ndarray = dataset("key", np.str_, "Q")
+    scans: tuple[str, ...] = dataset(
+        "scans", np.str_, "S", unpack=lambda names: tuple(names.tolist()), default=()
+    )
+    provenance: Mapping[str, object] = config_field()
+    permutation: np.ndarray | None = dataset("permutation", np.int64, "Q", optional=True, default=None)
 
     def __post_init__(self) -> None:
         matrix = self.matrix
@@ -65,51 +66,6 @@ class SimilarityMatrix:
         order = self.permutation
         if order is not None and not np.array_equal(np.sort(order), np.arange(len(matrix))):
             raise InputError(f"similarity: permutation expected of all {len(matrix)} images, found another.")
-
-
-def save_similarity(
-    path: str | Path, similarity: SimilarityMatrix, *, inputs: Iterable[str | Path] = ()
-) -> None:
-    """Write a similarity matrix as HDF5, its provenance as the file's ``config``.
-
-    Parameters
-    ----------
-    path
-        Where to write.
-    similarity
-        The matrix.
-    inputs
-        As in `neuroreg.files.storage.write_h5`.
-    """
-    datasets = {
-        "matrix": similarity.matrix,
-        "key": np.asarray(similarity.key, np.str_),
-        "scans": np.asarray(similarity.scans, np.str_),
-    }
-    if similarity.permutation is not None:
-        datasets["permutation"] = similarity.permutation
-    write_h5(path, KIND, datasets, config=similarity.provenance, inputs=inputs)
-
-
-def load_similarity(path: str | Path) -> SimilarityMatrix:
-    """Return the similarity matrix stored by `save_similarity`.
-
-    Raises
-    ------
-    InputError
-        If the file is not one, or its values are none of a similarity.
-    """
-    with open_h5(path, KIND) as file:
-        missing = {"matrix", "key", "scans"} - set(file)
-        if missing:
-            raise InputError(f"{path}: no dataset '{min(missing)}'; expected matrix, key and scans.")
-        matrix, key, scans = file["matrix"][()], read_strings(file["key"]), read_strings(file["scans"])
-        permutation = file["permutation"][()] if "permutation" in file else None
-        provenance = json.loads(file.attrs["config"])
-    try:
-        return SimilarityMatrix(matrix, key, tuple(scans.tolist()), provenance, permutation)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def denoised_weights(w: np.ndarray, v: np.ndarray, exponent: float = 1.0) -> np.ndarray:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from neuroreg.errors import InputError
+from neuroreg.files.records import read_record
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.scans.reliability import signal_to_noise_weight
-from neuroreg.scans.scan import Scan, load_scan
+from neuroreg.scans.scan import Scan
 from neuroreg.seeds import derive_seed
 from neuroreg.similarity.matrix import (
     FEWEST_IMAGES,
@@ -70,7 +71,7 @@ def raw_similarity(
     pool = {key: index for index, key in enumerate(stimuli.key.tolist()) if not stimuli.oracle[index]}
 
     def measure(name: str) -> _Measured:
-        scan = load_scan(paths[name])
+        scan = read_record(paths[name], Scan)
         w = _repeat_weights(name, scan, bias_correction)
         trial_of = _single_trials(name, scan, stimuli.images, pool, seed)
         return _Measured(trial_of, denoised_weights(w, np.ones_like(w), exponent))
@@ -86,7 +87,7 @@ def raw_similarity(
     keys = np.array(key, dtype=np.str_)
 
     def of_one(name: str) -> SimilarityMatrix:
-        responses = load_scan(paths[name]).responses[[measured[name].trial_of[one] for one in key]]
+        responses = read_record(paths[name], Scan).responses[[measured[name].trial_of[one] for one in key]]
         return SimilarityMatrix(centred_cosine(responses, measured[name].weights, keys), keys, (name,))
 
     provenance = {

@@ -1,15 +1,11 @@
 """What is known of a simulated scan and of no recorded one: for tests, never for the workflow."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from neuroreg.files.storage import write_h5
+from neuroreg.files.records import dataset
 from neuroreg.scans.reliability import average_repeats, repeated_trials
-
-KIND = "simulated_truth"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +28,13 @@ class SimulatedTruth:
         noise, with the observed responses.
     """
 
-    key: np.ndarray
-    expected: np.ndarray
-    noise: float
-    w: np.ndarray
-    v: np.ndarray
+    KIND = "simulated_truth"  # which no reader of the workflow opens
+
+    key: np.ndarray = dataset("key", np.str_, "P")
+    expected: np.ndarray = dataset("expected", np.float32, "P", "N")
+    noise: float = dataset("noise", np.float64, pack=float)
+    w: np.ndarray = dataset("w", np.float64, "N")
+    v: np.ndarray = dataset("v", np.float64, "N")
 
 
 def true_weight(mean: np.ndarray, variance: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -78,15 +76,3 @@ def ideal_correlation(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """
     signal = mean.var(0, dtype=np.float64)
     return np.sqrt(signal / (signal + variance.mean(0, dtype=np.float64)))
-
-
-def save_truth(
-    path: str | Path,
-    truth: SimulatedTruth,
-    *,
-    config: Mapping | None = None,
-    inputs: Iterable[str | Path] = (),
-) -> None:
-    """Write the truth as HDF5 of a kind that no reader opens; `config`, `inputs` as in `storage.write_h5`."""
-    datasets = {name: getattr(truth, name) for name in ("key", "expected", "noise", "w", "v")}
-    write_h5(path, KIND, datasets, config=config, inputs=inputs)

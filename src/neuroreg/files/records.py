@@ -1,0 +1,202 @@
+"""One way between a frozen dataclass and an HDF5 file.
+
+The class says, once, what its file holds: its ``KIND`` and, through `dataset`, where each field stands, and
+of which type and shape it is. Shapes name their dimensions; one name is one size in the whole file.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+
+from neuroreg.errors import InputError
+from neuroreg.files.storage import open_h5, read_strings, write_h5
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    path: str
+    dtype: type[np.generic]
+    shape: tuple[str | int, ...]
+    names: tuple[str, ...]
+    optional: bool
+    pack: Callable[[Any], Any]
+    unpack: Callable[[np.ndarray], Any]
+
+    def places(self) -> dict[str | None, str]:
+        """Return the path of each member of a group, or of the only dataset, under None."""
+        return {name: f"{self.path}/{name}" for name in self.names} or {None: self.path}
+
+
+_Found = tuple[str, _Dataset, np.ndarray]  # a dataset's path, its description and content
+
+
+def dataset(
+    path: str,
+    dtype: type[np.generic],
+    *shape: str | int,
+    names: tuple[str, ...] = (),
+    optional: bool = False,
+    pack: Callable[[Any], Any] = lambda value: value,
+    unpack: Callable[[np.ndarray], Any] = lambda array: array,
+    **options: Any,
+) -> Any:
+    """Return a dataclass field that is one dataset of a file, or a group of equal ones.
+
+    Parameters
+    ----------
+    path
+        Its name in the file, with ``/`` for groups.
+    dtype
+        A scalar type of NumPy; an abstract one, such as `numpy.integer`, takes all of its kind.
+    shape
+        Sizes, as numbers or as names; none for a number, which is read as Python's.
+    names
+        Makes the field a mapping from these names to arrays of this type and shape, each at ``path/name``.
+    optional
+        Whether None is a value, of which the file holds nothing.
+    pack, unpack
+        From the field's value to an array and back, where it is none.
+    options
+        As in `dataclasses.field`.
+    """
+    described = _Dataset(path, dtype, shape, names, optional, pack, unpack)
+    return field(metadata={"dataset": described}, **options)
+
+
+def config_field() -> Any:
+    """Return a dataclass field, a mapping, that is the file's ``config``."""
+    return field(default_factory=dict, metadata={"config": True})
+
+
+def _datasets(cls: type) -> dict[str, _Dataset]:
+    return {f.name: f.metadata["dataset"] for f in fields(cls) if "dataset" in f.metadata}
+
+
+def _config_field(cls: type) -> str | None:
+    return next((f.name for f in fields(cls) if "config" in f.metadata), None)
+
+
+def write_record(
+    path: str | Path, record: object, *, config: Mapping | None = None, inputs: Iterable[str | Path] = ()
+) -> None:
+    """Write a record to a new file, atomically; `config` and `inputs` as in `storage.write_h5`.
+
+    Raises
+    ------
+    InputError
+        If an array is not of the type and shape that the record's class says.
+    """
+    arrays = list(_arrays(record))
+    _check(record.KIND, arrays)
+    own = _config_field(type(record))
+    datasets = {place: array for place, _, array in arrays}
+    write_h5(path, record.KIND, datasets, config=getattr(record, own) if own else config, inputs=inputs)
+
+
+def read_record(path: str | Path, cls: type[Record]) -> Record:
+    """Return the record of class `cls` that `write_record` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable, of another kind, incomplete, or its content does not fit.
+    """
+    values = read_fields(path, cls)
+    try:
+        return cls(**values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def read_fields(path: str | Path, cls: type, names: Collection[str] | None = None) -> dict[str, Any]:
+    """Return some fields of a record by name, all by default, without reading the others.
+
+    Raises
+    ------
+    InputError
+        As `read_record`, but for what only the whole record can check.
+    """
+    datasets = {name: one for name, one in _datasets(cls).items() if names is None or name in names}
+    values: dict[str, Any] = {}
+    read: list[_Found] = []
+    with open_h5(path, cls.KIND) as file:
+        for name, described in datasets.items():
+            arrays = {}
+            for member, place in described.places().items():
+                stored = file.get(place)
+                if stored is None and described.optional:
+                    continue
+                if not isinstance(stored, h5py.Dataset):
+                    expected = ", ".join(one.path for one in datasets.values())
+                    raise InputError(f"{path}: no dataset '{place}'; expected {expected}.")
+                text = described.dtype is np.str_ and h5py.check_string_dtype(stored.dtype)
+                arrays[member] = np.asarray(read_strings(stored) if text else stored[()])
+                read.append((place, described, arrays[member]))
+            values[name] = arrays if described.names else arrays.get(None)
+        config = _config_field(cls)
+        if config and names is None:
+            values[config] = json.loads(file.attrs["config"])
+    try:
+        _check(cls.KIND, read)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    for name, described in datasets.items():
+        if values[name] is not None:
+            values[name] = described.unpack(values[name]) if described.shape else values[name].item()
+    return values
+
+
+def _arrays(record: object) -> Iterator[_Found]:
+    for name, described in _datasets(type(record)).items():
+        value = getattr(record, name)
+        if value is None and described.optional:
+            continue
+        for member, place in described.places().items():
+            array = described.pack(value if member is None else value[member])
+            # An empty tuple of texts would be an array of numbers.
+            texts = described.dtype is np.str_ and not isinstance(array, np.ndarray)
+            yield place, described, np.asarray(array, np.str_ if texts else None)
+
+
+def check_record(record: object) -> None:
+    """Check that all arrays of a record are of the types and shapes that its class says, for `__post_init__`.
+
+    Raises
+    ------
+    InputError
+        If one is not, with what it is and what was expected.
+    """
+    _check(record.KIND, list(_arrays(record)))
+
+
+def _check(kind: str, arrays: list[_Found]) -> None:
+    votes: dict[str, Counter] = {}
+    for _, described, array in arrays:
+        if array.ndim == len(described.shape):
+            for size, found in zip(described.shape, array.shape, strict=True):
+                votes.setdefault(size, Counter())[found] += 1
+    # The size that most arrays have, of equally many the first.
+    sizes = {name: counts.most_common(1)[0][0] for name, counts in votes.items() if isinstance(name, str)}
+    for place, described, array in arrays:
+        expected = tuple(sizes.get(size, size) for size in described.shape)
+        if array.shape != expected or not np.issubdtype(array.dtype, described.dtype):
+            name = place.replace("/", " ")
+            found = f"{_type_name(array.dtype.type)} {array.shape}"
+            wanted = f"{_type_name(described.dtype)} {_shape_text(expected)}"
+            raise InputError(f"{kind}: {name} {found}; expected {wanted}.")
+
+
+def _type_name(dtype: type[np.generic]) -> str:
+    return dtype.__name__.removesuffix("_")
+
+
+def _shape_text(shape: tuple[str | int, ...]) -> str:
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
