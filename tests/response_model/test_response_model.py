@@ -403,10 +403,8 @@ class Killed(Exception):
 
 
 def test_a_fit_killed_after_each_epoch_goes_on_to_the_same_bytes(tmp_path, small_scan):
-    settings, resume = (
-        TINY.model_copy(update={"max_epochs": 40, "patience": 1}),
-        tmp_path / "resume.safetensors",
-    )
+    settings = TINY.model_copy(update={"max_epochs": 40, "patience": 1})
+    resume = tmp_path / "resume.safetensors"
     whole = fit_response_model(small_scan, settings, seed=3)
     assert len({row["learning_rate"] for row in whole.history}) == settings.reductions + 1
     assert len(whole.history) < settings.max_epochs
@@ -431,10 +429,9 @@ def test_a_fit_killed_after_each_epoch_goes_on_to_the_same_bytes(tmp_path, small
 
 
 def test_divergence_and_unusable_scans_are_refused(small_scan):
+    too_fast = TINY.model_copy(update={"learning_rate": 1e5, "max_epochs": 20})
     with pytest.raises(InputError, match=r"the loss is .* at learning_rate 100000\.0"):
-        fit_response_model(
-            small_scan, TINY.model_copy(update={"learning_rate": 1e5, "max_epochs": 20}), seed=0
-        )
+        fit_response_model(small_scan, too_fast, seed=0)
     train = small_scan.tier == "train"
     for tier, message in (
         (np.where(small_scan.tier == "validation", "test", small_scan.tier), "0 trials of tier 'validation'"),

@@ -23,7 +23,7 @@ ROOMS = (
     ("scans",),
     ("download",),
     ("files",),
-    ("errors", "seeds", "devices"),
+    ("errors", "seeds", "devices", "settings"),
 )
 GROUND = ROOMS[-1]
 FACES = ("robustness", "training", "simulator", "similarity", "response_model", "images", "scans", "files")
