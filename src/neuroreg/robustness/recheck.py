@@ -102,10 +102,7 @@ def recheck(attack_path: str | Path, model_path: str | Path, data_path: str | Pa
                 if not np.isnan(best[row]).all() or result.predicted[norm][row] != -1:
                     found.append("no distance is recorded, but an adversarial is")
             else:
-                of_row = [
-                    {name: values[row] for name, values in all_.items()} for all_ in (measured, smallest)
-                ]
-                found += _adversarial(result, norm, row, logits[row], *of_row)
+                found += _adversarial(result, norm, row, logits[row], measured, smallest)
             reasons.append(found)
             complaints += [f"{norm}, sample {result.sample[row]}: {reason}." for reason in found]
         shown = np.isfinite(smallest[norm]) & (smallest[norm] > 0)
