@@ -1,13 +1,13 @@
 """Download a scan, or find it in the folder of downloads, and record where it lies."""
 
-from neuroreg.download.obtain import obtain, write_record
+from neuroreg.download.obtain import obtain, record_download
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
     settings = snakemake.params.settings
     path, digest = obtain(**settings)
-    write_record(snakemake.output[0], path, digest, settings["url"])
+    record_download(snakemake.output[0], path, digest, settings["url"])
 
 
 run_job(main, snakemake)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from neuroreg.devices import choose_device
 from neuroreg.files.records import read_record
+from neuroreg.files.resume import ResumeFile
 from neuroreg.response_model.files import save_response_model
 from neuroreg.response_model.fit import fit_response_model
 from neuroreg.response_model.predict import predict_trials
@@ -17,19 +18,18 @@ from neuroreg.workflow.job import run_job
 
 def main(snakemake):
     scan = read_record(snakemake.input.scan, Scan)
-    resume = Path(snakemake.output.weights).with_suffix(".resume.safetensors")
-    fitted = fit_response_model(
-        scan,
-        FitSettings(**snakemake.params.settings),
-        seed=derive_seed(snakemake.params.seed, "response model", snakemake.wildcards.scan),
-        device=choose_device(snakemake.params.device),
-        resume_path=resume,
-        code=snakemake.params.code,
-    )
-    predict = partial(predict_trials, fitted.model, scan)
-    quality = measure_neurons(scan, predict, bias_correction=snakemake.params.bias_correction)
-    save_response_model(snakemake.output.weights, snakemake.output.scores, fitted, quality)
-    resume.unlink(missing_ok=True)
+    path = Path(snakemake.output.weights).with_suffix(".resume.safetensors")
+    with ResumeFile(path, snakemake.params.code) as resume:
+        fitted = fit_response_model(
+            scan,
+            FitSettings(**snakemake.params.settings),
+            seed=derive_seed(snakemake.params.seed, "response model", snakemake.wildcards.scan),
+            device=choose_device(snakemake.params.device),
+            resume=resume,
+        )
+        predict = partial(predict_trials, fitted.model, scan)
+        quality = measure_neurons(scan, predict, bias_correction=snakemake.params.bias_correction)
+        save_response_model(snakemake.output.weights, snakemake.output.scores, fitted, quality)
 
 
 run_job(main, snakemake)

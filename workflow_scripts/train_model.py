@@ -4,6 +4,7 @@ from pathlib import Path
 
 from neuroreg.devices import choose_device
 from neuroreg.files.records import read_record
+from neuroreg.files.resume import ResumeFile
 from neuroreg.files.storage import write_csv
 from neuroreg.images.classification import ClassificationData
 from neuroreg.images.stimuli import Stimuli
@@ -20,22 +21,21 @@ def main(snakemake):
     if snakemake.params.alpha > 0:
         similarity, stimuli = snakemake.input.target
         target = make_target(read_record(similarity, SimilarityMatrix), read_record(stimuli, Stimuli))
-    resume = Path(snakemake.output.model).with_name("resume.safetensors")
-    trained = train(
-        data.train_images,
-        data.train_labels,
-        len(data.classes),
-        settings=TrainingSettings(**snakemake.params.settings),
-        seed=int(snakemake.wildcards.seed),
-        alpha=snakemake.params.alpha,
-        target=target,
-        device=choose_device(snakemake.params.device),
-        resume_path=resume,
-        code=snakemake.params.code,
-    )
-    write_csv(snakemake.output.history, trained.history)
-    save_model(snakemake.output.model, trained.model, trained.similarity)
-    resume.unlink(missing_ok=True)
+    path = Path(snakemake.output.model).with_name("resume.safetensors")
+    with ResumeFile(path, snakemake.params.code) as resume:
+        trained = train(
+            data.train_images,
+            data.train_labels,
+            len(data.classes),
+            settings=TrainingSettings(**snakemake.params.settings),
+            seed=int(snakemake.wildcards.seed),
+            alpha=snakemake.params.alpha,
+            target=target,
+            device=choose_device(snakemake.params.device),
+            resume=resume,
+        )
+        write_csv(snakemake.output.history, trained.history)
+        save_model(snakemake.output.model, trained.model, trained.similarity)
 
 
 run_job(main, snakemake)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from neuroreg.download.transfer import Progress
+from neuroreg.download.transfer import ProgressReport
 
 
 class Terminal(io.StringIO):
@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
 
 
 def arrive(name, done, total, blocks, terminal):
-    with Progress(name, done, total, terminal) as progress:
+    with ProgressReport(name, done, total, terminal) as progress:
         for block in blocks:
             done += block
             progress.update(done)

@@ -9,6 +9,7 @@ from scipy import ndimage, signal
 from torch.nn import functional as F
 
 from neuroreg.errors import InputError
+from neuroreg.files.resume import ResumeFile
 from neuroreg.files.storage import read_json
 from neuroreg.response_model.files import load_response_model, save_response_model
 from neuroreg.response_model.fit import build_model, empty_model, fit_response_model, plateaus, poisson_loss
@@ -416,15 +417,17 @@ def test_a_fit_killed_after_each_epoch_goes_on_to_the_same_bytes(tmp_path, small
     for last in range(1, len(whole.history)):
         resume.unlink(missing_ok=True)
         with pytest.raises(Killed):
-            fit_response_model(small_scan, settings, seed=3, resume_path=resume, log=kill)
+            fit_response_model(small_scan, settings, seed=3, resume=ResumeFile(resume), log=kill)
         lines = []
-        resumed = fit_response_model(small_scan, settings, seed=3, resume_path=resume, log=lines.append)
+        resumed = fit_response_model(
+            small_scan, settings, seed=3, resume=ResumeFile(resume), log=lines.append
+        )
         assert lines[0] == f"going on after epoch {last}"
         assert resumed.history == whole.history
         for name, tensor in whole.model.state_dict().items():
             assert torch.equal(tensor, resumed.model.state_dict()[name]), name
     # Another fit does not go on from there.
-    other = fit_response_model(small_scan, TINY, seed=3, resume_path=resume, log=lines.append)
+    other = fit_response_model(small_scan, TINY, seed=3, resume=ResumeFile(resume), log=lines.append)
     assert len(other.history) == TINY.max_epochs
 
 

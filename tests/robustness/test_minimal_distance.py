@@ -11,6 +11,7 @@ from torch import nn
 
 from neuroreg.errors import InputError
 from neuroreg.files.records import read_record, write_record
+from neuroreg.files.resume import ResumeFile
 from neuroreg.robustness.attack_result import NORMS, AttackResult, join_parts
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.robustness.minimal_distance import choose_samples, search
@@ -131,10 +132,10 @@ def test_an_interrupted_search_goes_on_to_the_same_bytes(problem, undisturbed, t
     content, needed = undisturbed
     resume = tmp_path / "resume.safetensors"
     with Passes(problem[0], round(share * needed)), pytest.raises(KeyboardInterrupt):
-        run(problem, batch_size=2, resume_path=resume)
+        run(problem, batch_size=2, resume=ResumeFile(resume))
     assert resume.exists()
     with Passes(problem[0]) as passes:
-        write_record(tmp_path / "b.h5", run(problem, batch_size=2, resume_path=resume))
+        write_record(tmp_path / "b.h5", run(problem, batch_size=2, resume=ResumeFile(resume)))
     # A batch of 30 steps, a try's verification and the first and last look at the samples come twice at most.
     assert passes.count < (1 - share) * needed + 75
     assert (tmp_path / "b.h5").read_bytes() == content
@@ -142,15 +143,16 @@ def test_an_interrupted_search_goes_on_to_the_same_bytes(problem, undisturbed, t
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 2}, {"code": "another"}, {"repetitions": 3}, {"rows": slice(1, 5)}, {"settings": SETTINGS[:1]}],
+    [{"seed": 2}, {}, {"repetitions": 3}, {"rows": slice(1, 5)}, {"settings": SETTINGS[:1]}],
 )
 def test_a_search_does_not_go_on_with_what_another_left(problem, tmp_path, change):
     resume = tmp_path / "resume.safetensors"
-    run(problem, resume_path=resume)
+    run(problem, resume=ResumeFile(resume))
     with Passes(problem[0]) as again:
-        run(problem, resume_path=resume)
+        run(problem, resume=ResumeFile(resume))
     assert again.count < 10
-    found = run(problem, resume_path=resume, **change)
+    # Without a change, it is another version of the code.
+    found = run(problem, resume=ResumeFile(resume, "" if change else "another"), **change)
     afresh = run(problem, **change)
     write_record(tmp_path / "a.h5", found)
     write_record(tmp_path / "b.h5", afresh)
@@ -160,12 +162,12 @@ def test_a_search_does_not_go_on_with_what_another_left(problem, tmp_path, chang
 def test_a_search_does_not_go_on_with_another_model(problem, tmp_path):
     model, images, labels = problem
     resume = tmp_path / "resume.safetensors"
-    run(problem, resume_path=resume)
+    run(problem, resume=ResumeFile(resume))
     other = copy.deepcopy(model)
     with torch.no_grad():
         other.linear.weight[0] *= 1.01
     with Passes(other) as passes:
-        run((other, images, labels), resume_path=resume)
+        run((other, images, labels), resume=ResumeFile(resume))
     assert passes.count > 50
 
 

@@ -11,6 +11,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from neuroreg.errors import InputError
+from neuroreg.files.resume import ResumeFile
 from neuroreg.training.checkpoints import load_model, save_model
 from neuroreg.training.run import SimilarityTarget, augment, learning_rate, train
 from neuroreg.training.settings import TrainingSettings
@@ -114,10 +115,11 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_run import run
+from neuroreg.files.resume import ResumeFile
 from neuroreg.training.checkpoints import save_model
 import torch
 torch.set_num_threads(1)
-trained = run(resume_path=Path(sys.argv[2]))
+trained = run(resume=ResumeFile(Path(sys.argv[2])))
 save_model(sys.argv[3], trained.model, trained.similarity)
 """
 
@@ -142,16 +144,16 @@ def test_a_run_killed_in_each_epoch_ends_with_the_same_bytes(tmp_path):
     expected = tmp_path / "expected.safetensors"
     save_model(expected, whole.model, whole.similarity)
     assert finished.read_bytes() == expected.read_bytes()
-    resumed = run(resume_path=resume)
+    resumed = run(resume=ResumeFile(resume))
     for first, second in zip(whole.history, resumed.history, strict=True):
         np.testing.assert_array_equal(list(first.values()), list(second.values()))
 
 
 def test_the_state_of_another_run_is_not_resumed(tmp_path, trained):
     resume = tmp_path / "resume.safetensors"
-    for other in ({"seed": 9}, {"code": "an older version"}):
-        run(resume_path=resume, **other)
-        assert states_equal(trained, run(resume_path=resume))
+    for seed, code in ((9, ""), (1, "an older version")):
+        run(resume=ResumeFile(resume, code), seed=seed)
+        assert states_equal(trained, run(resume=ResumeFile(resume)))
 
 
 def test_a_saved_model_answers_as_before(tmp_path, trained):

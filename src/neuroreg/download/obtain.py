@@ -10,9 +10,11 @@ from urllib.parse import unquote, urlsplit
 from neuroreg.download.transfer import TIMEOUT, WAITS, transfer
 from neuroreg.errors import InputError
 from neuroreg.files.kinds import check_archive
-from neuroreg.files.storage import read_json, sha256, write_json, write_text
+from neuroreg.files.storage import read_json, write_json, write_text
 from neuroreg.files.storage import sha256 as sha256_of
 
+logger = logging.getLogger(__name__)
+_KIND = "download"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -47,46 +49,6 @@ def file_name(url: str, name: str | None = None) -> str:
     return found
 
 
-_KIND = "download"
-
-
-def write_record(path: str | Path, file: str | Path, digest: str, url: str) -> None:
-    """Write where a downloaded file (or the folder in its place) lies, with its SHA-256 and where it is from.
-
-    The same content makes the same record, byte by byte, for Snakemake to see no change where there is none.
-    """
-    write_json(path, {"kind": _KIND, "path": str(file), "sha256": digest, "url": url})
-
-
-def recorded_file(path: str | Path) -> Path:
-    """Return the file or folder that a record (``.json``) stands for, and any other path as it is.
-
-    Raises
-    ------
-    InputError
-        If it is no such record, or the file is missing or not the recorded one.
-    """
-    path = Path(path)
-    if path.suffix != ".json":
-        return path
-    record = read_json(path)
-    if not isinstance(record, dict) or record.get("kind") != _KIND or not {"path", "sha256"} <= set(record):
-        raise InputError(f"{path}: is no record of a download; expected one.")
-    file = Path(record["path"])
-    again = "--forcerun download_scan"
-    if not file.exists():
-        raise InputError(f"{file}: no such file or folder; expected the download ({again} fetches it again).")
-    digest = sha256(file)
-    if digest != record["sha256"]:
-        raise InputError(
-            f"{file}: SHA-256 {digest}; expected {record['sha256']} from {path} ({again} says what to do)."
-        )
-    return file
-
-
-logger = logging.getLogger(__name__)
-
-
 def obtain(
     url: str,
     folder: str | Path,
@@ -113,7 +75,7 @@ def obtain(
         What its SHA-256 must be, 64 hexadecimal digits; None takes the one written at first sight. It is not
         compared with a folder.
     timeout, waits
-        As in `http_transfer.transfer`.
+        As in `transfer.transfer`.
 
     Returns
     -------
@@ -189,3 +151,37 @@ def _noted(place: Path) -> str | None:
     if not match:
         raise InputError(f"{note}: holds no SHA-256; expected the 64 digits that sha256sum writes.")
     return match[1].decode()
+
+
+def record_download(path: str | Path, file: str | Path, digest: str, url: str) -> None:
+    """Write where a downloaded file (or the folder in its place) lies, with its SHA-256 and where it is from.
+
+    The same content makes the same record, byte by byte, for Snakemake to see no change where there is none.
+    """
+    write_json(path, {"kind": _KIND, "path": str(file), "sha256": digest, "url": url})
+
+
+def recorded_file(path: str | Path) -> Path:
+    """Return the file or folder that a record (``.json``) stands for, and any other path as it is.
+
+    Raises
+    ------
+    InputError
+        If it is no such record, or the file is missing or not the recorded one.
+    """
+    path = Path(path)
+    if path.suffix != ".json":
+        return path
+    record = read_json(path)
+    if not isinstance(record, dict) or record.get("kind") != _KIND or not {"path", "sha256"} <= set(record):
+        raise InputError(f"{path}: is no record of a download; expected one.")
+    file = Path(record["path"])
+    again = "--forcerun download_scan"
+    if not file.exists():
+        raise InputError(f"{file}: no such file or folder; expected the download ({again} fetches it again).")
+    digest = sha256_of(file)
+    if digest != record["sha256"]:
+        raise InputError(
+            f"{file}: SHA-256 {digest}; expected {record['sha256']} from {path} ({again} says what to do)."
+        )
+    return file

@@ -8,6 +8,24 @@ import h5py
 
 from neuroreg.errors import InputError
 
+# Enough for an HDF5 file that begins after a user block of up to 4 KiB.
+HEAD_SIZE = 8192
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_SIGNATURES = (
+    (0, b"\x1f\x8b", "a gzip file"),
+    (0, b"\xfd7zXZ\x00", "an xz file"),
+    (0, b"BZh", "a bzip2 file"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (257, b"ustar", "a tar archive"),
+    (0, b"\x93NUMPY", "a single NumPy array"),
+    (0, b"MATLAB 5.0", "a MATLAB file of a version before 7.3"),
+    (0, b"version https://git-lfs.github.com/", "a Git LFS pointer, not the file that it stands for"),
+)
+_HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", re.I | re.S)
+# What stands in place of a file that git-annex keeps elsewhere: the target of a link, or an unlocked pointer.
+_ANNEX = re.compile(rb"(?:[./]*\.git)?/annex/objects/\S+\s*")
+
 
 def check_archive(path: str | Path) -> None:
     """Check that a file is zip or HDF5 and that its end is there.
@@ -34,25 +52,6 @@ def check_archive(path: str | Path) -> None:
             raise InputError(f"{path}: is a damaged or cut off HDF5 file; {expected}, complete.") from error
     else:
         raise InputError(f"{path}: is {describe(start)}; {expected}.")
-
-
-# Enough for an HDF5 file that begins after a user block of up to 4 KiB.
-HEAD_SIZE = 8192
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_SIGNATURES = (
-    (0, b"\x1f\x8b", "a gzip file"),
-    (0, b"\xfd7zXZ\x00", "an xz file"),
-    (0, b"BZh", "a bzip2 file"),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (257, b"ustar", "a tar archive"),
-    (0, b"\x93NUMPY", "a single NumPy array"),
-    (0, b"MATLAB 5.0", "a MATLAB file of a version before 7.3"),
-    (0, b"version https://git-lfs.github.com/", "a Git LFS pointer, not the file that it stands for"),
-)
-_HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", re.I | re.S)
-# What stands in place of a file that git-annex keeps elsewhere: the target of a link, or an unlocked pointer.
-_ANNEX = re.compile(rb"(?:[./]*\.git)?/annex/objects/\S+\s*")
 
 
 def head(path: str | Path) -> bytes:

@@ -16,7 +16,7 @@ from neuroreg.files.storage import atomic_path
 
 @dataclass
 class Progress:
-    """What a run has reached.
+    """What a run has reached, nothing at first.
 
     Attributes
     ----------
@@ -33,49 +33,77 @@ class Progress:
     tensors: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
 
-def fingerprint(settings: object, arrays: Iterable[np.ndarray]) -> str:
-    """Return a digest of what decides a run: data, and settings that JSON can hold, with seed and code."""
-    digest = sha256(json.dumps(settings, sort_keys=True).encode())
-    for array in arrays:
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).view(np.uint8))
-    return digest.hexdigest()
-
-
 def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return copies on the CPU, which further training leaves alone."""
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
 
-def save_progress(path: Path, progress: Progress, mark: str) -> None:
-    """Write the state of a run, atomically; `mark` is the fingerprint of the run that it belongs to."""
-    flat = {
-        f"{group}/{name}": tensor.detach().cpu().contiguous()
-        for group, tensors in progress.tensors.items()
-        for name, tensor in tensors.items()
-    }
-    metadata = {
-        "fingerprint": mark,
-        "history": json.dumps(progress.history),
-        "best": str(progress.best),
-    }
-    with atomic_path(path) as partial:
-        save_file(flat, partial, metadata=metadata)
+class ResumeFile:
+    """Where an unfinished run keeps what it has reached; removed when a ``with`` block ends well.
 
+    Parameters
+    ----------
+    path
+        The file; None keeps nothing.
+    code
+        What tells this version of the code from others; a run goes on only under the same.
+    """
 
-def load_progress(path: Path, mark: str) -> Progress | None:
-    """Return the state of the run with the fingerprint `mark`; None if there is none at `path`."""
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("fingerprint") != mark:
-                return None
-            progress = Progress(json.loads(metadata["history"]), int(metadata["best"]))
-            for key in file.keys():  # noqa: SIM118 (not a mapping)
-                group, name = key.split("/", 1)
-                progress.tensors.setdefault(group, {})[name] = file.get_tensor(key)
-    except SafetensorError:
-        return None
-    return progress
+    def __init__(self, path: Path | None = None, code: str = "") -> None:
+        self._path, self._code, self._fingerprint = path, code, ""
+
+    def __enter__(self) -> "ResumeFile":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None and self._path:
+            self._path.unlink(missing_ok=True)
+
+    def load(self, settings: object, arrays: Iterable[np.ndarray]) -> Progress:
+        """Return what this very run has reached, nothing if the file is missing or another run's.
+
+        Parameters
+        ----------
+        settings
+            All that decides the run beside data and code, the seed too, in types of JSON.
+        arrays
+            Its data.
+        """
+        if self._path is None:
+            return Progress()
+        digest = sha256(json.dumps([self._code, settings], sort_keys=True).encode())
+        for array in arrays:
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).view(np.uint8))
+        self._fingerprint = digest.hexdigest()
+        if not self._path.is_file():
+            return Progress()
+        try:
+            with safe_open(self._path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("fingerprint") != self._fingerprint:
+                    return Progress()
+                progress = Progress(json.loads(metadata["history"]), int(metadata["best"]))
+                for key in file.keys():  # noqa: SIM118 (not a mapping)
+                    group, name = key.split("/", 1)
+                    progress.tensors.setdefault(group, {})[name] = file.get_tensor(key)
+        except SafetensorError:
+            return Progress()
+        return progress
+
+    def save(self, progress: Progress) -> None:
+        """Write what the run that `load` was asked for has reached, atomically."""
+        if self._path is None:
+            return
+        flat = {
+            f"{group}/{name}": tensor.detach().cpu().contiguous()
+            for group, tensors in progress.tensors.items()
+            for name, tensor in tensors.items()
+        }
+        metadata = {
+            "fingerprint": self._fingerprint,
+            "history": json.dumps(progress.history),
+            "best": str(progress.best),
+        }
+        with atomic_path(self._path) as partial:
+            save_file(flat, partial, metadata=metadata)

@@ -5,14 +5,13 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from neuroreg.errors import InputError
-from neuroreg.files.resume import Progress, copied, fingerprint, load_progress, save_progress
+from neuroreg.files.resume import ResumeFile, copied
 from neuroreg.response_model.localisation import locate_receptive_fields
 from neuroreg.response_model.model import ResponseModel
 from neuroreg.response_model.predict import predict_trials
@@ -213,8 +212,7 @@ def fit_response_model(
     *,
     seed: int,
     device: str = "cpu",
-    resume_path: Path | None = None,
-    code: str = "",
+    resume: ResumeFile | None = None,
     log: Callable[[str], None] = logger.info,
 ) -> FittedResponseModel:
     """Fit the predictive model to the training trials of a scan.
@@ -234,10 +232,8 @@ def fit_response_model(
         Decides initial weights, order of trials, blur of positions and choice of contexts.
     device
         Where to compute; the result is on the CPU.
-    resume_path
+    resume
         Where to keep the state after each epoch, and to go on from if it belongs to this very fit.
-    code
-        What tells this version of the code from others; a fit goes on only under the same.
     log
         Gets one line an epoch.
 
@@ -255,14 +251,14 @@ def fit_response_model(
     negative = int((scan.responses[train] < 0).sum())
     if negative:
         log(f"{negative} negative training responses count as 0: a Poisson rate has none")
-    mark = fingerprint([settings.model_dump(), seed, code], vars(scan).values())
-    progress = load_progress(resume_path, mark) if resume_path else None
-    if progress:
+    resume = resume or ResumeFile()
+    progress = resume.load([settings.model_dump(), seed], vars(scan).values())
+    if progress.history:
         log(f"going on after epoch {len(progress.history)}")
         model = empty_model(scan.responses.shape[1], scan.behavior.shape[1], settings)
         model.load_state_dict(progress.tensors["model"])
     else:
-        progress, model = Progress(), build_model(scan, train, settings, seed)
+        model = build_model(scan, train, settings, seed)
     fit = _Fit(model, scan, train, settings, device)
     history, observed = progress.history, scan.responses[validation]
     reductions = plateaus(_scores(history), settings.patience)
@@ -290,8 +286,7 @@ def fit_response_model(
             rate = settings.learning_rate * REDUCTION**reductions
             fit.restore({"model": progress.tensors["best_model"]}, rate)
         progress.tensors |= fit.state()
-        if resume_path:
-            save_progress(resume_path, progress, mark)
+        resume.save(progress)
     fit.model.load_state_dict(progress.tensors["best_model"])
     best = history[progress.best]["validation_correlation"]
     return FittedResponseModel(fit.model.cpu().eval(), settings, history, best)

@@ -3,14 +3,13 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from neuroreg.errors import InputError
-from neuroreg.files.resume import Progress, fingerprint, load_progress, save_progress
+from neuroreg.files.resume import ResumeFile
 from neuroreg.images.classification import stratified_sample
 from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.boundary_attack import choose_starting_points
@@ -71,8 +70,7 @@ def search(
     batch_size: int,
     device: torch.device,
     pad: bool = False,
-    resume_path: Path | None = None,
-    code: str = "",
+    resume: ResumeFile | None = None,
 ) -> AttackResult:
     """Attack every correctly classified sample with each setting, several times, and verify what is found.
 
@@ -108,11 +106,8 @@ def search(
     pad
         Whether batches that are not full are filled up before each pass. On the CPU a row's result is then
         the same to the bit whatever the other samples; else their number changes it by rounding.
-    resume_path
-        Where the state of the unfinished search is kept, from batch to batch; the caller deletes it. None
-        keeps none.
-    code
-        What tells this version of the code from others; a search goes on only under the same.
+    resume
+        Where the state of the unfinished search is kept, from batch to batch.
 
     Raises
     ------
@@ -127,11 +122,11 @@ def search(
             f"attacks: {len(settings)} settings, {repetitions} repetitions for {method}; expected 1 or more."
         )
     decisive = {"method": method, "settings": settings, "repetitions": repetitions, "seed": seed}
-    decisive |= {"batch_size": batch_size, "device": device.type, "model": repr(model), "code": code}
-    decisive |= {"pad": pad}
+    decisive |= {"batch_size": batch_size, "device": device.type, "model": repr(model), "pad": pad}
     weights = [tensor.detach().cpu().numpy() for tensor in model.state_dict().values()]
     arrays = map(np.asarray, (images, labels, sample, pool_images, pool_labels, *weights))
-    mark = fingerprint(decisive, arrays) if resume_path else ""
+    resume = resume or ResumeFile()
+    progress = resume.load(decisive, arrays)
 
     run, attacked = attack.load(), folded(model)
     if device.type == "cpu":
@@ -153,11 +148,10 @@ def search(
             ]
         )
 
-    progress = load_progress(resume_path, mark) if resume_path else None
-    if progress:
+    if progress.history:
         logger.info("going on after %d batches", len(progress.history))
     else:
-        progress = Progress(tensors=_nothing_found((len(settings), repetitions), clean, correct))
+        progress.tensors = _nothing_found((len(settings), repetitions), clean, correct)
     state = progress.tensors
     batches = _batches(settings, repetitions, correct, batch_size)
     for number in range(len(progress.history), len(batches)):
@@ -177,8 +171,7 @@ def search(
         outcome = verify(model, clean[row], targets[row], found, **forward)
         _keep(state, outcome, passes.cpu(), batches[number])
         progress.history.append({"seconds": time.perf_counter() - begun})
-        if resume_path:
-            save_progress(resume_path, progress, mark)
+        resume.save(progress)
         _log(method, attack.norm, state, batches, progress.history)
     as_arrays = {
         group: {name: tensor.numpy() for name, tensor in tensors.items()} for group, tensors in state.items()

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuroreg.errors import InputError
-from neuroreg.files.resume import Progress, copied, fingerprint, load_progress, save_progress
+from neuroreg.files.resume import Progress, ResumeFile, copied
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.seeds import derive_seed
 from neuroreg.similarity.matrix import SimilarityMatrix
@@ -92,8 +91,7 @@ def train(
     alpha: float = 0.0,
     target: SimilarityTarget | None = None,
     device: torch.device | str = "cpu",
-    resume_path: Path | None = None,
-    code: str = "",
+    resume: ResumeFile | None = None,
 ) -> TrainedModel:
     """Train one classifier (Li et al. 2019, main text and supplement).
 
@@ -121,10 +119,8 @@ def train(
         Needed if alpha > 0.
     device
         Where to compute.
-    resume_path
+    resume
         Where to keep the state after each epoch, and to go on from if it belongs to this very run.
-    code
-        What tells this version of the code from others; a run goes on only under the same.
 
     Raises
     ------
@@ -132,14 +128,14 @@ def train(
         If there are fewer images than one batch or fewer stimuli than one batch of pairs needs, if a target
         is missing, or if the loss stops being finite.
     """
-    run = TrainingRun(images, labels, classes, settings, seed, alpha, target, device, code)
-    progress = load_progress(resume_path, run.fingerprint) if resume_path else None
-    if progress:
-        run.restore(progress)
-        logger.info("going on after epoch %d of %d", len(progress.history), settings.epochs)
-    else:
-        progress = Progress()
+    run = TrainingRun(images, labels, classes, settings, seed, alpha, target, device)
+    resume = resume or ResumeFile()
+    target_arrays = [] if target is None else [target.images, target.matrix]
+    progress = resume.load([settings.model_dump(), seed, alpha], [images, labels, *target_arrays])
     start, first = time.monotonic(), len(progress.history)
+    if first:
+        run.restore(progress)
+        logger.info("going on after epoch %d of %d", first, settings.epochs)
     for epoch in range(first, settings.epochs):
         row = run.epoch(epoch)
         progress.history.append(row)
@@ -149,8 +145,7 @@ def train(
             progress.tensors["best_model"] = copied(state["model"])
             progress.tensors["best_similarity"] = copied(state["similarity"])
         progress.tensors |= state
-        if resume_path:
-            save_progress(resume_path, progress, run.fingerprint)
+        resume.save(progress)
         left = (time.monotonic() - start) / (epoch + 1 - first) * (settings.epochs - epoch - 1)
         logger.info(_progress_line(row, settings.epochs, left))
     model = ResNet(settings.architecture, settings.width, classes)
@@ -187,15 +182,10 @@ class TrainingRun:
         alpha: float,
         target: SimilarityTarget | None,
         device: torch.device | str,
-        code: str = "",
     ) -> None:
         self.settings, self.seed, self.alpha, self.device = settings, seed, alpha, torch.device(device)
         if alpha > 0 and target is None:
             raise InputError(f"alpha is {alpha:g}, but there is no target; expected a target similarity.")
-        target_arrays = [] if target is None else [target.images, target.matrix]
-        self.fingerprint = fingerprint(
-            [settings.model_dump(), seed, alpha, code], [images, labels, *target_arrays]
-        )
         self._split(self._on_device(images)[:, None], self._on_device(labels).long())
         self.stimuli = self.matrix = None
         if alpha > 0:
