@@ -1,6 +1,4 @@
-"""What every attack of the registry keeps to; what is its own is tested beside this file, family by family."""
-
-import warnings
+"""What every attack of the registry keeps to; what is its own is tested beside this file."""
 
 import numpy as np
 import pytest
