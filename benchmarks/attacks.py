@@ -76,8 +76,8 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple:
     import torch
     from safetensors.numpy import save_file
 
-    from neuroreg.robustness.attacks.boundary_attack import choose_starting_points
     from neuroreg.robustness.evaluation import predict, to_input
+    from neuroreg.robustness.minimal_distance import choose_starting_points
     from neuroreg.seeds import derive_seed
     from neuroreg.training.checkpoints import save_model
 

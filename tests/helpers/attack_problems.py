@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
-from neuroreg.robustness.attacks.rows import setting_of_rows
+from neuroreg.robustness.attacks.rows import Rows, setting_of_rows
 from neuroreg.robustness.evaluation import evaluation, predict
 from neuroreg.training.networks import ResNet
 
@@ -51,16 +51,16 @@ def run_attack(
     **setting: float,
 ) -> tuple[Tensor, Tensor]:
     """Run a method of the registry under `evaluation`, with seeds 100, 101, ... where none are given."""
+    rows = Rows(
+        x=x,
+        labels=labels,
+        setting=setting_of_rows([complete_setting(method, setting)], torch.zeros_like(labels), x),
+        repetition=torch.full_like(labels, repetition),
+        seeds=torch.arange(len(x)) + 100 if seeds is None else seeds,
+        starting_points=starting_points,
+    )
     with evaluation(model, CPU):
-        return find_method(method).load()(
-            model,
-            x,
-            labels,
-            setting=setting_of_rows([complete_setting(method, setting)], torch.zeros_like(labels), x),
-            repetition=torch.full_like(labels, repetition),
-            seeds=torch.arange(len(x)) + 100 if seeds is None else seeds,
-            starting_points=starting_points,
-        )
+        return find_method(method).load()(model, rows)
 
 
 def smooth_network(seed: int, pixels: int = 49, hidden: int = 16, classes: int = 5):

@@ -1,4 +1,4 @@
-"""What every stronger attack is asked: small problems, and properties that all of them share."""
+"""Small problems with what is known of them."""
 
 from functools import cache
 
@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from attack_problems import CPU, linear_model, run_attack, smooth_logits, smooth_network
 from sklearn.datasets import load_digits
-from torch import Tensor, nn
+from torch import nn
 
-from neuroreg.robustness.attacks.registry import complete_setting, find_method
-from neuroreg.robustness.evaluation import evaluation, predict, to_input
+from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.robustness.minimal_distance import search
-from neuroreg.robustness.verification import measure, verify
+from neuroreg.robustness.verification import measure
 
 NORM = {0: "l0", 1: "l1", 2: "l2", np.inf: "linf"}
 
@@ -109,84 +108,3 @@ def linear_ratios(
                 assert least < 0.4 or order == 2
             minima[row] = min(minima[row], least)
     return measure(images, found)[NORM[order]].numpy() / minima
-
-
-def run_rows(method: str, rows, repetition, setting: dict) -> tuple[Tensor, Tensor]:
-    """Run some rows of the smooth problem; a repetition or float setting for all, or one for each."""
-    model, _, x, labels = smooth_problem()
-    images, rows = torch.from_numpy(x).view(-1, 1, 7, 7), torch.as_tensor(rows)
-    setting = {
-        name: value
-        if isinstance(value, int)
-        else torch.as_tensor(value, dtype=images.dtype).expand(len(rows))
-        for name, value in setting.items()
-    }
-    with evaluation(model, CPU):
-        return find_method(method).load()(
-            model,
-            images[rows],
-            torch.from_numpy(labels)[rows],
-            setting=setting,
-            repetition=torch.as_tensor(repetition).expand(len(rows)),
-            seeds=7 + rows,
-        )
-
-
-def check_rows_are_alone(method: str, name: str, values: tuple[float, float], **setting: float) -> None:
-    """Each row ends where it ends by itself: its own repetition, seed and value of the setting `name`."""
-    setting = complete_setting(method, setting)
-    repetition = torch.tensor([0, 1, 0, 2, 1, 0])
-    own = torch.tensor([values[0], values[1]] * 3, dtype=torch.float64)
-    together, queries = run_rows(method, range(6), repetition, setting | {name: own})
-    assert torch.equal(together, run_rows(method, range(6), repetition, setting | {name: own})[0])
-    assert torch.isfinite(together).all()
-    assert not torch.isclose(own[0], own[1])
-    backwards = list(range(5, -1, -1))
-    mirrored, _ = run_rows(method, backwards, repetition[backwards], setting | {name: own[backwards]})
-    torch.testing.assert_close(mirrored[backwards], together, rtol=0, atol=1e-7)
-    for row in range(6):
-        alone, passes = run_rows(method, [row], int(repetition[row]), setting | {name: float(own[row])})
-        torch.testing.assert_close(alone[0], together[row], rtol=0, atol=1e-7)
-        assert passes[0] == queries[row]
-
-
-def check_repetitions(method: str, **setting: float) -> None:
-    """Repetitions and seeds differ; the same seed gives the same bytes; the first repetition has no noise."""
-    model, images, labels, sample = trained_digits()
-    x, targets = to_input(images[sample]), torch.from_numpy(labels[sample])
-    ends = [run_attack(method, model, x, targets, repetition, **setting)[0] for repetition in (0, 1, 2, 1)]
-    assert torch.equal(ends[1], ends[3])
-    for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert not torch.equal(ends[one], ends[other])
-    seeds = torch.arange(len(x)) + 9
-    other, _ = run_attack(method, model, x, targets, 1, seeds=seeds, **setting)
-    assert not torch.equal(other, ends[1])
-    first, _ = run_attack(method, model, x, targets, 0, seeds=seeds, **setting)
-    assert torch.equal(first, ends[0])
-
-
-def check_what_is_found(method: str, **setting: float) -> None:
-    """Everything found lies in the box, is misclassified and stays so when it is verified."""
-    model, images, labels, sample = trained_digits()
-    x, targets = to_input(images[sample]), torch.from_numpy(labels[sample])
-    found, queries = run_attack(method, model, x, targets, 1, **setting)
-    assert found.dtype == torch.float32
-    assert found.shape == x.shape
-    assert queries.dtype == torch.int64
-    assert found.min() >= 0
-    assert found.max() <= 1
-    assert (model(found).argmax(dim=1) != targets).all()
-    outcome = verify(model, x, targets, found, batch_size=3, device=CPU)
-    norm = find_method(method).norm
-    # Verification undoes the smallest differences.
-    ratio = outcome.distance[norm] / measure(x, found)[norm]
-    assert ratio.max() < 1 + 1e-5
-    assert ratio.min() > 0.99
-
-
-def check_flat_model_is_given_up(method: str, **setting: float) -> None:
-    """Where no pixel matters nothing is found, and nothing breaks."""
-    model = linear_model(np.zeros((5, 16)), np.array([1.0, 0.0, 0.0, 0.0, 0.0]))
-    x = torch.full((2, 1, 4, 4), 0.5, dtype=torch.float64)
-    found, _ = run_attack(method, model, x, torch.zeros(2, dtype=torch.int64), 1, **setting)
-    assert torch.isnan(found).all()

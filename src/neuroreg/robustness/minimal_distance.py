@@ -12,12 +12,14 @@ from neuroreg.errors import InputError
 from neuroreg.files.resume import ResumeFile
 from neuroreg.images.classification import stratified_sample
 from neuroreg.robustness.attack_result import NORMS, AttackResult
-from neuroreg.robustness.attacks.boundary_attack import choose_starting_points
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
-from neuroreg.robustness.attacks.rows import setting_of_rows
+from neuroreg.robustness.attacks.rows import Rows, setting_of_rows
 from neuroreg.robustness.evaluation import FixedBatch, evaluation, folded, predict, to_input
 from neuroreg.robustness.verification import Verified, verify
 from neuroreg.seeds import derive_seed
+
+logger = logging.getLogger(__name__)
+State = dict[str, dict[str, torch.Tensor]]
 
 
 def choose_samples(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -51,8 +53,41 @@ def choose_samples(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
     return stratified_sample(labels, n, rng)
 
 
-logger = logging.getLogger(__name__)
-State = dict[str, dict[str, torch.Tensor]]
+def choose_starting_points(
+    logits: np.ndarray, pool_labels: np.ndarray, labels: np.ndarray, seeds: np.ndarray, repetition: int
+) -> np.ndarray:
+    """Return for each sample the pool image that its search starts from.
+
+    Each sample has its own random order of the pool (the same for every model); repetition k starts at the
+    k-th image of another class that the model also takes for another class, by more than 1e-3 in the logits.
+
+    Parameters
+    ----------
+    logits
+        float (P, classes) of the pool.
+    pool_labels
+        int (P,).
+    labels
+        int (S,), the samples' labels.
+    seeds
+        int (S,), one per sample.
+    repetition
+        From 0; begins anew when the images are used up.
+
+    Returns
+    -------
+    ndarray
+        int64 (S,), positions in the pool; -1 where no image will do.
+    """
+    chosen = np.full(len(labels), -1, dtype=np.int64)
+    for row, (label, seed) in enumerate(zip(labels, seeds, strict=True)):
+        others = np.delete(logits, label, axis=1).max(axis=1)
+        eligible = (pool_labels != label) & (others - logits[:, label] > 1e-3)
+        order = np.random.default_rng(derive_seed(int(seed), "starting points")).permutation(len(pool_labels))
+        order = order[eligible[order]]
+        if len(order):
+            chosen[row] = order[repetition % len(order)]
+    return chosen
 
 
 def search(
@@ -159,15 +194,15 @@ def search(
         setting, repetition, row = batches[number].T
         x = clean[row].to(device)
         with evaluation(attacked, device):
-            found, passes = run(
-                attacked,
-                x,
-                targets[row].to(device),
+            rows = Rows(
+                x=x,
+                labels=targets[row].to(device),
                 setting=setting_of_rows(settings, setting, x),
                 repetition=repetition.to(device),
                 seeds=seeds[row].to(device),
                 starting_points=None if starts is None else starts[repetition, row].to(device),
             )
+            found, passes = run(attacked, rows)
         outcome = verify(model, clean[row], targets[row], found, **forward)
         _keep(state, outcome, passes.cpu(), batches[number])
         progress.history.append({"seconds": time.perf_counter() - begun})

@@ -4,18 +4,14 @@ import torch
 from attack_problems import CPU, run_attack, smooth_logits
 from tier_problems import (
     NORM,
-    check_flat_model_is_given_up,
-    check_repetitions,
-    check_what_is_found,
     linear_ratios,
     mean_distance,
-    run_rows,
     smooth_problem,
 )
 
 from neuroreg.robustness.attacks.apgd_t import climb, targeted_dlr
 from neuroreg.robustness.attacks.closest_points import ClosestPoints
-from neuroreg.robustness.attacks.registry import complete_setting
+from neuroreg.robustness.attacks.rows import Rows
 from neuroreg.robustness.evaluation import evaluation
 
 
@@ -74,7 +70,9 @@ def test_the_climb_is_auto_pgd(norm, steps):
     targets = (labels + rng.integers(1, 5, 6)) % 5
     start = (x + radius * rng.choice([-1, 1], x.shape) / (7 if norm == "l2" else 1)).clip(0, 1)
     with evaluation(model, CPU):
-        closest = ClosestPoints(norm, model, torch.from_numpy(x).view(-1, 1, 7, 7), torch.from_numpy(labels))
+        truth = torch.from_numpy(labels)
+        rows = Rows(torch.from_numpy(x).view(-1, 1, 7, 7), truth, {}, torch.zeros_like(truth), truth)
+        closest = ClosestPoints(norm, model, rows)
         chosen = torch.tensor([0, 2, 3, 5])
         arrays = map(torch.from_numpy, (targets[chosen], radius[chosen], start[chosen]))
         end = climb(closest, chosen, *arrays, steps).numpy()
@@ -112,33 +110,6 @@ def test_more_targets_and_more_epsilons_are_no_worse(norm):
     ]
     assert means[0] >= means[1] >= means[2]
     assert means[0] > means[2]
-
-
-@pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_rows_are_alone(norm):
-    setting = complete_setting(f"apgd_t_{norm}", {"steps": 20, "search_steps": 12})
-    repetition = torch.tensor([0, 1, 0, 2, 1, 0])
-    together, queries = run_rows(f"apgd_t_{norm}", range(6), repetition, setting)
-    assert torch.equal(together, run_rows(f"apgd_t_{norm}", range(6), repetition, setting)[0])
-    for row in range(6):
-        alone, passes = run_rows(f"apgd_t_{norm}", [row], int(repetition[row]), setting)
-        torch.testing.assert_close(alone[0], together[row], rtol=0, atol=1e-7)
-        assert passes[0] == queries[row]
-
-
-@pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_repetitions_differ(norm):
-    check_repetitions(f"apgd_t_{norm}", steps=10, search_steps=8)
-
-
-@pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_what_is_found_holds(norm):
-    check_what_is_found(f"apgd_t_{norm}", steps=10, search_steps=8)
-
-
-@pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_a_flat_model_is_given_up(norm):
-    check_flat_model_is_given_up(f"apgd_t_{norm}", steps=4, search_steps=3)
 
 
 def test_an_even_race_at_the_start_is_no_end():

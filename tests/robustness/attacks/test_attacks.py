@@ -9,12 +9,12 @@ from foolbox.criteria import Misclassification
 from torch import nn
 
 from neuroreg.errors import InputError
-from neuroreg.robustness.attacks.boundary_attack import choose_starting_points
-from neuroreg.robustness.attacks.foolbox_brendel_bethge import GuardedSolver
+from neuroreg.robustness.attacks.foolbox import GuardedSolver
 from neuroreg.robustness.attacks.projected_gradient import climb
-from neuroreg.robustness.attacks.registry import attack_methods, complete_setting, find_method
-from neuroreg.robustness.attacks.rows import sample_normal, sample_uniform, setting_of_rows
+from neuroreg.robustness.attacks.registry import attack_methods, complete_setting
+from neuroreg.robustness.attacks.rows import Rows, sample_normal, sample_uniform
 from neuroreg.robustness.evaluation import evaluation
+from neuroreg.robustness.minimal_distance import choose_starting_points
 
 CHEAP = {
     "pgd": {"steps": 10, "search_steps": 8, "rel_stepsize": 0.1},
@@ -152,69 +152,6 @@ def test_random_repetitions_are_those_with_foolboxs_classes(method):
     torch.testing.assert_close(found, theirs, rtol=0, atol=1e-5)
 
 
-VARIED = {
-    "pgd": {"rel_stepsize": [0.1, 0.2], "epsilon": [0.01, 0.002]},
-    "adam_pgd": {"rel_stepsize": [0.1, 0.2], "epsilon": [0.01, 0.002]},
-    "carlini_wagner": {"stepsize": [0.01, 0.02], "initial_const": [1.0, 0.5], "start_noise": [0.01, 0.1]},
-    "ddn": {"gamma": [0.05, 0.2], "init_epsilon": [1.0, 0.5]},
-    "jsma": {"theta": [0.5, 1.0], "jitter": [0.1, 0.5]},
-    "sparsefool": {"lambda": [1.0, 2.0], "start_noise": [0.01, 0.1]},
-    "brendel_bethge_l0": {"radius": [0.16, 0.01], "momentum": [0.8, 0.0]},
-    "brendel_bethge_l2": {"radius": [0.16, 0.01], "momentum": [0.8, 0.0]},
-    "foolbox_ddn": {"gamma": [0.05, 0.2], "init_epsilon": [1.0, 0.5]},
-}
-
-
-@pytest.mark.parametrize("method", VARIED)
-def test_rows_of_several_settings_and_repetitions_are_what_separate_calls_give(method):
-    model, x, labels, _ = linear_problem(2)
-    direction = (model[1].weight[1] - model[1].weight[0]).detach().sign().view(1, 32, 32)
-    starts = (x + 0.3 * direction).clamp(0, 1)
-    cheap = CHEAP[method.removeprefix("foolbox_")]
-    settings = [
-        complete_setting(method, cheap | {name: values[which] for name, values in VARIED[method].items()})
-        for which in (0, 1)
-    ]
-    which, repetition, sample = torch.cartesian_prod(torch.arange(2), torch.tensor([0, 2]), torch.arange(2)).T
-    with evaluation(model, CPU):
-        found, queries = find_method(method).load()(
-            model,
-            x[sample],
-            labels[sample],
-            setting=setting_of_rows(settings, which, x),
-            repetition=repetition,
-            seeds=sample + 100,
-            starting_points=starts[sample],
-        )
-    assert torch.isfinite(found).all()
-    for setting in range(2):
-        for number in (0, 2):
-            rows = (which == setting) & (repetition == number)
-            options = {"setting": settings[setting], "repetition": number, "starting_points": starts}
-            alone, passes = attack(method, model, x, labels, **options)
-            torch.testing.assert_close(found[rows], alone, rtol=0, atol=1e-6)
-            assert torch.equal(queries[rows], passes)
-    assert not torch.equal(found[:4], found[4:])
-
-
-@pytest.mark.parametrize("method", OURS)
-def test_a_sample_has_no_neighbours(method):
-    model, x, labels = network_problem()
-    seeds = torch.arange(5) + 7
-    whole, queries = attack(method, model, x, labels, repetition=1, seeds=seeds)
-    again, _ = attack(method, model, x, labels, repetition=1, seeds=seeds)
-    assert torch.equal(whole, again)
-    first, _ = attack(method, model, x, labels, repetition=0, seeds=seeds)
-    second, _ = attack(method, model, x, labels, repetition=2, seeds=seeds)
-    assert not torch.equal(whole, first)
-    assert not torch.equal(whole, second)
-    for row in range(5):
-        part = slice(row, row + 1)
-        alone, passes = attack(method, model, x[part], labels[part], repetition=1, seeds=seeds[part])
-        assert passes[0] == queries[row]
-        np.testing.assert_allclose(norms(alone, x[part], 2), norms(whole[part], x[part], 2), rtol=2e-3)
-
-
 def test_carlini_wagner_says_where_nothing_was_found():
     model, x, labels, _ = linear_problem()
     setting = {"steps": 2, "binary_search_steps": 1, "initial_const": 1e-9}
@@ -225,9 +162,10 @@ def test_carlini_wagner_says_where_nothing_was_found():
 @pytest.mark.parametrize(("draw", "low", "std"), [(sample_normal, -9, 1), (sample_uniform, -1, 3**-0.5)])
 def test_noise_belongs_to_its_sample(draw, low, std):
     like, seeds, first = torch.zeros(40, 1, 32, 32), torch.arange(40), torch.ones(40, dtype=torch.int64)
-    noise = draw(like, seeds, "start", first)
-    assert torch.equal(draw(like[:3], seeds[[5, 0, 39]], "start", first[:3]), noise[[5, 0, 39]])
-    some = draw(like, seeds, "start", first + seeds % 2)
+    noise = draw(Rows(like, seeds, {}, first, seeds), "start")
+    few = Rows(like[:3], seeds[:3], {}, first[:3], seeds[[5, 0, 39]])
+    assert torch.equal(draw(few, "start"), noise[[5, 0, 39]])
+    some = draw(Rows(like, seeds, {}, first + seeds % 2, seeds), "start")
     assert torch.equal(some[::2], noise[::2])
     assert (some[1::2] != noise[1::2]).flatten(1).any(dim=1).all()
     assert low <= noise.min()

@@ -7,7 +7,8 @@ from attack_problems import balanced_network, coarse_images
 from torch import nn
 
 from neuroreg.robustness.attacks import boundary_attack
-from neuroreg.robustness.attacks.rows import setting_of_rows
+from neuroreg.robustness.attacks.closest_points import ClosestPoints
+from neuroreg.robustness.attacks.rows import Rows, setting_of_rows
 from neuroreg.robustness.evaluation import evaluation, predict
 
 CPU = torch.device("cpu")
@@ -16,17 +17,12 @@ SETTING = {"steps": 60, "radius": 0.16, "momentum": 0.8}
 
 
 def attack(variant, model, x, labels, starts, run=boundary_attack.run, **setting):
+    zeros = torch.zeros_like(labels)
+    rows = Rows(
+        x, labels, setting_of_rows([SETTING | setting], zeros, x), zeros, torch.arange(len(x)), starts
+    )
     with evaluation(model, CPU):
-        return run(
-            variant,
-            model,
-            x,
-            labels,
-            setting=setting_of_rows([SETTING | setting], torch.zeros_like(labels), x),
-            repetition=torch.zeros_like(labels),
-            seeds=torch.arange(len(x)),
-            starting_points=starts,
-        )
+        return run(variant, model, rows)
 
 
 def sizes(found, x, variant):
@@ -133,9 +129,11 @@ def test_more_steps_come_closer(network_problem):
 def test_bisection_ends_just_across_the_boundary(variant, network_problem):
     model, x, labels, starts = network_problem
     with evaluation(model, CPU):
-        search = boundary_attack._Search(boundary_attack.VARIANTS[variant], model, x, labels)
-        point = search.boundary_point(starts.flatten(1))
-        assert (search.margin(point)[0] > 0).all()
+        norm = boundary_attack.VARIANTS[variant]
+        rows = Rows(x, labels, {}, torch.zeros_like(labels), labels, starts)
+        closest = ClosestPoints(variant, model, rows, norm.size)
+        point = boundary_attack.boundary_point(closest, norm, starts.flatten(1))
+        assert (closest.margin(point) > 0).all()
     between = boundary_attack.VARIANTS[variant].between
     one, zero = torch.ones(6, 1), torch.zeros(6, 1)
     torch.testing.assert_close(between(x.flatten(1), starts.flatten(1), one), starts.flatten(1))
@@ -145,13 +143,13 @@ def test_bisection_ends_just_across_the_boundary(variant, network_problem):
 
 def test_no_farther_than_foolbox(network_problem):
     # One norm only: each costs the compiler half a minute.
-    from neuroreg.robustness.attacks import foolbox_brendel_bethge
+    from neuroreg.robustness.attacks import foolbox
 
     linear = linear_problem(-0.5, 1.5, 4)[:4]
     for model, x, labels, starts in (linear, network_problem):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            theirs, _ = attack("l1", model, x, labels, starts, foolbox_brendel_bethge.run, steps=100)
+            theirs, _ = attack("brendel_bethge_l1", model, x, labels, starts, foolbox.run, steps=100)
         ours, _ = attack("l1", model, x, labels, starts, steps=100)
         assert sizes(ours, x, "l1").mean() <= 1.02 * sizes(theirs, x, "l1").mean()
 

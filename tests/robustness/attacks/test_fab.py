@@ -5,10 +5,6 @@ from attack_problems import run_attack, smooth_logits
 from scipy.optimize import brentq, linprog
 from tier_problems import (
     NORM,
-    check_flat_model_is_given_up,
-    check_repetitions,
-    check_rows_are_alone,
-    check_what_is_found,
     linear_ratios,
     margin_of,
     mean_distance,
@@ -81,26 +77,6 @@ def test_linear_minimum(order, classes, repetition):
     ratio = linear_ratios(f"fab_{NORM[order]}", order, classes, repetition, steps=40)
     assert ratio.min() > 1 - 1e-6
     assert ratio.max() < 1.01
-
-
-@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
-def test_rows_are_alone(norm):
-    check_rows_are_alone(f"fab_{norm}", "overshoot", (1.05, 1.2), steps=12)
-
-
-@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
-def test_repetitions_differ(norm):
-    check_repetitions(f"fab_{norm}", steps=8)
-
-
-@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
-def test_what_is_found_holds(norm):
-    check_what_is_found(f"fab_{norm}", steps=15)
-
-
-@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
-def test_a_flat_model_is_given_up(norm):
-    check_flat_model_is_given_up(f"fab_{norm}", steps=4)
 
 
 @pytest.mark.parametrize(

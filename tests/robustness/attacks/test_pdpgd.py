@@ -4,10 +4,6 @@ import torch
 from attack_problems import run_attack
 from scipy.optimize import minimize_scalar
 from tier_problems import (
-    check_flat_model_is_given_up,
-    check_repetitions,
-    check_rows_are_alone,
-    check_what_is_found,
     linear_ratios,
     margin_of,
     mean_distance,
@@ -77,22 +73,6 @@ def test_linear_minimum(classes, tolerance):
     ratio = linear_ratios("pdpgd", 1, classes, steps=600)
     assert ratio.min() > 1 - 1e-6
     assert ratio.mean() < tolerance
-
-
-def test_rows_are_alone():
-    check_rows_are_alone("pdpgd", "stepsize", (0.1, 0.2), steps=60)
-
-
-def test_repetitions_differ():
-    check_repetitions("pdpgd", steps=60)
-
-
-def test_what_is_found_holds():
-    check_what_is_found("pdpgd", steps=100)
-
-
-def test_a_flat_model_is_given_up():
-    check_flat_model_is_given_up("pdpgd", steps=10)
 
 
 def test_it_is_near_brendel_bethge():

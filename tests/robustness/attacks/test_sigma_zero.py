@@ -3,10 +3,6 @@ import pytest
 import torch
 from attack_problems import run_attack
 from tier_problems import (
-    check_flat_model_is_given_up,
-    check_repetitions,
-    check_rows_are_alone,
-    check_what_is_found,
     linear_ratios,
     margin_of,
     mean_distance,
@@ -59,22 +55,6 @@ def test_linear_minimum(classes):
     ratio = linear_ratios("sigma_zero", 0, classes, steps=300)
     assert ratio.min() >= 1
     assert ratio.mean() < 1.1
-
-
-def test_rows_are_alone():
-    check_rows_are_alone("sigma_zero", "threshold", (0.3, 0.2), steps=40)
-
-
-def test_repetitions_differ():
-    check_repetitions("sigma_zero", steps=40)
-
-
-def test_what_is_found_holds():
-    check_what_is_found("sigma_zero", steps=60)
-
-
-def test_a_flat_model_is_given_up():
-    check_flat_model_is_given_up("sigma_zero", steps=10)
 
 
 def test_more_smoothing_is_worse_and_the_defaults_are_near_brendel_bethge():

@@ -1,12 +1,22 @@
 """Targeted Auto-PGD (Croce & Hein 2020) as a search for the smallest perturbation, batched over rows."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.closest_points import DUALS, ClosestPoints, start_noise
-from neuroreg.robustness.attacks.rows import class_margins
+from neuroreg.robustness.attacks.closest_points import ClosestPoints, nearest_classes
+from neuroreg.robustness.attacks.rows import Rows, start_noise
+
+METHODS = {
+    "apgd_t_l2": {
+        "norm": "l2",
+        "settings": {
+            "steps": (100, 1, 100_000, "iterations at each epsilon"),
+            "targets": (9, 1, 1_000, "classes tried as targets, the nearest by gradient first"),
+            "search_steps": (30, 1, 1_000, "values of epsilon tried at most, over all targets"),
+        },
+    },
+    "apgd_t_linf": {"like": "apgd_t_l2", "norm": "linf"},
+}
 
 # Auto-PGD: a step's share against momentum; the share of the steps between two checkpoints that must have
 # raised the loss. As shares of all steps: the first interval between checkpoints, by how much each further
@@ -19,18 +29,8 @@ EXCESS, SMALLEST, GROWTH = 1.5, 1e-6, 1.5
 MOST, LEAST = 0.2, 1e-3
 
 
-def run(
-    variant: str,
-    model: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    *,
-    setting: Mapping,
-    repetition: Tensor,
-    seeds: Tensor,
-    starting_points: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes of each row.
+def run(variant: str, model: nn.Module, batch: Rows) -> tuple[Tensor, Tensor]:
+    """Climb a targeted loss within balls that shrink as adversarials are found.
 
     Algorithm 1 of Croce & Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse
     parameter-free attacks" (ICML 2020, arXiv 2003.01690), with their targeted DLR loss (eq. 7), climbs within
@@ -43,23 +43,21 @@ def run(
     The first repetition starts each climb at the image, the others on the ball's surface in a random
     direction of their own.
 
-    Parameters and returns as in `projected_gradient.run`; `setting` has steps, targets, search_steps;
-    `variant` is ``"l2"`` or ``"linf"``.
-
     Raises
     ------
     InputError
         If the model's logits for `x` are not finite.
     """
-    closest = ClosestPoints(variant, model, x, labels)
+    setting, closest = batch.setting, ClosestPoints(variant, model, batch)
     x0 = closest.x0
-    targets, estimate = _nearest_targets(closest, setting["targets"])
-    noise = start_noise(x, seeds, repetition)
+    targets, distances = nearest_classes(variant, model, batch, setting["targets"])
+    closest.passes += 1
+    noise = start_noise(batch).flatten(1)
     noise = noise / closest.size(noise)[:, None].clamp(min=1e-12)
     largest = closest.size(torch.ones_like(x0))
-    epsilon = (EXCESS * estimate).clamp(min=SMALLEST).minimum(largest)
-    shrink, rank = torch.full_like(epsilon, MOST), torch.zeros_like(labels)
-    rows = torch.arange(len(x), device=x.device)
+    epsilon = (EXCESS * distances[:, 0]).clamp(min=SMALLEST).minimum(largest)
+    shrink, rank = torch.full_like(epsilon, MOST), torch.zeros_like(batch.labels)
+    rows = torch.arange(len(x0), device=x0.device)
     for _ in range(setting["search_steps"]):
         before = closest.smallest[rows]
         radius = epsilon[rows][:, None]
@@ -79,15 +77,7 @@ def run(
         rows = rows[rank[rows] < targets.shape[1]]
         if not len(rows):
             break
-    return closest.best.view_as(x), closest.passes.cpu()
-
-
-def _nearest_targets(closest: ClosestPoints, count: int) -> tuple[Tensor, Tensor]:
-    """Return int64 (rows, count), the other classes by rising distance, and the least one (rows,)."""
-    classes, margins, gradients = class_margins(closest.model, closest.x0, closest.labels, closest.shape)
-    closest.passes += 1
-    distance, order = (-margins / DUALS[closest.norm](gradients).clamp(min=1e-12)).sort(dim=1, stable=True)
-    return classes.gather(1, order)[:, :count], distance[:, 0]
+    return closest.result()
 
 
 def _steepest(norm: str, gradient: Tensor) -> Tensor:

@@ -1,58 +1,32 @@
 """Brendel & Bethge's attacks (2019), batched: along the decision boundary towards the clean image."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.boundary_step import step_l0, step_l1, step_l2, step_linf
-from neuroreg.robustness.attacks.rows import adversarial_margin
-from neuroreg.seeds import derive_seed
+from neuroreg.robustness.attacks.closest_points import SIZES, ClosestPoints, Size
+from neuroreg.robustness.attacks.rows import Rows, adversarial_margin
 
-
-def choose_starting_points(
-    logits: np.ndarray, pool_labels: np.ndarray, labels: np.ndarray, seeds: np.ndarray, repetition: int
-) -> np.ndarray:
-    """Return for each sample the pool image that its search starts from.
-
-    Each sample has its own random order of the pool (the same for every model); repetition k starts at the
-    k-th image of another class that the model also takes for another class, by more than 1e-3 in the logits.
-
-    Parameters
-    ----------
-    logits
-        float (P, classes) of the pool.
-    pool_labels
-        int (P,).
-    labels
-        int (S,), the samples' labels.
-    seeds
-        int (S,), one per sample.
-    repetition
-        From 0; begins anew when the images are used up.
-
-    Returns
-    -------
-    ndarray
-        int64 (S,), positions in the pool; -1 where no image will do.
-    """
-    chosen = np.full(len(labels), -1, dtype=np.int64)
-    for row, (label, seed) in enumerate(zip(labels, seeds, strict=True)):
-        others = np.delete(logits, label, axis=1).max(axis=1)
-        eligible = (pool_labels != label) & (others - logits[:, label] > 1e-3)
-        order = np.random.default_rng(derive_seed(int(seed), "starting points")).permutation(len(pool_labels))
-        order = order[eligible[order]]
-        if len(order):
-            chosen[row] = order[repetition % len(order)]
-    return chosen
-
-
-# As in Foolbox: aim a tenth past the boundary, halve the radius twenty times, bisect ten times.
+METHODS = {
+    "brendel_bethge_l0": {
+        "norm": "l0",
+        "needs_starting_points": True,
+        "settings": {
+            "steps": (1000, 1, 100_000, "iterations along the boundary"),
+            "radius": (0.16, 1e-6, 10.0, "first trust radius as a fraction of the pixel box's diagonal, 32"),
+            "momentum": (0.8, 0.0, 0.999, "averaging of the boundary's normal over iterations"),
+        },
+    },
+    "brendel_bethge_l1": {"like": "brendel_bethge_l0", "norm": "l1"},
+    "brendel_bethge_l2": {"like": "brendel_bethge_l0", "norm": "l2"},
+    "brendel_bethge_linf": {"like": "brendel_bethge_l0", "norm": "linf"},
+}
+# As in Foolbox: aim a tenth past the boundary, halve the radius twenty times.
 OVERSHOOT = 1.1
 RADIUS_DECAY, RADIUS_DECAYS = 0.5, 20
-BISECTIONS = 10
 
 
 @dataclass(frozen=True)
@@ -69,7 +43,7 @@ class Norm:
         The step along the boundary, see `boundary_step`.
     """
 
-    size: Callable[[Tensor], Tensor]
+    size: Size
     between: Callable[[Tensor, Tensor, Tensor], Tensor]
     step: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -86,124 +60,63 @@ VARIANTS = {
         lambda x0, start, share: torch.where((start - x0).abs() <= share, start, x0),
         step_l0,
     ),
-    "l1": Norm(lambda difference: difference.abs().sum(dim=1), _between_l1, step_l1),
+    "l1": Norm(SIZES["l1"], _between_l1, step_l1),
     "l2": Norm(
-        lambda difference: difference.norm(dim=1),
+        SIZES["l2"],
         lambda x0, start, share: share * start + (1.0 - share) * x0,
         step_l2,
     ),
     "linf": Norm(
-        lambda difference: difference.abs().amax(dim=1),
+        SIZES["linf"],
         lambda x0, start, share: x0 + (start - x0).clamp(-share, share),
         step_linf,
     ),
 }
 
 
-def run(
-    variant: str,
-    model: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    *,
-    setting: Mapping,
-    repetition: Tensor,
-    seeds: Tensor,
-    starting_points: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes of each row.
+def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Bisect from the starting point to the boundary, then go along it.
 
-    Deterministic given `starting_points`; repetitions differ by them. Each row has its own radius and goes
-    its own way, so that the others do not matter.
-
-    Parameters
-    ----------
-    variant
-        The norm: ``"l0"``, ``"l1"``, ``"l2"`` or ``"linf"``.
-    model
-        In eval mode, parameters frozen, on the device of `x`.
-    x
-        float32 (rows, 1, H, W) in [0, 1].
-    labels
-        int64 (rows,).
-    setting
-        steps: int; radius, the first one as a fraction of the box's diagonal, and momentum: float32 (rows,).
-    repetition, seeds
-        Not used.
-    starting_points
-        float32 (rows, 1, H, W), images that the model takes for another class than the label, NaN for a row
-        that has none.
-
-    Returns
-    -------
-    tuple
-        float32 (rows, 1, H, W), NaN where nothing was found; int64 (rows,).
+    Deterministic given the starting points; repetitions differ by them. Each row has its own radius and goes
+    its own way.
     """
-    norm = VARIANTS[variant]
-    found, queries = torch.full_like(x, torch.nan), torch.zeros(len(x), dtype=torch.int64)
-    rows = torch.isfinite(starting_points).flatten(1).all(dim=1).nonzero()[:, 0]
-    if len(rows):
-        search = _Search(norm, model, x[rows], labels[rows])
-        search.follow(
-            search.boundary_point(starting_points[rows].flatten(1)),
-            steps=setting["steps"],
-            radius=setting["radius"][rows] * x[0].numel() ** 0.5,
-            momentum=setting["momentum"][rows],
-        )
-        found[rows] = search.best.view_as(x[rows])
-        queries[rows.cpu()] = search.passes
+    found, queries = torch.full_like(rows.x, torch.nan), torch.zeros(len(rows), dtype=torch.int64)
+    there = torch.isfinite(rows.starting_points).flatten(1).all(dim=1).nonzero()[:, 0]
+    if len(there):
+        some, norm = rows.take(there), VARIANTS[variant]
+        closest = ClosestPoints(variant, model, some, norm.size)
+        follow(closest, norm, boundary_point(closest, norm, some.starting_points.flatten(1)), **some.setting)
+        found[there], queries[there.cpu()] = closest.result()
     return found, queries
 
 
-class _Search:
-    """The closest adversarials so far of some rows, and the forward passes that they took."""
+def boundary_point(closest: ClosestPoints, norm: Norm, start: Tensor) -> Tensor:
+    """Return the adversarial point (rows, pixels) where bisection from clean to `start` ends."""
 
-    def __init__(self, norm: Norm, model: nn.Module, x: Tensor, labels: Tensor) -> None:
-        self.norm, self.model, self.shape, self.labels = norm, model, x.shape, labels
-        self.x0 = x.flatten(1)
-        self.best = torch.full_like(self.x0, torch.nan)
-        self.smallest = torch.full_like(self.x0[:, 0], torch.inf)
-        self.passes = 0
+    def between(share: Tensor) -> Tensor:
+        return norm.between(closest.x0, start, share)
 
-    def boundary_point(self, start: Tensor) -> Tensor:
-        """Return the adversarial point (rows, pixels) where bisection from clean to `start` ends."""
-        low, high = torch.zeros_like(start[:, :1]), torch.ones_like(start[:, :1])
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            point = self.norm.between(self.x0, start, middle)
-            adversarial = self.record(point, self.margin(point)[0])[:, None]
-            low, high = torch.where(adversarial, low, middle), torch.where(adversarial, middle, high)
-        return self.norm.between(self.x0, start, high)
+    return between(closest.bisect(between))
 
-    def follow(self, point: Tensor, *, steps: int, radius: Tensor, momentum: Tensor) -> None:
-        """Take `steps` steps along the boundary from `point` (rows, pixels); the others (rows,)."""
-        momentum = momentum[:, None]
-        interval = max(1, steps // RADIUS_DECAYS)
-        normal = None
-        for step in range(1, steps + 1):
-            margin, gradient = self.margin(point, differentiate=True)
-            self.record(point, margin)
-            normal = gradient if normal is None else (1 - momentum) * gradient + momentum * normal
-            if (step + 1) % interval == 0:
-                radius = radius * RADIUS_DECAY
-            distance = torch.where(margin < 0, -OVERSHOOT * margin, -(2.0 - OVERSHOOT) * margin)
-            point = self.norm.step(point, self.x0, normal, distance, radius)
-        self.record(point, self.margin(point)[0])
 
-    def margin(self, point: Tensor, differentiate: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Return how far `point` is across the boundary (rows,), and the gradient (rows, pixels)."""
-        self.passes += 1
-        with torch.set_grad_enabled(differentiate):
-            point = point.detach().requires_grad_(differentiate)
-            margin = adversarial_margin(self.model(point.view(self.shape)), self.labels)
-        gradient = torch.autograd.grad(margin.sum(), point)[0] if differentiate else None
-        return margin.detach(), gradient
+def follow(
+    closest: ClosestPoints, norm: Norm, point: Tensor, *, steps: int, radius: Tensor, momentum: Tensor
+) -> None:
+    """Take `steps` steps along the boundary from `point` (rows, pixels); `closest` sees all of them.
 
-    def record(self, point: Tensor, margin: Tensor) -> Tensor:
-        """Keep the adversarial points that are closer than what there is; return which are adversarial."""
-        adversarial = margin > 0
-        size = self.norm.size(point - self.x0)
-        closer = adversarial & (size < self.smallest)
-        self.smallest = torch.where(closer, size, self.smallest)
-        self.best = torch.where(closer[:, None], point, self.best)
-        return adversarial
+    `radius` (rows,) is the first one, as a fraction of the box's diagonal; `momentum` (rows,).
+    """
+    radius, momentum = radius * closest.x0.shape[1] ** 0.5, momentum[:, None]
+    interval = max(1, steps // RADIUS_DECAYS)
+    normal = None
+    for step in range(1, steps + 1):
+        point = point.detach().requires_grad_(True)
+        margin = adversarial_margin(closest.logits(point), closest.labels)
+        gradient = torch.autograd.grad(margin.sum(), point)[0]
+        margin, point = margin.detach(), point.detach()
+        normal = gradient if normal is None else (1 - momentum) * gradient + momentum * normal
+        if (step + 1) % interval == 0:
+            radius = radius * RADIUS_DECAY
+        distance = torch.where(margin < 0, -OVERSHOOT * margin, -(2.0 - OVERSHOOT) * margin)
+        point = norm.step(point, closest.x0, normal, distance, radius)
+    closest.margin(point)

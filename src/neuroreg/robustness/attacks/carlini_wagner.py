@@ -1,11 +1,23 @@
 """Carlini & Wagner's L2 attack (2017) on rows, with a random start in tanh space for repetitions."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.rows import Adam, sample_normal, to_images
+from neuroreg.robustness.attacks.closest_points import SIZES, Closest
+from neuroreg.robustness.attacks.rows import Adam, Rows, start_noise, to_images
+
+METHODS = {
+    "carlini_wagner": {
+        "norm": "l2",
+        "settings": {
+            "binary_search_steps": (5, 1, 100, "values of the constant c tried"),
+            "steps": (1000, 1, 100_000, "iterations at each c"),
+            "stepsize": (5e-3, 1e-6, 10.0, "Adam's step size in tanh space"),
+            "initial_const": (1e-2, 1e-9, 1e9, "the first c"),
+            "start_noise": (0.01, 0.0, 10.0, "std of the start in tanh space, from the second repetition on"),
+        },
+    },
+}
 
 # As in Foolbox: from 10 searches on the last one takes the smallest constant that succeeded once more, at
 # most this.
@@ -14,39 +26,26 @@ REPEATED_FROM, LARGEST = 10, 1e10
 SHRINK = 0.999999
 
 
-def run(
-    variant: str,
-    model: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    *,
-    setting: Mapping,
-    repetition: Tensor,
-    seeds: Tensor,
-    starting_points: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes of each row.
+def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Lower the squared distance to the image plus c times the label's lead over the other logits.
 
-    For each value of a constant c, Adam in tanh space lowers the squared distance to the image plus c times
-    the label's lead over the other logits. c grows tenfold until it yields an adversarial and is bisected
-    from then on. Confidence is 0. As in Foolbox without its early abort, which looks at the whole batch.
+    Adam does so in tanh space, for each value of the constant c, which grows tenfold until it yields an
+    adversarial and is bisected from then on. Confidence is 0. As in Foolbox without its early abort, which
+    looks at the whole batch.
 
     The first repetition starts each search at the image, the others at the image plus Gaussian noise in tanh
     space, the distance still being that to the image.
-
-    Parameters and returns as in `projected_gradient.run`; `setting` has binary_search_steps, steps (int),
-    stepsize, initial_const, start_noise (float32 (rows,)); `variant` is ``"l2"``.
     """
+    x, labels, setting = rows.x, rows.labels, rows.setting
     searches, steps = setting["binary_search_steps"], setting["steps"]
     origin = ((2.0 * x - 1.0) * SHRINK).atanh()
     image = _to_image(origin)
-    noise = to_images(setting["start_noise"]) * sample_normal(x, seeds, "start", repetition)
-    start = origin + torch.where(to_images(repetition > 0), noise, 0.0)
+    start = origin + random_offset(rows)
 
     # In float64: bisected often, but only ever used as float32.
     c = setting["initial_const"].double()
     failed, succeeded = torch.zeros_like(c), torch.full_like(c, torch.inf)
-    best, smallest = torch.full_like(x, torch.nan), torch.full_like(x[:, 0, 0, 0], torch.inf)
+    closest = Closest(x)
     for search in range(searches):
         if search == searches - 1 and searches >= REPEATED_FROM:
             c = succeeded.clamp(max=LARGEST)
@@ -55,15 +54,18 @@ def run(
         for _ in range(steps):
             point, adversarial, gradient = _descend(model, place, image, labels, c.to(x.dtype))
             place = place - adam.step(gradient)
-            size = (point - x).flatten(1).norm(dim=1)
-            closer = adversarial & (size < smallest)
-            smallest = torch.where(closer, size, smallest)
-            best = torch.where(to_images(closer), point, best)
+            closest.keep(point, SIZES["l2"]((point - x).flatten(1)), adversarial)
             success |= adversarial
         succeeded = torch.where(success, c, succeeded)
         failed = torch.where(success, failed, c)
         c = torch.where(succeeded.isinf(), 10.0 * c, (failed + succeeded) / 2)
-    return best, torch.full((len(x),), searches * steps, dtype=torch.int64)
+    return closest.best, torch.full((len(x),), searches * steps, dtype=torch.int64)
+
+
+def random_offset(rows: Rows) -> Tensor:
+    """Return where each row's searches start in tanh space, less the image, (rows, 1, H, W)."""
+    noise, std = start_noise(rows), rows.setting["start_noise"]
+    return noise * to_images(torch.as_tensor(std, dtype=noise.dtype, device=noise.device))
 
 
 def _to_image(place: Tensor) -> Tensor:

@@ -1,76 +1,100 @@
-"""The closest adversarial point of each row so far; norms and noise of flat rows (rows, pixels)."""
+"""The closest adversarial of each row so far, and the classes whose boundaries are nearest."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.rows import adversarial_margin, sample_normal
+from neuroreg.robustness.attacks.rows import Rows, adversarial_margin, class_margins
 
 # A difference from the clean image to its norm (rows,).
-SIZES: dict[str, Callable[[Tensor], Tensor]] = {
+Size = Callable[[Tensor], Tensor]
+SIZES: dict[str, Size] = {
     "l0": lambda difference: (difference != 0).sum(dim=1).to(difference.dtype),
     "l1": lambda difference: difference.abs().sum(dim=1),
     "l2": lambda difference: difference.norm(dim=1),
     "linf": lambda difference: difference.abs().amax(dim=1),
 }
-# Bisections of the way back from an adversarial to the boundary.
-HALVINGS = 10
 # The dual norm over a gradient's last dimension: at most so much does a step of norm 1 raise the function.
 DUALS: dict[str, Callable[[Tensor], Tensor]] = {
     "l1": lambda gradient: gradient.abs().amax(dim=-1),
     "l2": lambda gradient: gradient.norm(dim=-1),
     "linf": lambda gradient: gradient.abs().sum(dim=-1),
 }
+# Bisections of the way from an adversarial to the boundary.
+BISECTIONS = 10
 
 
-def start_noise(x: Tensor, seeds: Tensor, repetition: Tensor) -> Tensor:
-    """Return standard normals (rows, pixels) in repetitions from the second on, 0 in the first.
-
-    Parameters
-    ----------
-    x
-        float32 (rows, 1, H, W).
-    seeds
-        int64 (rows,); with the repetition they decide the row's numbers.
-    repetition
-        int64 (rows,), from 0.
-    """
-    noise = sample_normal(x, seeds, "start", repetition).flatten(1)
-    return noise * (repetition > 0).to(x.device)[:, None]
-
-
-class ClosestPoints:
-    """The closest adversarial point of each row so far, and the model that is asked for it.
+class Closest:
+    """The closest adversarial of each row so far.
 
     Attributes
     ----------
     best
-        float32 (rows, pixels), NaN where none was found.
+        Like the clean images, (rows, ...); NaN where none was found.
     smallest
-        float32 (rows,), its norm; inf where none was found.
+        Its norm, (rows,); inf where none was found.
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        self.best = torch.full_like(x, torch.nan)
+        self.smallest = torch.full_like(x.flatten(1)[:, 0], torch.inf)
+
+    def keep(self, point: Tensor, size: Tensor, over: Tensor, rows: Tensor | slice = slice(None)) -> None:
+        """Keep the points of `rows` that are adversarial (`over`, bool) and of a smaller `size` (rows,)."""
+        closer = over & (size < self.smallest[rows])
+        self.smallest[rows] = torch.where(closer, size, self.smallest[rows])
+        closer = closer.view(-1, *[1] * (point.dim() - 1))
+        self.best[rows] = torch.where(closer, point, self.best[rows])
+
+
+class ClosestPoints(Closest):
+    """The same, found by asking the model; all points are flat, (rows, pixels).
+
+    Attributes
+    ----------
+    x0
+        The clean images, float32 (rows, pixels).
     passes
         int64 (rows,), forward passes.
     """
 
-    def __init__(self, norm: str, model: nn.Module, x: Tensor, labels: Tensor) -> None:
-        self.norm, self.size = norm, SIZES[norm]
-        self.model, self.shape, self.labels = model, x.shape[1:], labels
-        self.x0 = x.flatten(1)
-        self.best = torch.full_like(self.x0, torch.nan)
-        self.smallest = torch.full_like(self.x0[:, 0], torch.inf)
-        self.passes = torch.zeros_like(labels)
+    def __init__(self, norm: str, model: nn.Module, rows: Rows, size: Size | None = None) -> None:
+        self.norm, self.size = norm, size or SIZES[norm]
+        self.model, self.shape, self.labels = model, rows.shape, rows.labels
+        self.x0 = rows.x.flatten(1)
+        self.passes = torch.zeros_like(rows.labels)
+        super().__init__(self.x0)
+
+    def result(self) -> tuple[Tensor, Tensor]:
+        """Return what an attack returns: images (rows, 1, H, W) and passes."""
+        return self.best.view(-1, *self.shape), self.passes.cpu()
 
     def logits(self, point: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
         """Return the logits at `point`, a point for each of `rows`, and keep those that are closer."""
         logits = self.model(point.view(-1, *self.shape))
         self.passes[rows] += 1
-        size = self.size(point.detach() - self.x0[rows])
         over = adversarial_margin(logits.detach(), self.labels[rows]) > 0
-        closer = over & (size < self.smallest[rows])
-        self.smallest[rows] = torch.where(closer, size, self.smallest[rows])
-        self.best[rows] = torch.where(closer[:, None], point.detach(), self.best[rows])
+        self.keep(point.detach(), self.size(point.detach() - self.x0[rows]), over, rows)
         return logits
+
+    def margin(self, point: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
+        """Return `adversarial_margin` at `point`, without gradients; keep as `logits` does."""
+        with torch.no_grad():
+            return adversarial_margin(self.logits(point, rows), self.labels[rows])
+
+    def bisect(self, between: Callable[[Tensor], Tensor], rows: Tensor | slice = slice(None)) -> Tensor:
+        """Return the smallest share (R, 1) that was seen to be adversarial, 1 if none; see all on the way.
+
+        `between` takes shares (R, 1), 0 for the clean image, to points (R, pixels).
+        """
+        low = torch.zeros_like(self.x0[rows][:, :1])
+        high = torch.ones_like(low)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            over = self.margin(between(middle), rows)[:, None] > 0
+            low, high = torch.where(over, low, middle), torch.where(over, middle, high)
+        return high
 
     def draw_in(self, end: Tensor | None = None, rows: Tensor | slice = slice(None)) -> None:
         """Bisect the line from the clean image to `end` for the boundary's near side.
@@ -80,10 +104,20 @@ class ClosestPoints:
         """
         x0 = self.x0[rows]
         end = torch.where(self.smallest.isfinite()[:, None], self.best, self.x0)[rows] if end is None else end
-        low, high = torch.zeros_like(x0[:, :1]), torch.ones_like(x0[:, :1])
-        with torch.no_grad():
-            for _ in range(HALVINGS):
-                middle = (low + high) / 2
-                logits = self.logits(x0 + middle * (end - x0), rows)
-                over = adversarial_margin(logits, self.labels[rows])[:, None] > 0
-                low, high = torch.where(over, low, middle), torch.where(over, middle, high)
+        self.bisect(lambda share: x0 + share * (end - x0), rows)
+
+
+def nearest_classes(norm: str, model: nn.Module, rows: Rows, most: int) -> tuple[Tensor, Tensor]:
+    """Return int64 (rows, K), the other classes by rising distance to their boundary, and these distances.
+
+    The distances are estimates in `norm` (``"l1"``, ``"l2"`` or ``"linf"``), exact were the model linear. K
+    is `most`, or how many other classes there are.
+
+    Raises
+    ------
+    InputError
+        If the model's logits are not finite.
+    """
+    classes, margins, gradients = class_margins(model, rows.x.flatten(1), rows.labels, rows.shape)
+    distance, order = (-margins / DUALS[norm](gradients).clamp(min=1e-12)).sort(dim=1, stable=True)
+    return classes.gather(1, order)[:, :most], distance[:, :most]

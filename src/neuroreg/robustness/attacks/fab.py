@@ -1,13 +1,32 @@
 """The fast adaptive boundary attack (FAB; Croce & Hein 2020), batched over rows."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.boundary_step import nearest_in_l1, nearest_in_l2, nearest_in_linf
-from neuroreg.robustness.attacks.closest_points import DUALS, ClosestPoints, start_noise
-from neuroreg.robustness.attacks.rows import adversarial_margin, class_margins
+from neuroreg.robustness.attacks.closest_points import DUALS, ClosestPoints
+from neuroreg.robustness.attacks.rows import Rows, class_margins, start_noise
+
+METHODS = {
+    "fab_l1": {
+        "norm": "l1",
+        "settings": {
+            "steps": (100, 1, 100_000, "iterations"),
+            "targets": (9, 1, 1_000, "other classes looked at in each, the likeliest first"),
+            "alpha_max": (0.1, 0.0, 1.0, "bias towards the image at most"),
+            "overshoot": (1.05, 1.0, 10.0, "step to the boundary's plane, 1 being onto it"),
+            "back": (0.9, 0.0, 1.0, "where the next step starts on the way from the image to an adversarial"),
+            "start": (
+                0.5,
+                0.0,
+                100.0,
+                "distance of the start, in estimates of the minimum, from the second repetition on",
+            ),
+        },
+    },
+    "fab_l2": {"like": "fab_l1", "norm": "l2"},
+    "fab_linf": {"like": "fab_l1", "norm": "linf"},
+}
 
 # (point, normal, gap) to the nearest point of plane and box.
 PROJECTIONS = {
@@ -17,18 +36,8 @@ PROJECTIONS = {
 }
 
 
-def run(
-    variant: str,
-    model: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    *,
-    setting: Mapping,
-    repetition: Tensor,
-    seeds: Tensor,
-    starting_points: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes of each row.
+def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Project onto the boundary's linearised plane again and again, biased towards the image.
 
     Algorithm 1 of Croce & Hein, "Minimally distorted adversarial examples with a fast adaptive boundary
     attack" (ICML 2020, arXiv 1907.02044): each step takes the class whose boundary is nearest, were the model
@@ -41,15 +50,12 @@ def run(
     `start` times the linear estimate of the distance, because there is no earlier adversarial yet to set the
     scale.
 
-    Parameters and returns as in `projected_gradient.run`; `setting` has steps, targets, alpha_max, overshoot,
-    back, start; `variant` is ``"l1"``, ``"l2"`` or ``"linf"``.
-
     Raises
     ------
     InputError
         If the model's logits are not finite.
     """
-    closest = ClosestPoints(variant, model, x, labels)
+    labels, setting, closest = rows.labels, rows.setting, ClosestPoints(variant, model, rows)
     x0, project, targets = closest.x0, PROJECTIONS[variant], setting["targets"]
     alpha_max, overshoot = setting["alpha_max"][:, None], setting["overshoot"][:, None]
     back = setting["back"][:, None]
@@ -62,7 +68,7 @@ def run(
         return distance[:, None], normal.double(), -margins.gather(1, rank[:, None])[:, 0].double()
 
     estimate, normal, gap = nearest_boundary(x0)
-    noise = start_noise(x, seeds, repetition)
+    noise = start_noise(rows).flatten(1)
     noise = noise / closest.size(noise)[:, None].clamp(min=1e-12)
     away = (setting["start"][:, None] * estimate * noise).clamp(-1.0, 1.0)
     point = (x0 + away).clamp(0.0, 1.0)
@@ -78,8 +84,7 @@ def run(
         bias = (one / (one + other)).minimum(alpha_max)
         point = (1 - bias) * (point + overshoot * step) + bias * (x0 + overshoot * direct)
         point = point.clamp(0.0, 1.0)
-        with torch.no_grad():
-            over = adversarial_margin(closest.logits(point), labels)[:, None] > 0
+        over = closest.margin(point)[:, None] > 0
         point = torch.where(over, x0 + back * (point - x0), point)
     closest.draw_in()
-    return closest.best.view_as(x), closest.passes.cpu()
+    return closest.result()

@@ -7,62 +7,58 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neuroreg.robustness.attacks.closest_points import nearest_classes
 from neuroreg.robustness.attacks.rows import (
+    Rows,
     adversarial_margin,
-    class_margins,
+    but_first,
     finite_logits,
     sample_uniform,
     to_images,
 )
 
+METHODS = {
+    "jsma": {
+        "norm": "l0",
+        "settings": {
+            "theta": (0.1, 1e-6, 1.0, "change of a pixel at one step"),
+            "per_pixel": (7, 1, 100_000, "changes of one pixel at most"),
+            "targets": (9, 1, 1_000, "classes tried as targets, the nearest by gradient first"),
+            "steps": (2000, 1, 100_000, "steps at most"),
+            "jitter": (
+                0.1,
+                0.0,
+                1.0,
+                "half range of the saliencies' random factors, from the second repetition on",
+            ),
+        },
+    },
+}
 
-def run(
-    variant: str,
-    model: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    *,
-    setting: Mapping,
-    repetition: Tensor,
-    seeds: Tensor,
-    starting_points: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes of each row.
 
-    At each step one pixel moves by theta: the one whose change, up or down, raises the target's probability
-    most. On probabilities, which add up to 1, Papernot's saliency map (eq. 8, both signs) orders the pixels
-    by just that. A pixel never turns back, and is left alone at the box's edge and after `per_pixel` changes.
-    Any class other than the label ends a search, as in Foolbox 2.3. Of a row's targets the one that took
-    the fewest pixels is kept, of equals the one with the smallest L1; those that can no longer be it are
-    given up.
+def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Move one pixel by theta at each step: the one whose change raises the target's probability most.
+
+    It moves up or down. On probabilities, which add up to 1, Papernot's saliency map (eq. 8, both signs)
+    orders the pixels by just that. A pixel never turns back, and is left alone at the box's edge and after
+    `per_pixel` changes. Any class other than the label ends a search, as in Foolbox 2.3. Of a row's targets
+    the one that took the fewest pixels is kept, of equals the one with the smallest L1; those that can no
+    longer be it are given up.
 
     The first repetition is deterministic. In the others each pixel's saliency has a random factor of its own
     between 1 - jitter and 1 + jitter, the same at every step, so that pixels of like saliency come in another
     order.
-
-    Parameters and returns as in `projected_gradient.run`; `setting` has per_pixel, targets, steps (int),
-    theta, jitter (float32 (rows,)); `variant` is ``"l0"``.
 
     Raises
     ------
     InputError
         If the model's logits are not finite.
     """
-    targets = nearest_classes(model, x, labels, setting["targets"])
-    jitter = to_images(setting["jitter"]) * sample_uniform(x, seeds, "saliency", repetition)
-    factor = 1.0 + torch.where(to_images(repetition > 0), jitter, 0.0)
-    best, passes = _search(model, x, labels, targets, factor.flatten(1), setting)
+    x, setting = rows.x, rows.setting
+    targets, _ = nearest_classes("l1", model, rows, setting["targets"])
+    jitter = to_images(setting["jitter"]) * but_first(rows, sample_uniform(rows, "saliency"))
+    best, passes = _search(model, x, rows.labels, targets, (1.0 + jitter).flatten(1), setting)
     return best.view_as(x), 1 + passes.cpu()
-
-
-def nearest_classes(model: nn.Module, x: Tensor, labels: Tensor, count: int) -> Tensor:
-    """Return int64 (rows, count), the other classes by rising L1 to their boundary, were the model linear.
-
-    Fewer than `count` where the model has fewer.
-    """
-    classes, margins, gradients = class_margins(model, x.flatten(1), labels, x.shape[1:])
-    distance = -margins / gradients.abs().amax(dim=2)
-    return classes.gather(1, distance.argsort(dim=1, stable=True)[:, :count])
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,24 @@
 """PDPGD (Matyasko & Chau 2021) for L1, batched over rows: proximal Adam, and a weight that is learned too."""
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.closest_points import ClosestPoints, start_noise
-from neuroreg.robustness.attacks.rows import adversarial_margin
+from neuroreg.robustness.attacks.closest_points import ClosestPoints
+from neuroreg.robustness.attacks.rows import Rows, adversarial_margin, start_noise
+
+METHODS = {
+    "pdpgd": {
+        "norm": "l1",
+        "settings": {
+            "steps": (1000, 2, 100_000, "iterations"),
+            "stepsize": (0.3, 1e-6, 10.0, "Adam's first step size; falls to a hundredth"),
+            "dual_rate": (0.1, 1e-6, 10.0, "first step size of the weight; falls to a tenth"),
+            "start_noise": (0.5, 0.0, 10.0, "std of the start, from the second repetition on"),
+        },
+    },
+}
 
 # Adam's decay rates. The step size falls to this share of the first, exponentially.
 DECAY, SQUARE_DECAY, TINY = 0.9, 0.999, 1e-8
@@ -18,18 +29,8 @@ FIRST_RATIO, LEAST_RATIO = 0.01, 1e-6
 LAST_DUAL_SHARE, AVERAGING = 0.1, 0.9
 
 
-def run(
-    variant: str,
-    model: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    *,
-    setting: Mapping,
-    repetition: Tensor,
-    seeds: Tensor,
-    starting_points: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes of each row.
+def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Descend the loss by proximal Adam, its weight against the norm being learned as well.
 
     Matyasko & Chau, "PDPGD: Primal-Dual Proximal Gradient Descent Adversarial Attack" (arXiv 2106.01538),
     with the constants of adv-lib's version: Adam descends the softplus of how far the label's logit is above
@@ -39,14 +40,11 @@ def run(
     of by inner iterations. At the end the closest point is drawn in along the line to the image.
 
     The first repetition starts from the image; the others with Gaussian noise on it.
-
-    Parameters and returns as in `projected_gradient.run`; `setting` has steps, stepsize, dual_rate,
-    start_noise; `variant` is ``"l1"``.
     """
-    closest = ClosestPoints(variant, model, x, labels)
+    setting, closest = rows.setting, ClosestPoints(variant, model, rows)
     x0, steps = closest.x0, setting["steps"]
     stepsize, rate = setting["stepsize"][:, None], setting["dual_rate"][:, None]
-    noise = setting["start_noise"][:, None] * start_noise(x, seeds, repetition)
+    noise = setting["start_noise"][:, None] * start_noise(rows).flatten(1)
     change = (x0 + noise).clamp(0.0, 1.0) - x0
     mean, square = torch.zeros_like(x0), torch.zeros_like(x0)
     # The logarithm of the loss's weight by the norm's, and the loss's share of the two.
@@ -54,7 +52,7 @@ def run(
     share = _sigmoid(dual)
     for step in range(steps):
         point = (x0 + change).requires_grad_(True)
-        margin = adversarial_margin(closest.logits(point), labels)
+        margin = adversarial_margin(closest.logits(point), rows.labels)
         short = (-margin).clamp(min=0.0)
         gradient = torch.autograd.grad((_sigmoid(short.detach()) * short).sum(), point)[0]
         mean = DECAY * mean + (1 - DECAY) * gradient
@@ -70,7 +68,7 @@ def run(
         dual = (dual + upward * rate * falling).clamp(math.log(LEAST_RATIO), -math.log(LEAST_RATIO))
         share = AVERAGING * share + (1 - AVERAGING) * _sigmoid(dual)
     closest.draw_in()
-    return closest.best.view_as(x), closest.passes.cpu()
+    return closest.result()
 
 
 def _sigmoid(values: Tensor) -> Tensor:

@@ -1,11 +1,31 @@
 """Projected gradient descent in Linf (plain and Adam) with a search for each row's smallest epsilon."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.rows import Adam, loss_gradient, sample_uniform, to_images
+from neuroreg.robustness.attacks.closest_points import Closest
+from neuroreg.robustness.attacks.rows import Adam, Rows, but_first, loss_gradient, sample_uniform, to_images
+
+METHODS = {
+    "pgd": {
+        "norm": "linf",
+        "variant": "plain",
+        "settings": {
+            "steps": (40, 1, 100_000, "iterations at each epsilon"),
+            "rel_stepsize": (0.03333333333333333, 1e-6, 10.0, "step size as a fraction of epsilon"),
+            "epsilon": (0.01, 1e-6, 1.0, "where the search over epsilon starts"),
+            "search_steps": (
+                20,
+                1,
+                1_000,
+                "values of epsilon tried: times 1.5 until success, then bisection",
+            ),
+        },
+    },
+    "adam_pgd": {"like": "pgd", "variant": "adam"},
+}
 
 
 def smallest_epsilon(
@@ -33,63 +53,24 @@ def smallest_epsilon(
         float32 (rows, 1, H, W), NaN where nothing was found.
     """
     failed, succeeded = torch.zeros_like(epsilon), torch.full_like(epsilon, torch.inf)
-    best, smallest = torch.full_like(x, torch.nan), succeeded
+    closest = Closest(x)
     for _ in range(search_steps):
         found, success = attempt(epsilon)
-        size = (found - x).abs().flatten(1).amax(dim=1)
-        closer = success & (size < smallest)
-        best = torch.where(to_images(closer), found, best)
-        smallest = torch.where(closer, size, smallest)
+        closest.keep(found, (found - x).abs().flatten(1).amax(dim=1), success)
         succeeded = torch.where(success, epsilon, succeeded)
         failed = torch.where(success, failed, epsilon)
         epsilon = torch.where(succeeded.isinf(), (1.5 * epsilon).clamp(max=1.0), (failed + succeeded) / 2)
-    return best
+    return closest.best
 
 
-def run(
-    variant: str,
-    model: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    *,
-    setting: Mapping,
-    repetition: Tensor,
-    seeds: Tensor,
-    starting_points: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes of each row.
+def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Step along the sign of the cross-entropy's gradient (``"plain"``), or with Adam on it (``"adam"``).
 
-    At each epsilon the last iterate counts, as in Foolbox. The first repetition starts from the image, the
-    others from a random point within epsilon.
-
-    Parameters
-    ----------
-    variant
-        ``"plain"``: steps along the sign of the cross-entropy's gradient; ``"adam"``: Adam on that sign, as
-        in Foolbox.
-    model
-        In eval mode, parameters frozen, on the device of `x`.
-    x
-        float32 (rows, 1, H, W) in [0, 1].
-    labels
-        int64 (rows,).
-    setting
-        steps, search_steps: int; rel_stepsize, epsilon: float32 (rows,).
-    repetition
-        int64 (rows,), from 0.
-    seeds
-        int64 (rows,), one per sample.
-    starting_points
-        Not used.
-
-    Returns
-    -------
-    tuple
-        float32 (rows, 1, H, W), NaN where nothing was found; int64 (rows,).
+    All as in Foolbox: at each epsilon the last iterate counts. The first repetition starts from the image,
+    the others from a random point within epsilon.
     """
+    x, labels, setting, start = rows.x, rows.labels, rows.setting, random_start(rows)
     steps, search_steps = setting["steps"], setting["search_steps"]
-    noise = sample_uniform(x, seeds, "start", repetition)
-    start = torch.where(to_images(repetition > 0), noise, 0.0)
 
     def attempt(epsilon: Tensor) -> tuple[Tensor, Tensor]:
         stepsize = setting["rel_stepsize"] * epsilon
@@ -99,6 +80,11 @@ def run(
 
     found = smallest_epsilon(attempt, x, setting["epsilon"], search_steps)
     return found, torch.full((len(x),), search_steps * (steps + 1), dtype=torch.int64)
+
+
+def random_start(rows: Rows) -> Tensor:
+    """Return the first offset of each row in units of epsilon, (rows, 1, H, W) in [-1, 1)."""
+    return but_first(rows, sample_uniform(rows, "start"))
 
 
 def climb(
@@ -116,8 +102,10 @@ def climb(
 
     Parameters
     ----------
-    variant, model, x, labels
+    variant, model
         As in `run`.
+    x, labels
+        float32 (rows, 1, H, W) in [0, 1] and int64 (rows,).
     epsilon, stepsize
         float32 (rows,).
     steps

@@ -1,6 +1,7 @@
-"""Rows of a batch: each a sample with a setting of its own."""
+"""What every attack gets, rows with a sample, repetition and setting each; their noise, margins and steps."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,34 +12,93 @@ from neuroreg.robustness.verification import MARGIN
 from neuroreg.seeds import derive_seed
 
 
-def sample_normal(like: Tensor, seeds: Tensor, purpose: str, repetition: Tensor) -> Tensor:
-    """Return standard normals of one row each.
+@dataclass(frozen=True)
+class Rows:
+    """What one call attacks.
 
-    Parameters
+    An attack is a function ``run(variant, model, rows)`` of its family's module. `variant` is the one that
+    the registry names. `model` is a classifier of inputs (rows, 1, H, W) in eval mode, its parameters frozen,
+    on the device of the rows, as `evaluation` makes it.
+
+    It returns two tensors: the closest adversarials found, of the type and shape of `x` and in [0, 1], NaN
+    for a row where there is none; and the forward passes that each row took, int64 (rows,) on the CPU. A
+    row's result depends on what stands in this row alone, up to rounding. Whatever is random differs by seed
+    and repetition; the first repetition has no random start.
+
+    Attributes
     ----------
-    like
-        (rows, ...), of the shape, type and device wanted.
-    seeds
+    x
+        float32 (rows, 1, H, W) in [0, 1], which the model takes for their labels.
+    labels
         int64 (rows,).
-    purpose
-        Keeps the draws of one attack apart.
+    setting
+        The method's settings by name, as `setting_of_rows` gives them: whole numbers shared by all rows,
+        other numbers of the type of `x` (rows,).
     repetition
-        int64 (rows,). Row i depends on ``seeds[i]``, `purpose` and ``repetition[i]`` alone.
+        int64 (rows,), from 0.
+    seeds
+        int64 (rows,), one per sample; with the repetition they decide all that is random.
+    starting_points
+        float32 (rows, 1, H, W), images that the model takes for another class than the label, NaN for a row
+        that has none; None for methods that need none.
     """
-    return _per_row(torch.randn, like, seeds, purpose, repetition)
+
+    x: Tensor
+    labels: Tensor
+    setting: Mapping[str, int | float | Tensor]
+    repetition: Tensor
+    seeds: Tensor
+    starting_points: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of one input, (1, H, W)."""
+        return self.x.shape[1:]
+
+    def take(self, index: Tensor) -> "Rows":
+        """Return the rows at `index`, int64 (some,)."""
+
+        def taken(value: Tensor) -> Tensor:
+            return value[index.to(value.device)]
+
+        setting = {name: taken(v) if isinstance(v, Tensor) else v for name, v in self.setting.items()}
+        starts = None if self.starting_points is None else taken(self.starting_points)
+        x, labels, repetition, seeds = map(taken, (self.x, self.labels, self.repetition, self.seeds))
+        return Rows(x, labels, setting, repetition, seeds, starts)
 
 
-def sample_uniform(like: Tensor, seeds: Tensor, purpose: str, repetition: Tensor) -> Tensor:
-    """Return uniforms in [-1, 1); parameters as in `sample_normal`."""
-    return 2.0 * _per_row(torch.rand, like, seeds, purpose, repetition) - 1.0
+def sample_normal(rows: Rows, purpose: str) -> Tensor:
+    """Return standard normals of the shape of ``rows.x``.
+
+    A row's depend on its seed, its repetition and `purpose`, which keeps the draws of one attack apart.
+    """
+    return _per_row(torch.randn, rows, purpose)
 
 
-def _per_row(draw: Callable, like: Tensor, seeds: Tensor, purpose: str, repetition: Tensor) -> Tensor:
-    rows = []
-    for seed, number in zip(seeds.tolist(), repetition.tolist(), strict=True):
+def sample_uniform(rows: Rows, purpose: str) -> Tensor:
+    """Return uniforms in [-1, 1), else as `sample_normal`."""
+    return 2.0 * _per_row(torch.rand, rows, purpose) - 1.0
+
+
+def _per_row(draw: Callable, rows: Rows, purpose: str) -> Tensor:
+    noise = []
+    for seed, number in zip(rows.seeds.tolist(), rows.repetition.tolist(), strict=True):
         generator = torch.Generator().manual_seed(derive_seed(seed, purpose, number))
-        rows.append(draw(like.shape[1:], generator=generator, dtype=like.dtype))
-    return torch.stack(rows).to(like.device)
+        noise.append(draw(rows.shape, generator=generator, dtype=rows.x.dtype))
+    return torch.stack(noise).to(rows.x.device)
+
+
+def but_first(rows: Rows, noise: Tensor) -> Tensor:
+    """Return `noise` (rows, ...) in repetitions from the second on, 0 in the first."""
+    return noise * to_images(rows.repetition > 0).to(noise)
+
+
+def start_noise(rows: Rows) -> Tensor:
+    """Return standard normals of the shape of ``rows.x`` from the second repetition on, 0 in the first."""
+    return but_first(rows, sample_normal(rows, "start"))
 
 
 def adversarial_margin(logits: Tensor, labels: Tensor) -> Tensor:

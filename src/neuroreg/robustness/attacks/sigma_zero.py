@@ -1,30 +1,33 @@
 """sigma-zero (Cina et al. 2025), batched over rows: a smooth stand-in for L0, and a threshold that adapts."""
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.closest_points import ClosestPoints, start_noise
-from neuroreg.robustness.attacks.rows import Adam, adversarial_margin
+from neuroreg.robustness.attacks.closest_points import ClosestPoints
+from neuroreg.robustness.attacks.rows import Adam, Rows, adversarial_margin, start_noise
+
+METHODS = {
+    "sigma_zero": {
+        "norm": "l0",
+        "settings": {
+            "steps": (1000, 1, 100_000, "iterations"),
+            "stepsize": (1.0, 1e-6, 10.0, "Adam's first step size; falls to a tenth"),
+            "sigma": (1e-3, 1e-12, 1e3, "smoothness of the stand-in for L0"),
+            "threshold": (0.3, 0.0, 1.0, "changes below it are undone, at first"),
+            "threshold_rate": (0.01, 0.0, 1.0, "its change at each iteration, in step sizes"),
+            "start_noise": (0.5, 0.0, 10.0, "std of the start, from the second repetition on"),
+        },
+    },
+}
 
 # The step size falls along a cosine to this share of the first.
 LAST_SHARE = 0.1
 
 
-def run(
-    variant: str,
-    model: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    *,
-    setting: Mapping,
-    repetition: Tensor,
-    seeds: Tensor,
-    starting_points: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes per row.
+def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Descend the margin and a smooth stand-in for L0, small changes being undone at each step.
 
     Algorithm 1 of Cina et al., "sigma-zero: Gradient-based Optimization of l0-norm Adversarial Examples"
     (ICLR 2025, arXiv 2402.01879). The loss is how far the label's logit is above the largest other one (0
@@ -33,20 +36,17 @@ def run(
     below a threshold are set to 0. The threshold rises where the point is adversarial and falls elsewhere.
 
     The first repetition starts from the image, as published; the others with Gaussian noise on it.
-
-    Parameters and returns as in `projected_gradient.run`; `setting` has steps, stepsize, sigma, threshold,
-    threshold_rate, start_noise; `variant` is ``"l0"``.
     """
-    closest = ClosestPoints(variant, model, x, labels)
+    setting, closest = rows.setting, ClosestPoints(variant, model, rows)
     x0, steps = closest.x0, setting["steps"]
     first, sigma = setting["stepsize"][:, None], setting["sigma"][:, None]
     threshold, rate = setting["threshold"][:, None], setting["threshold_rate"][:, None]
-    noise = setting["start_noise"][:, None] * start_noise(x, seeds, repetition)
+    noise = setting["start_noise"][:, None] * start_noise(rows).flatten(1)
     change = (x0 + noise).clamp(0.0, 1.0) - x0
     adam, stepsize = Adam(x0, torch.ones_like(first)), first
     for step in range(1, steps + 1):
         point = (x0 + change).requires_grad_(True)
-        margin = adversarial_margin(closest.logits(point), labels)
+        margin = adversarial_margin(closest.logits(point), rows.labels)
         gradient = torch.autograd.grad((-margin).clamp(min=0.0).sum(), point)[0]
         gradient = gradient + 2 * sigma * change / (change.square() + sigma).square() / x0.shape[1]
         gradient = gradient / gradient.abs().amax(dim=1, keepdim=True).clamp(min=1e-12)
@@ -57,6 +57,5 @@ def run(
         over = (margin.detach() > 0)[:, None]
         threshold = (threshold + torch.where(over, rate, -rate) * stepsize).clamp(0.0, 1.0)
         change = torch.where(change.abs() < threshold, 0.0, change)
-    with torch.no_grad():
-        closest.logits(x0 + change)
-    return closest.best.view_as(x), closest.passes.cpu()
+    closest.margin(x0 + change)
+    return closest.result()

@@ -1,12 +1,32 @@
 """SparseFool (Modas et al. 2019) on rows."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.boundary_step import nearest_in_l1
-from neuroreg.robustness.attacks.rows import adversarial_margin, class_margins, finite_logits, sample_normal
+from neuroreg.robustness.attacks.rows import (
+    Rows,
+    adversarial_margin,
+    class_margins,
+    finite_logits,
+    start_noise,
+)
+
+METHODS = {
+    "sparsefool": {
+        "norm": "l1",
+        "settings": {
+            "steps": (30, 1, 100_000, "boundary planes at most"),
+            "lambda": (1.0, 1.0, 100.0, "how many times as far away the plane is taken to be"),
+            "start_noise": (
+                0.01,
+                0.0,
+                10.0,
+                "std of the first DeepFool's start, from the second repetition on",
+            ),
+        },
+    },
+}
 
 # As in the authors' code: how far past the boundary; DeepFool's steps, its smallest one, and how many other
 # classes it looks at.
@@ -16,38 +36,25 @@ SMALLEST_STEP = 1e-4
 CLASSES = 9
 
 
-def run(
-    variant: str,
-    model: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    *,
-    setting: Mapping,
-    repetition: Tensor,
-    seeds: Tensor,
-    starting_points: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the closest adversarials found and the forward passes of each row.
+def run(variant: str, model: nn.Module, batch: Rows) -> tuple[Tensor, Tensor]:
+    """Go to planes for boundaries, along as few pixels as possible (Algorithms 1 and 2).
 
     Each step takes the boundary for the plane that DeepFool finds, moved away by the factor lambda, and goes
-    to the point of that plane and of the box that is nearest in L1 (Algorithms 1 and 2). The sample is done
-    when the way there and 2 % further is adversarial; it is given up where DeepFool finds no boundary.
+    to the point of that plane and of the box that is nearest in L1. The sample is done when the way there and
+    2 % further is adversarial; it is given up where DeepFool finds no boundary.
 
     The first repetition is deterministic. In the others the first DeepFool starts at the image plus Gaussian
     noise, so that another plane is found; the noise itself is no part of the perturbation.
-
-    Parameters and returns as in `projected_gradient.run`; `setting` has steps (int), lambda, start_noise
-    (float32 (rows,)); `variant` is ``"l1"``.
 
     Raises
     ------
     InputError
         If the model's logits are not finite.
     """
-    shape, x0 = x.shape[1:], x.flatten(1)
+    x, labels, setting, shape = batch.x, batch.labels, batch.setting, batch.shape
+    x0 = x.flatten(1)
     found, passes = torch.full_like(x0, torch.nan), torch.zeros_like(labels)
-    noise = setting["start_noise"][:, None] * sample_normal(x, seeds, "start", repetition).flatten(1)
-    start = torch.where((repetition > 0)[:, None], (x0 + noise).clamp(0.0, 1.0), x0)
+    start = (x0 + setting["start_noise"][:, None] * start_noise(batch).flatten(1)).clamp(0.0, 1.0)
     point = x0
     rows = torch.arange(len(x), device=x.device)
     for _ in range(setting["steps"]):

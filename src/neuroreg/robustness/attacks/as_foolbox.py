@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
-from neuroreg.robustness.attacks.rows import setting_of_rows
+from neuroreg.robustness.attacks.rows import Rows, setting_of_rows
 from neuroreg.robustness.evaluation import evaluation
 
 DISTANCES = {
@@ -66,23 +66,21 @@ class RegistryAttack(MinimizationAttack):
         if method.needs_starting_points and starting_points is None:
             raise InputError(f"{self.method}: no starting_points; expected one per input.")
         found, labels, module = x.raw.clone(), criterion.labels.raw, _Module(model)
+        rows = Rows(
+            x=x.raw,
+            labels=labels,
+            setting=setting_of_rows([self.setting], torch.zeros_like(labels), found),
+            repetition=torch.full_like(labels, self.repetition),
+            seeds=torch.full_like(labels, self.seed),
+            starting_points=None if starting_points is None else ep.astensor(starting_points).raw,
+        )
         with evaluation(module, found.device):
             with torch.no_grad():
-                rows = (module(found).argmax(dim=1) == labels).nonzero()[:, 0]
-            if len(rows):
-                candidates, _ = method.load()(
-                    module,
-                    x.raw[rows],
-                    labels[rows],
-                    setting=setting_of_rows([self.setting], torch.zeros_like(rows), found),
-                    repetition=torch.full_like(rows, self.repetition),
-                    seeds=torch.full_like(rows, self.seed),
-                    starting_points=None
-                    if starting_points is None
-                    else ep.astensor(starting_points).raw[rows],
-                )
+                right = (module(found).argmax(dim=1) == labels).nonzero()[:, 0]
+            if len(right):
+                candidates, _ = method.load()(module, rows.take(right))
                 there = torch.isfinite(candidates).flatten(1).all(dim=1)
-                found[rows[there]] = candidates[there]
+                found[right[there]] = candidates[there]
         return restore(ep.astensor(found))
 
 

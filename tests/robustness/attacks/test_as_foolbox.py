@@ -4,7 +4,7 @@ import torch
 from attack_problems import CPU, balanced_network, coarse_images, run_attack
 
 from neuroreg.errors import InputError
-from neuroreg.robustness.attacks.foolbox_attack import RegistryAttack
+from neuroreg.robustness.attacks.as_foolbox import RegistryAttack
 from neuroreg.robustness.verification import measure
 
 SETTINGS = {
