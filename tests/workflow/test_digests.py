@@ -17,16 +17,11 @@ def forget():
 
 @pytest.fixture
 def package(tmp_path, monkeypatch, root):
-    """A copy of the package and a script that reaches into it, digested afresh at each call."""
+    """A folder with a copy of the package and of the scripts that reach into it."""
     shutil.copytree(root / "src" / "neuroreg", tmp_path / "neuroreg")
     shutil.copytree(root / "workflow_scripts", tmp_path / "scripts")
     monkeypatch.setattr(digests, "SOURCE", tmp_path / "neuroreg")
-
-    def digest(rule):
-        forget()
-        return digests.code_digest(tmp_path / "scripts" / f"{rule}.py")
-
-    yield tmp_path, digest
+    yield tmp_path
     forget()
 
 
@@ -37,13 +32,13 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def digests_of_all(package):
-    tmp_path, digest = package
-    return {path.stem: digest(path.stem) for path in sorted((tmp_path / "scripts").glob("*.py"))}
+    forget()
+    return {path.stem: digests.code_digest(path) for path in sorted((package / "scripts").glob("*.py"))}
 
 
 def test_a_comment_a_docstring_and_layout_change_nothing(package):
     before = digests_of_all(package)
-    path = package[0] / "neuroreg" / NOISE
+    path = package / "neuroreg" / NOISE
     edit(path, '"""Accuracy under', '"""Share of right answers under')
     edit(package[0] / "neuroreg" / "training" / "settings.py", '"""40 in the paper."""', '"""How many."""')
     path.write_text("# a comment\n\n\n" + path.read_text() + '\n"""Of an attribute."""\n')
@@ -52,7 +47,7 @@ def test_a_comment_a_docstring_and_layout_change_nothing(package):
 
 def test_a_statement_changes_exactly_what_reaches_it(package):
     before = digests_of_all(package)
-    path = package[0] / "neuroreg" / NOISE
+    path = package / "neuroreg" / NOISE
     path.write_text(path.read_text() + "\nEXTRA = 1\n")
     after = digests_of_all(package)
     assert {rule for rule in before if before[rule] != after[rule]} == {"evaluate_noise"}
@@ -60,7 +55,7 @@ def test_a_statement_changes_exactly_what_reaches_it(package):
 
 def test_a_module_deep_below_reaches_every_rule_above(package):
     before = digests_of_all(package)
-    path = package[0] / "neuroreg" / "training" / "networks.py"
+    path = package / "neuroreg" / "training" / "networks.py"
     path.write_text(path.read_text() + "\nEXTRA = 1\n")
     after = digests_of_all(package)
     changed = {rule for rule in before if before[rule] != after[rule]}
@@ -68,8 +63,7 @@ def test_a_module_deep_below_reaches_every_rule_above(package):
 
 
 def test_the_attack_family_that_a_job_loads_by_name_counts(package):
-    tmp_path, _ = package
-    script = tmp_path / "scripts" / "search_adversarials.py"
+    script = package / "scripts" / "search_adversarials.py"
 
     families = sorted({method.module for method in ATTACK_METHODS.values()})
 
@@ -84,7 +78,7 @@ def test_the_attack_family_that_a_job_loads_by_name_counts(package):
     }
     for edited in families:
         before = of_each()
-        path = tmp_path / "neuroreg" / "robustness" / "attacks" / f"{edited}.py"
+        path = package / "neuroreg" / "robustness" / "attacks" / f"{edited}.py"
         path.write_text(path.read_text() + "\nEXTRA = 1\n")
         after = of_each()
         expected = {edited, "foolbox"} if edited in foolbox_reads else {edited}
