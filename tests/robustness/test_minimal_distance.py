@@ -296,7 +296,7 @@ def digits():
         torch.manual_seed(0)
         model, x, y = ResNet(width=4), to_input(images[:1000]), torch.from_numpy(labels[:1000])
         optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-        for _ in range(2):
+        for _ in range(4):
             for rows in torch.randperm(len(x)).split(50):
                 optimiser.zero_grad()
                 torch.nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
