@@ -323,6 +323,10 @@ def test_the_jobs_of_stronger_attacks(fresh):
     assert planned["plot_tightening"] == 1
 
 
+def test_the_jobs_of_foolboxs_own_attacks(fresh):
+    assert fresh.planned(configs=("paper", "foolbox"))["search_adversarials"] == 3 * 5 * 10
+
+
 def test_the_pilots_jobs(fresh):
     targets = "results/settings.csv", "results/convergence.pdf"
     planned = fresh.planned(*targets, configs=("paper", "untrimmed", "pilot"))
