@@ -133,6 +133,8 @@ for rule_name, entry in FIGURES.items():
         params:
             **entry["params"],
             note=NOTE,
+            script=rule_name,
             code=code(rule_name),
         script:
-            f"../workflow_scripts/{rule_name}.py"
+            # Snakemake fills this in when the job runs; a variable of the loop would have its last value then.
+            "../workflow_scripts/{params.script}.py"

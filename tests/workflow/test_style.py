@@ -40,7 +40,9 @@ def rules(root):
                 yield name.strip(), body
                 continue
             assert re.match(r" *name:\n *rule_name\n", body)
+            assert re.search(r"^ *script=rule_name,$", body, re.MULTILINE)
             body = body.replace("code(rule_name", 'code("{rule_name}"').replace('f"', '"')
+            body = body.replace("{params.script}", "{rule_name}")
             for entry in re.findall(r'^    "(\w+)": \{', text, re.MULTILINE):
                 yield entry, body.replace("{rule_name}", entry)
 
