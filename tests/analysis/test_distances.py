@@ -155,7 +155,7 @@ def test_a_file_that_lacks_something_is_refused(tmp_path):
 
 def test_distances_and_settings_need_no_torch():
     code = (
-        "import sys, neuroreg.robustness.distances, neuroreg.robustness.attacks.registry as r;"
+        "import sys, neuroreg.analysis.distances, neuroreg.robustness.attacks.registry as r;"
         "r.complete_setting('ddn', {'steps': 3});"
         "sys.exit(any(name in sys.modules for name in ('torch', 'foolbox', 'numba')))"
     )
