@@ -29,7 +29,7 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
     Parameters
     ----------
     table
-        As `neuroreg.robustness.convergence.convergence` returns it.
+        As `neuroreg.analysis.convergence.convergence` returns it.
     models
         Model name to display label, in the order of the legend.
     note
