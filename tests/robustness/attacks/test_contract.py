@@ -25,8 +25,8 @@ CHEAP = {
     "fab": {"steps": 15},
     "brendel_bethge": {"steps": 8},
 }
-# Not Foolbox's Brendel & Bethge: it compiles each norm's solver for half a minute, rounds steps to float32 and
-# stops at the boundary without a margin. test_foolbox.py and test_boundary_attack.py test these.
+# Not Foolbox's Brendel & Bethge: it compiles each norm's solver for half a minute, rounds steps to float32
+# and stops at the boundary without a margin. test_foolbox.py and test_boundary_attack.py test these.
 METHODS = [method for method in ATTACK_METHODS if not method.startswith("foolbox_brendel_bethge")]
 every_attack = pytest.mark.parametrize("method", METHODS)
 
