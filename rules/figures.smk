@@ -99,8 +99,10 @@ FIGURES = {
 }
 
 
-for rule_name, entry in FIGURES.items():
-    verb, stem = rule_name.split("_", 1)
+# `rule`, because Snakemake evaluates the path of a script again when a job runs: by then a variable of the loop has
+# its last value, but `rule` is the name of the job's rule.
+for rule, entry in FIGURES.items():
+    verb, stem = rule.split("_", 1)
     shown = {"caption": f"../report/{stem}.rst", "labels": entry["labels"]}
     if verb == "plot":
         products = {
@@ -115,15 +117,15 @@ for rule_name, entry in FIGURES.items():
 
     rule:
         name:
-            rule_name
+            rule
         input:
             **entry["input"],
         output:
             **products,
         log:
-            f"results/logs/{rule_name}.log",
+            f"results/logs/{rule}.log",
         benchmark:
-            f"results/benchmarks/{rule_name}.tsv"
+            f"results/benchmarks/{rule}.tsv"
         conda:
             ENVIRONMENT
         threads: 1
@@ -133,8 +135,6 @@ for rule_name, entry in FIGURES.items():
         params:
             **entry["params"],
             note=NOTE,
-            script=rule_name,
-            code=code(rule_name),
+            code=code(rule),
         script:
-            # Snakemake fills this in when the job runs; a variable of the loop would have its last value then.
-            "../workflow_scripts/{params.script}.py"
+            f"../workflow_scripts/{rule}.py"

@@ -39,12 +39,10 @@ def rules(root):
             if name:
                 yield name.strip(), body
                 continue
-            assert re.match(r" *name:\n *rule_name\n", body)
-            assert re.search(r"^ *script=rule_name,$", body, re.MULTILINE)
-            body = body.replace("code(rule_name", 'code("{rule_name}"').replace('f"', '"')
-            body = body.replace("{params.script}", "{rule_name}")
+            assert re.match(r" *name:\n *rule\n", body)
+            body = body.replace("code(rule", 'code("{rule}"').replace('f"', '"')
             for entry in re.findall(r'^    "(\w+)": \{', text, re.MULTILINE):
-                yield entry, body.replace("{rule_name}", entry)
+                yield entry, body.replace("{rule}", entry)
 
 
 def test_every_rule_is_complete_and_calls_the_script_of_its_name(root):
