@@ -132,13 +132,29 @@ def test_an_interrupted_search_goes_on_to_the_same_bytes(problem, undisturbed, t
     content, needed = undisturbed
     resume = tmp_path / "resume.safetensors"
     with Passes(problem[0], round(share * needed)), pytest.raises(KeyboardInterrupt):
-        run(problem, batch_size=2, resume=ResumeFile(resume))
+        run(problem, batch_size=2, resume=ResumeFile(resume), save_every=0.0)
     assert resume.exists()
     with Passes(problem[0]) as passes:
         write_record(tmp_path / "b.h5", run(problem, batch_size=2, resume=ResumeFile(resume)))
     # A batch of 30 steps, a try's verification and the first and last look at the samples come twice at most.
     assert passes.count < (1 - share) * needed + 75
     assert (tmp_path / "b.h5").read_bytes() == content
+
+
+@pytest.mark.parametrize(("save_every", "times"), [(0.0, 8), (3600.0, 2)])
+def test_the_state_is_saved_at_intervals_and_at_the_end_of_a_setting(problem, tmp_path, save_every, times):
+    class Counted(ResumeFile):
+        after = ()
+
+        def save(self, progress):
+            super().save(progress)
+            self.after += (len(progress.history),)
+
+    settings = [{"steps": 2}, {"steps": 3}]
+    resume = Counted(tmp_path / "resume.safetensors")
+    run(problem, batch_size=2, settings=settings, resume=resume, save_every=save_every)
+    assert len(resume.after) == times
+    assert {4, 8} <= set(resume.after)
 
 
 @pytest.mark.parametrize(

@@ -106,13 +106,15 @@ def search(
     device: torch.device,
     pad: bool = False,
     resume: ResumeFile | None = None,
+    save_every: float = 60.0,
 ) -> AttackResult:
     """Attack every correctly classified sample with each setting, several times, and verify what is found.
 
     A try, that is a setting, a repetition and a sample, is one row of a batch. Settings with the same whole
     numbers are attacked together. Batch norm is folded for the attacks, not for the verification.
 
-    Killed and called again, it goes on after the last batch that it finished, and its result is the same.
+    Killed and called again, it goes on after the last batch whose state was saved, and its result is the
+    same.
 
     Parameters
     ----------
@@ -142,7 +144,10 @@ def search(
         Whether batches that are not full are filled up before each pass. On the CPU a row's result is then
         the same to the bit whatever the other samples; else their number changes it by rounding.
     resume
-        Where the state of the unfinished search is kept, from batch to batch.
+        Where the state of the unfinished search is kept.
+    save_every
+        Seconds: the state is saved after a batch if as many have passed since it last was (0: after each
+        batch), and at the end of each setting.
 
     Raises
     ------
@@ -189,6 +194,7 @@ def search(
         progress.tensors = _nothing_found((len(settings), repetitions), clean, correct)
     state = progress.tensors
     batches = _batches(settings, repetitions, correct, batch_size)
+    saved = time.monotonic()
     for number in range(len(progress.history), len(batches)):
         begun = time.perf_counter()
         setting, repetition, row = batches[number].T
@@ -206,8 +212,11 @@ def search(
         outcome = verify(model, clean[row], targets[row], found, **forward)
         _keep(state, outcome, passes.cpu(), batches[number])
         progress.history.append({"seconds": time.perf_counter() - begun})
-        resume.save(progress)
-        _log(method, attack.norm, state, batches, progress.history)
+        ended = _ended(batches, number)
+        if ended or time.monotonic() - saved >= save_every:
+            resume.save(progress)
+            saved = time.monotonic()
+        _log(method, attack.norm, state, batches, progress.history, ended)
     as_arrays = {
         group: {name: tensor.numpy() for name, tensor in tensors.items()} for group, tensors in state.items()
     }
@@ -289,16 +298,26 @@ def _keep(state: State, outcome: Verified, passes: torch.Tensor, batch: torch.Te
                 state["best_adversarial"][norm][sample] = outcome.adversarial[norm][best, 0]
 
 
+def _ended(batches: Sequence[torch.Tensor], number: int) -> list[int]:
+    """Return the settings of which batch `number` is the last one."""
+    following = batches[number + 1][:, 0].tolist() if number + 1 < len(batches) else []
+    return sorted(set(batches[number][:, 0].tolist()) - set(following))
+
+
 def _log(
-    method: str, norm: str, state: State, batches: Sequence[torch.Tensor], history: Sequence[Mapping]
+    method: str,
+    norm: str,
+    state: State,
+    batches: Sequence[torch.Tensor],
+    history: Sequence[Mapping],
+    ended: Sequence[int],
 ) -> None:
-    """Say what the last batch took, and of each setting that it ended, what was found."""
+    """Say what the last batch took, and of each setting that it `ended`, what was found."""
     done, last = len(history), batches[len(history) - 1]
     logger.info(
         "%s: batch %d of %d, %d rows, %.1f s", method, done, len(batches), len(last), history[-1]["seconds"]
     )
-    following = batches[done][:, 0].tolist() if done < len(batches) else []
-    for index in sorted(set(last[:, 0].tolist()) - set(following)):
+    for index in ended:
         smallest = state["distance"][norm][index].amin(dim=0)
         logger.info(
             "%s: setting %d of %d: %d of %d samples, median %s %.4g, with misclassified ones",
