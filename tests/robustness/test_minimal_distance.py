@@ -302,6 +302,59 @@ def test_a_model_that_cannot_be_fooled_gives_inf():
         assert not result.verified.any()
 
 
+class Brightness(nn.Module):
+    """Takes bright images for class 1; class 2 is never the likeliest."""
+
+    def forward(self, x):
+        brightness = x.flatten(1).mean(dim=1)
+        return torch.stack([0.5 - brightness, brightness - 0.5, 0.0 * brightness - 9.0], dim=1)
+
+
+def search_from(pool_images, pool_labels, count=4):
+    images, labels = np.repeat(np.uint8([30, 200])[:, None, None], 2, axis=0), np.repeat([0, 1], 2)
+    images = np.broadcast_to(images, (4, 8, 8)).copy()
+    return search(
+        Brightness(),
+        images[:count],
+        labels[:count],
+        np.arange(10, 10 + count),
+        np.broadcast_to(np.uint8(pool_images)[:, None, None], (len(pool_images), 8, 8)).copy(),
+        np.array(pool_labels),
+        method="brendel_bethge_l2",
+        settings=[{"steps": 2}],
+        repetitions=2,
+        seed=0,
+        batch_size=4,
+        device=CPU,
+    )
+
+
+def test_without_any_starting_point_a_search_says_what_is_missing(caplog):
+    # Images of one class only, as the first ones of a folder sorted by class are.
+    message = (
+        r"^attacks: no starting point for any of the 2 samples that brendel_bethge_l2 would attack; "
+        r"expected a test image of another class that the model, too, clearly takes for another class\.$"
+    )
+    with pytest.raises(InputError, match=message):
+        search_from([30, 60], [0, 0], count=2)
+    # Of another class, but the model takes it for the same.
+    with pytest.raises(InputError, match=message):
+        search_from([30, 60], [1, 2], count=2)
+    assert np.isfinite(search_from([30, 200], [0, 1]).distance["l2"]).all()
+    assert not caplog.records
+
+
+def test_samples_without_a_starting_point_are_named_and_counted(caplog):
+    # The bright image is no start for the bright samples, and there is no dark one.
+    found = search_from([200, 220], [1, 1])
+    assert found.verified.tolist() == [[[True, True, False, False]] * 2]
+    assert np.isinf(found.distance["l2"][..., 2:]).all()
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("brendel_bethge_l2: 2 of 4 samples count as failed")
+    assert record.getMessage().endswith(": 12, 13")
+
+
 @pytest.fixture(scope="module")
 def digits():
     """A small ResNet trained on digits, with images that it has not seen."""

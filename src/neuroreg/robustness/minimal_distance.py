@@ -90,6 +90,46 @@ def choose_starting_points(
     return chosen
 
 
+def require_starting_points(
+    method: str, there: torch.Tensor, correct: torch.Tensor, sample: np.ndarray
+) -> None:
+    """Name in the log the samples that lack a starting point; their search fails and counts as failed.
+
+    Parameters
+    ----------
+    method
+        The attack, for the message.
+    there
+        bool (S,), whether the sample has one.
+    correct
+        bool (S,), whether it is attacked at all.
+    sample
+        int (S,), the samples' indices.
+
+    Raises
+    ------
+    InputError
+        If all samples that are attacked lack one.
+    """
+    missing = np.asarray(sample)[(correct & ~there).numpy()]
+    if len(missing) == 0:
+        return
+    expected = "a test image of another class that the model, too, clearly takes for another class"
+    if len(missing) == int(correct.sum()):
+        raise InputError(
+            f"attacks: no starting point for any of the {len(missing)} samples that {method} would attack; "
+            f"expected {expected}."
+        )
+    logger.warning(
+        "%s: %d of %d samples count as failed for want of a starting point, %s: %s",
+        method,
+        len(missing),
+        correct.sum(),
+        expected,
+        ", ".join(map(str, missing)),
+    )
+
+
 def search(
     model: nn.Module,
     images: np.ndarray,
@@ -152,8 +192,8 @@ def search(
     Raises
     ------
     InputError
-        If the method, a setting or the number of repetitions will not do, or the model's logits are not
-        finite.
+        If the method, a setting or the number of repetitions will not do, the model's logits are not finite,
+        or the pool has no starting point for any sample where the method needs them.
     """
     attack = find_method(method)
     settings = tuple(complete_setting(method, setting) for setting in settings)
@@ -187,6 +227,7 @@ def search(
                 for repetition in range(repetitions)
             ]
         )
+        require_starting_points(method, torch.isfinite(starts[0, :, 0, 0, 0]), correct, sample)
 
     if progress.history:
         logger.info("going on after %d batches", len(progress.history))
