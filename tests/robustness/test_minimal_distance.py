@@ -237,6 +237,35 @@ def test_padded_a_row_is_the_same_to_the_bit_whatever_the_others(problem, method
     assert same(run(problem, rows=slice(1, 3), **options), whole)
 
 
+@pytest.fixture
+def rows_passed(monkeypatch):
+    """A list of the rows that each pass of a network takes."""
+    passed, forward = [], ResNet.forward
+
+    def counted(self, x):
+        passed.append(len(x))
+        return forward(self, x)
+
+    monkeypatch.setattr(ResNet, "forward", counted)
+    return passed
+
+
+def test_padded_few_rows_take_few(problem, rows_passed):
+    """What a search by JSMA still has under way shrinks, and with it what is passed."""
+    options = {"method": "jsma", "settings": [{"theta": 0.5, "targets": 9}], "batch_size": 64}
+    plain = run(problem, **options)
+    needed, calls = sum(rows_passed), len(rows_passed)
+    rows_passed.clear()
+    padded = run(problem, pad=True, **options)
+    assert set(rows_passed) == {16}
+    assert sum(rows_passed) < needed + 15 * calls
+    assert sum(rows_passed) < 64 * calls / 2
+    assert np.array_equal(padded.verified, plain.verified)
+    # Nor does it matter how many rows are attacked at once, or which.
+    assert same(run(problem, pad=True, **options | {"batch_size": 17}), padded)
+    assert same(run(problem, rows=slice(1, 3), pad=True, **options), padded)
+
+
 def test_joined_parts_are_the_whole_to_the_bit(problem, tmp_path):
     options = {"pad": True, "batch_size": 8}
     parts = [run(problem, rows=rows, **options) for rows in (slice(0, 2), slice(2, 3), slice(3, 5))]

@@ -20,6 +20,9 @@ from neuroreg.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
 State = dict[str, dict[str, torch.Tensor]]
+# Rows of each pass if padded on the CPU. One size for all, since what a size depends on decides bits: if it
+# fell with the rows that are left, the neighbours would. Smaller passes fill up less, but each costs more.
+PADDED = 16
 
 
 def choose_samples(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -181,8 +184,9 @@ def search(
     device
         Where to compute.
     pad
-        Whether batches that are not full are filled up before each pass. On the CPU a row's result is then
-        the same to the bit whatever the other samples; else their number changes it by rounding.
+        Whether all passes are of one size, the last ones filled up: 16 rows (or `batch_size` if that is less)
+        on the CPU, else `batch_size`. On the CPU a row's result is then the same to the bit whatever the
+        other samples; without, their number changes it by rounding.
     resume
         Where the state of the unfinished search is kept.
     save_every
@@ -212,7 +216,8 @@ def search(
     if device.type == "cpu":
         attacked = attacked.to(memory_format=torch.channels_last)  # a tenth faster there
     if pad:
-        model, attacked = FixedBatch(model, batch_size), FixedBatch(attacked, batch_size)
+        passed = min(batch_size, PADDED) if device.type == "cpu" else batch_size
+        model, attacked = FixedBatch(model, passed), FixedBatch(attacked, passed)
     forward = {"batch_size": batch_size, "device": device}
     clean, targets = to_input(images), torch.as_tensor(np.asarray(labels, dtype=np.int64))
     correct = predict(model, clean, **forward).argmax(dim=1) == targets
