@@ -77,19 +77,28 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple:
     from safetensors.numpy import save_file
 
     from neuroreg.robustness.evaluation import predict, to_input
-    from neuroreg.robustness.minimal_distance import choose_starting_points
+    from neuroreg.robustness.minimal_distance import (
+        choose_samples,
+        choose_starting_points,
+        require_starting_points,
+    )
     from neuroreg.seeds import derive_seed
     from neuroreg.training.checkpoints import save_model
 
     model, images, labels = load(arguments) if arguments.model else train(arguments)
     logits = predict(model, to_input(images), batch_size=250, device=torch.device("cpu")).numpy()
     correct = logits.argmax(axis=1) == labels
-    chosen = correct.nonzero()[0][: arguments.samples]
+    right = correct.nonzero()[0]
+    # In proportion to the classes, as the workflow does.
+    chosen = right[choose_samples(labels[right], min(arguments.samples, len(right)), seed=1)]
     seeds = np.array([derive_seed(1, "attack", int(index)) for index in chosen])
     starts = [
         choose_starting_points(logits, labels, labels[chosen], seeds, repetition)
         for repetition in range(arguments.repetitions)
     ]
+    there = torch.from_numpy(starts[0] >= 0)
+    require_starting_points("Brendel & Bethge", there, torch.ones_like(there), chosen)
+    chosen, starts = chosen[there], [each[there] for each in starts]
     save_model(folder / "model.safetensors", model, {})
     save_file(
         {"images": images, "labels": labels, "chosen": chosen, "starts": np.stack(starts)},
@@ -105,10 +114,12 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple:
 def load(arguments: argparse.Namespace) -> tuple:
     from neuroreg.files.records import read_record
     from neuroreg.images.classification import ClassificationData
+    from neuroreg.robustness.minimal_distance import choose_samples
     from neuroreg.training.checkpoints import load_model
 
     data = read_record(arguments.data, ClassificationData)
-    return load_model(arguments.model).eval(), data.test_images[:1000], data.test_labels[:1000]
+    pool = choose_samples(data.test_labels, min(1000, len(data.test_labels)), seed=1)
+    return load_model(arguments.model).eval(), data.test_images[pool], data.test_labels[pool]
 
 
 def train(arguments: argparse.Namespace) -> tuple:

@@ -50,7 +50,25 @@ def run_attack(
     starting_points: Tensor | None = None,
     **setting: float,
 ) -> tuple[Tensor, Tensor]:
-    """Run a method of the registry under `evaluation`, with seeds 100, 101, ... where none are given."""
+    """Run a method of the registry under `evaluation`, with seeds 100, 101, ... where none are given.
+
+    Of several candidates the first, closest in the method's norm, is returned.
+    """
+    found, passes = run_candidates(method, model, x, labels, repetition, seeds, starting_points, **setting)
+    return (found[:, 0] if found.ndim > x.ndim else found), passes
+
+
+def run_candidates(
+    method: str,
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    repetition: int = 0,
+    seeds: Tensor | None = None,
+    starting_points: Tensor | None = None,
+    **setting: float,
+) -> tuple[Tensor, Tensor]:
+    """Do the same and return what the method does, with all candidates."""
     rows = Rows(
         x=x,
         labels=labels,

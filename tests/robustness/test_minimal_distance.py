@@ -132,13 +132,29 @@ def test_an_interrupted_search_goes_on_to_the_same_bytes(problem, undisturbed, t
     content, needed = undisturbed
     resume = tmp_path / "resume.safetensors"
     with Passes(problem[0], round(share * needed)), pytest.raises(KeyboardInterrupt):
-        run(problem, batch_size=2, resume=ResumeFile(resume))
+        run(problem, batch_size=2, resume=ResumeFile(resume), save_every=0.0)
     assert resume.exists()
     with Passes(problem[0]) as passes:
         write_record(tmp_path / "b.h5", run(problem, batch_size=2, resume=ResumeFile(resume)))
     # A batch of 30 steps, a try's verification and the first and last look at the samples come twice at most.
     assert passes.count < (1 - share) * needed + 75
     assert (tmp_path / "b.h5").read_bytes() == content
+
+
+@pytest.mark.parametrize(("save_every", "times"), [(0.0, 8), (3600.0, 2)])
+def test_the_state_is_saved_at_intervals_and_at_the_end_of_a_setting(problem, tmp_path, save_every, times):
+    class Counted(ResumeFile):
+        after = ()
+
+        def save(self, progress):
+            super().save(progress)
+            self.after += (len(progress.history),)
+
+    settings = [{"steps": 2}, {"steps": 3}]
+    resume = Counted(tmp_path / "resume.safetensors")
+    run(problem, batch_size=2, settings=settings, resume=resume, save_every=save_every)
+    assert len(resume.after) == times
+    assert {4, 8} <= set(resume.after)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +237,35 @@ def test_padded_a_row_is_the_same_to_the_bit_whatever_the_others(problem, method
     assert same(run(problem, rows=slice(1, 3), **options), whole)
 
 
+@pytest.fixture
+def rows_passed(monkeypatch):
+    """A list of the rows that each pass of a network takes."""
+    passed, forward = [], ResNet.forward
+
+    def counted(self, x):
+        passed.append(len(x))
+        return forward(self, x)
+
+    monkeypatch.setattr(ResNet, "forward", counted)
+    return passed
+
+
+def test_padded_few_rows_take_few(problem, rows_passed):
+    """What a search by JSMA still has under way shrinks, and with it what is passed."""
+    options = {"method": "jsma", "settings": [{"theta": 0.5, "targets": 9}], "batch_size": 64}
+    plain = run(problem, **options)
+    needed, calls = sum(rows_passed), len(rows_passed)
+    rows_passed.clear()
+    padded = run(problem, pad=True, **options)
+    assert set(rows_passed) == {16}
+    assert sum(rows_passed) < needed + 15 * calls
+    assert sum(rows_passed) < 64 * calls / 2
+    assert np.array_equal(padded.verified, plain.verified)
+    # Nor does it matter how many rows are attacked at once, or which.
+    assert same(run(problem, pad=True, **options | {"batch_size": 17}), padded)
+    assert same(run(problem, rows=slice(1, 3), pad=True, **options), padded)
+
+
 def test_joined_parts_are_the_whole_to_the_bit(problem, tmp_path):
     options = {"pad": True, "batch_size": 8}
     parts = [run(problem, rows=rows, **options) for rows in (slice(0, 2), slice(2, 3), slice(3, 5))]
@@ -284,6 +329,59 @@ def test_a_model_that_cannot_be_fooled_gives_inf():
         assert np.isinf(result.distance["linf"]).all()
         assert np.isnan(result.best_adversarial["l2"]).all()
         assert not result.verified.any()
+
+
+class Brightness(nn.Module):
+    """Takes bright images for class 1; class 2 is never the likeliest."""
+
+    def forward(self, x):
+        brightness = x.flatten(1).mean(dim=1)
+        return torch.stack([0.5 - brightness, brightness - 0.5, 0.0 * brightness - 9.0], dim=1)
+
+
+def search_from(pool_images, pool_labels, count=4):
+    images, labels = np.repeat(np.uint8([30, 200])[:, None, None], 2, axis=0), np.repeat([0, 1], 2)
+    images = np.broadcast_to(images, (4, 8, 8)).copy()
+    return search(
+        Brightness(),
+        images[:count],
+        labels[:count],
+        np.arange(10, 10 + count),
+        np.broadcast_to(np.uint8(pool_images)[:, None, None], (len(pool_images), 8, 8)).copy(),
+        np.array(pool_labels),
+        method="brendel_bethge_l2",
+        settings=[{"steps": 2}],
+        repetitions=2,
+        seed=0,
+        batch_size=4,
+        device=CPU,
+    )
+
+
+def test_without_any_starting_point_a_search_says_what_is_missing(caplog):
+    # Images of one class only, as the first ones of a folder sorted by class are.
+    message = (
+        r"^attacks: no starting point for any of the 2 samples that brendel_bethge_l2 would attack; "
+        r"expected a test image of another class that the model, too, clearly takes for another class\.$"
+    )
+    with pytest.raises(InputError, match=message):
+        search_from([30, 60], [0, 0], count=2)
+    # Of another class, but the model takes it for the same.
+    with pytest.raises(InputError, match=message):
+        search_from([30, 60], [1, 2], count=2)
+    assert np.isfinite(search_from([30, 200], [0, 1]).distance["l2"]).all()
+    assert not caplog.records
+
+
+def test_samples_without_a_starting_point_are_named_and_counted(caplog):
+    # The bright image is no start for the bright samples, and there is no dark one.
+    found = search_from([200, 220], [1, 1])
+    assert found.verified.tolist() == [[[True, True, False, False]] * 2]
+    assert np.isinf(found.distance["l2"][..., 2:]).all()
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("brendel_bethge_l2: 2 of 4 samples count as failed")
+    assert record.getMessage().endswith(": 12, 13")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ def test_the_table_of_attack_settings_is_complete(root):
     text = (root / "docs" / "attacks.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| \w+ \| `(\w+)` \| (\S+) \|", text, re.MULTILINE)
     known = {
-        (name, setting, f"{spec.default:.4g}")
+        (name, setting, f"{spec.default:.6g}")
         for name, method in ATTACK_METHODS.items()
         for setting, spec in method.settings.items()
     }

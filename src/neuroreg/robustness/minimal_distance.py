@@ -20,6 +20,9 @@ from neuroreg.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
 State = dict[str, dict[str, torch.Tensor]]
+# Rows of each pass if padded on the CPU. One size for all, since what a size depends on decides bits: if it
+# fell with the rows that are left, the neighbours would. Smaller passes fill up less, but each costs more.
+PADDED = 16
 
 
 def choose_samples(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -90,6 +93,46 @@ def choose_starting_points(
     return chosen
 
 
+def require_starting_points(
+    method: str, there: torch.Tensor, correct: torch.Tensor, sample: np.ndarray
+) -> None:
+    """Name in the log the samples that lack a starting point; their search fails and counts as failed.
+
+    Parameters
+    ----------
+    method
+        The attack, for the message.
+    there
+        bool (S,), whether the sample has one.
+    correct
+        bool (S,), whether it is attacked at all.
+    sample
+        int (S,), the samples' indices.
+
+    Raises
+    ------
+    InputError
+        If all samples that are attacked lack one.
+    """
+    missing = np.asarray(sample)[(correct & ~there).numpy()]
+    if len(missing) == 0:
+        return
+    expected = "a test image of another class that the model, too, clearly takes for another class"
+    if len(missing) == int(correct.sum()):
+        raise InputError(
+            f"attacks: no starting point for any of the {len(missing)} samples that {method} would attack; "
+            f"expected {expected}."
+        )
+    logger.warning(
+        "%s: %d of %d samples count as failed for want of a starting point, %s: %s",
+        method,
+        len(missing),
+        correct.sum(),
+        expected,
+        ", ".join(map(str, missing)),
+    )
+
+
 def search(
     model: nn.Module,
     images: np.ndarray,
@@ -106,13 +149,15 @@ def search(
     device: torch.device,
     pad: bool = False,
     resume: ResumeFile | None = None,
+    save_every: float = 60.0,
 ) -> AttackResult:
     """Attack every correctly classified sample with each setting, several times, and verify what is found.
 
     A try, that is a setting, a repetition and a sample, is one row of a batch. Settings with the same whole
     numbers are attacked together. Batch norm is folded for the attacks, not for the verification.
 
-    Killed and called again, it goes on after the last batch that it finished, and its result is the same.
+    Killed and called again, it goes on after the last batch whose state was saved, and its result is the
+    same.
 
     Parameters
     ----------
@@ -139,16 +184,20 @@ def search(
     device
         Where to compute.
     pad
-        Whether batches that are not full are filled up before each pass. On the CPU a row's result is then
-        the same to the bit whatever the other samples; else their number changes it by rounding.
+        Whether all passes are of one size, the last ones filled up: 16 rows (or `batch_size` if that is less)
+        on the CPU, else `batch_size`. On the CPU a row's result is then the same to the bit whatever the
+        other samples; without, their number changes it by rounding.
     resume
-        Where the state of the unfinished search is kept, from batch to batch.
+        Where the state of the unfinished search is kept.
+    save_every
+        Seconds: the state is saved after a batch if as many have passed since it last was (0: after each
+        batch), and at the end of each setting.
 
     Raises
     ------
     InputError
-        If the method, a setting or the number of repetitions will not do, or the model's logits are not
-        finite.
+        If the method, a setting or the number of repetitions will not do, the model's logits are not finite,
+        or the pool has no starting point for any sample where the method needs them.
     """
     attack = find_method(method)
     settings = tuple(complete_setting(method, setting) for setting in settings)
@@ -167,7 +216,8 @@ def search(
     if device.type == "cpu":
         attacked = attacked.to(memory_format=torch.channels_last)  # a tenth faster there
     if pad:
-        model, attacked = FixedBatch(model, batch_size), FixedBatch(attacked, batch_size)
+        passed = min(batch_size, PADDED) if device.type == "cpu" else batch_size
+        model, attacked = FixedBatch(model, passed), FixedBatch(attacked, passed)
     forward = {"batch_size": batch_size, "device": device}
     clean, targets = to_input(images), torch.as_tensor(np.asarray(labels, dtype=np.int64))
     correct = predict(model, clean, **forward).argmax(dim=1) == targets
@@ -182,6 +232,7 @@ def search(
                 for repetition in range(repetitions)
             ]
         )
+        require_starting_points(method, torch.isfinite(starts[0, :, 0, 0, 0]), correct, sample)
 
     if progress.history:
         logger.info("going on after %d batches", len(progress.history))
@@ -189,6 +240,7 @@ def search(
         progress.tensors = _nothing_found((len(settings), repetitions), clean, correct)
     state = progress.tensors
     batches = _batches(settings, repetitions, correct, batch_size)
+    saved = time.monotonic()
     for number in range(len(progress.history), len(batches)):
         begun = time.perf_counter()
         setting, repetition, row = batches[number].T
@@ -206,8 +258,11 @@ def search(
         outcome = verify(model, clean[row], targets[row], found, **forward)
         _keep(state, outcome, passes.cpu(), batches[number])
         progress.history.append({"seconds": time.perf_counter() - begun})
-        resume.save(progress)
-        _log(method, attack.norm, state, batches, progress.history)
+        ended = _ended(batches, number)
+        if ended or time.monotonic() - saved >= save_every:
+            resume.save(progress)
+            saved = time.monotonic()
+        _log(method, attack.norm, state, batches, progress.history, ended)
     as_arrays = {
         group: {name: tensor.numpy() for name, tensor in tensors.items()} for group, tensors in state.items()
     }
@@ -289,16 +344,26 @@ def _keep(state: State, outcome: Verified, passes: torch.Tensor, batch: torch.Te
                 state["best_adversarial"][norm][sample] = outcome.adversarial[norm][best, 0]
 
 
+def _ended(batches: Sequence[torch.Tensor], number: int) -> list[int]:
+    """Return the settings of which batch `number` is the last one."""
+    following = batches[number + 1][:, 0].tolist() if number + 1 < len(batches) else []
+    return sorted(set(batches[number][:, 0].tolist()) - set(following))
+
+
 def _log(
-    method: str, norm: str, state: State, batches: Sequence[torch.Tensor], history: Sequence[Mapping]
+    method: str,
+    norm: str,
+    state: State,
+    batches: Sequence[torch.Tensor],
+    history: Sequence[Mapping],
+    ended: Sequence[int],
 ) -> None:
-    """Say what the last batch took, and of each setting that it ended, what was found."""
+    """Say what the last batch took, and of each setting that it `ended`, what was found."""
     done, last = len(history), batches[len(history) - 1]
     logger.info(
         "%s: batch %d of %d, %d rows, %.1f s", method, done, len(batches), len(last), history[-1]["seconds"]
     )
-    following = batches[done][:, 0].tolist() if done < len(batches) else []
-    for index in sorted(set(last[:, 0].tolist()) - set(following)):
+    for index in ended:
         smallest = state["distance"][norm][index].amin(dim=0)
         logger.info(
             "%s: setting %d of %d: %d of %d samples, median %s %.4g, with misclassified ones",

@@ -111,8 +111,8 @@ class AdversarialSettings(Settings):
     batch_size: Count = 64
     """Rows (sample, repetition and setting) attacked at a time; changes what is found by rounding only."""
     parts: Count = 1
-    """Jobs that each search is split into, by samples. With more than one, passes are filled up to batch_size
-    rows, so that on the CPU their number changes nothing."""
+    """Jobs that each search is split into, by samples. With more than one, all passes are of one size,
+    the last ones filled up, so that on the CPU their number changes nothing."""
     trim_tolerance: NonNegative = 0.01
     """For results/settings.csv, which marks a smaller list of settings: by how much it may raise any model's
     mean minimal distance under any norm, relative to all settings."""

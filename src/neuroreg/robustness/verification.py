@@ -76,7 +76,8 @@ def verify(
     labels
         int64 (B,).
     candidates
-        float32 (B, 1, H, W), on any device; a row that is not finite is a failure.
+        float32 (B, 1, H, W), on any device; one that is not finite is a failure. Or (B, candidates, 1, H, W):
+        each norm takes the closest that held.
     batch_size, device
         Of the forward passes.
 
@@ -107,18 +108,19 @@ def verify(
             adversarial[norm] = torch.where(_as_rows(closer), tensor, adversarial[norm])
 
     misclassified = wrong(clean, torch.ones(len(clean), dtype=torch.bool), 0.0)
-    usable = torch.isfinite(candidates).flatten(1).all(dim=1) & ~misclassified
-    candidates = torch.where(_as_rows(usable), candidates, clean).clamp(0.0, 1.0)
-    small = ((candidates.double() - clean.double()).abs() < SNAP_L0) & (candidates != clean)
-    for threshold, pending in ((SNAP, usable), (SNAP_L0, usable & small.flatten(1).any(dim=1))):
-        for push in PUSHES:
-            tensor = _snap(clean, (candidates + push * (candidates - clean)).clamp(0.0, 1.0), threshold)
-            rows = pending & (tensor != clean).flatten(1).any(dim=1)
-            if not rows.any():
-                break
-            held = wrong(tensor, rows, MARGIN)
-            keep(held, tensor)
-            pending = pending & ~held
+    for found in candidates.unbind(1) if candidates.ndim > clean.ndim else (candidates,):
+        usable = torch.isfinite(found).flatten(1).all(dim=1) & ~misclassified
+        point = torch.where(_as_rows(usable), found, clean).clamp(0.0, 1.0)
+        small = ((point.double() - clean.double()).abs() < SNAP_L0) & (point != clean)
+        for threshold, pending in ((SNAP, usable), (SNAP_L0, usable & small.flatten(1).any(dim=1))):
+            for push in PUSHES:
+                tensor = _snap(clean, (point + push * (point - clean)).clamp(0.0, 1.0), threshold)
+                rows = pending & (tensor != clean).flatten(1).any(dim=1)
+                if not rows.any():
+                    break
+                held = wrong(tensor, rows, MARGIN)
+                keep(held, tensor)
+                pending = pending & ~held
     keep(misclassified, clean)
     return Verified(distance, adversarial, torch.isfinite(distance["l2"]))
 

@@ -192,7 +192,7 @@ def attack_table() -> str:
     for name, method in ATTACK_METHODS.items():
         for setting, spec in method.settings.items():
             lines.append(
-                f"| `{name}` | {method.norm.capitalize()} | `{setting}` | {spec.default:.4g} "
+                f"| `{name}` | {method.norm.capitalize()} | `{setting}` | {spec.default:.6g} "
                 f"| {spec.low:g} to {spec.high:g} | {spec.meaning} |"
             )
     return "\n".join(lines) + "\n"

@@ -4,7 +4,7 @@ import foolbox
 import numpy as np
 import pytest
 import torch
-from attack_problems import CPU, balanced_network, coarse_images, run_attack
+from attack_problems import CPU, balanced_network, coarse_images, run_attack, smooth_network
 from foolbox.criteria import Misclassification
 from torch import nn
 
@@ -19,7 +19,13 @@ from neuroreg.robustness.minimal_distance import choose_starting_points
 CHEAP = {
     "pgd": {"steps": 10, "search_steps": 8, "rel_stepsize": 0.1},
     "adam_pgd": {"steps": 10, "search_steps": 8, "rel_stepsize": 0.1},
-    "carlini_wagner": {"steps": 40, "binary_search_steps": 2, "initial_const": 1.0, "stepsize": 0.01},
+    "carlini_wagner": {
+        "steps": 40,
+        "binary_search_steps": 2,
+        "initial_const": 1.0,
+        "stepsize": 0.01,
+        "box": 0.999999,
+    },
     "ddn": {"steps": 30},
     "jsma": {"theta": 0.5, "targets": 2},
     "sparsefool": {"steps": 5},
@@ -159,6 +165,48 @@ def test_carlini_wagner_says_where_nothing_was_found():
     assert torch.isnan(found).all()
 
 
+def saturated_problem():
+    """The smooth network and images with a fifth of the pixels black and a fifth white, one all black."""
+    model, _ = smooth_network(1)
+    x = np.random.default_rng(2).uniform(-0.3, 1.3, (12, 49)).clip(0, 1)
+    x[0] = 0.0
+    images = torch.from_numpy(x).view(-1, 1, 7, 7)
+    return model, images, model(images).argmax(dim=1)
+
+
+def test_carlini_wagner_moves_black_and_white_pixels():
+    model, x, labels = saturated_problem()
+    setting = {"steps": 300, "binary_search_steps": 6, "initial_const": 0.1}
+    found, _ = attack("carlini_wagner", model, x, labels, setting)
+    theirs, _ = attack("carlini_wagner", model, x, labels, setting | {"box": 0.999999})
+    assert torch.isfinite(found).all()
+    assert torch.isnan(theirs[0]).all()
+    # Foolbox's share leaves saturated pixels where they are.
+    there = torch.isfinite(theirs).flatten(1).all(dim=1)
+    assert there.sum() >= 8
+    ours, others = (norms(points[there], x[there], 2) for points in (found, theirs))
+    assert ours.mean() < 0.9 * others.mean()
+    assert (ours < 1.01 * others).all()
+    assert found.min() >= 0
+    assert found.max() <= 1
+    # Those that are better left alone stay at the edge.
+    assert ((found == x) & ((x == 0) | (x == 1))).any()
+
+
+def test_at_its_share_of_the_box_carlini_wagner_is_foolbox_on_saturated_pixels_too():
+    model, x, labels = saturated_problem()
+    model, x = model.float().eval(), x.float()
+    found, _ = attack("carlini_wagner", model, x, labels, CHEAP["carlini_wagner"])
+    bridge = foolbox.PyTorchModel(model, bounds=(0, 1), device=CPU)
+    told = {name: value for name, value in CHEAP["carlini_wagner"].items() if name != "box"}
+    reference = foolbox.attacks.L2CarliniWagnerAttack(**told, abort_early=False).run(
+        bridge, x, Misclassification(labels)
+    )
+    there = torch.isfinite(found).flatten(1).all(dim=1)
+    assert torch.equal(there, (reference != 0).flatten(1).any(dim=1))
+    torch.testing.assert_close(found[there], reference[there], rtol=0, atol=2e-5)
+
+
 @pytest.mark.parametrize(("draw", "low", "std"), [(sample_normal, -9, 1), (sample_uniform, -1, 3**-0.5)])
 def test_noise_belongs_to_its_sample(draw, low, std):
     like, seeds, first = torch.zeros(40, 1, 32, 32), torch.arange(40), torch.ones(40, dtype=torch.int64)
@@ -279,6 +327,7 @@ def test_defaults_complete_a_setting():
     [
         ("fgsm", {}, "method 'fgsm'; expected one of pgd"),
         ("ddn", {"step": 3}, "setting 'step' of ddn; expected one of steps, gamma"),
+        ("foolbox_carlini_wagner", {"box": 0.99}, r"box is 0\.99; expected a number from 0\.999999 to 0"),
         ("ddn", {"steps": 0}, r"ddn\.steps is 0; expected a whole number from 1"),
         ("ddn", {"steps": 2.5}, r"ddn\.steps is 2\.5"),
         ("ddn", {"steps": True}, r"ddn\.steps is True"),

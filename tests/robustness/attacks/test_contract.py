@@ -68,23 +68,30 @@ def test_rows_are_alone(method):
     """Each ends where it ends by itself: its own repetition, seed, start and value of every setting."""
     model, rows, first_setting = smooth_rows(method)
     attack = ATTACK_METHODS[method].load()
+
+    def agree(one, other, atol=1e-7):
+        # Further candidates may be missing.
+        torch.testing.assert_close(one, other, rtol=0, atol=atol, equal_nan=True)
+
     with evaluation(model, CPU):
         together, queries = attack(model, rows)
-        assert torch.isfinite(together).all()
+        first = together[:, 0] if together.ndim > rows.x.ndim else together
+        assert first.shape == rows.x.shape
+        assert torch.isfinite(first).all()
         assert (queries > 1).all()
-        assert torch.equal(together, attack(model, rows)[0])
+        agree(together, attack(model, rows)[0], atol=0)
         backwards = torch.arange(5, -1, -1)
         mirrored, passes = attack(model, rows.take(backwards))
-        torch.testing.assert_close(mirrored[backwards], together, rtol=0, atol=1e-7)
+        agree(mirrored[backwards], together)
         assert torch.equal(passes[backwards], queries)
         for row in range(6):
             alone, passes = attack(model, rows.take(torch.tensor([row])))
-            torch.testing.assert_close(alone[0], together[row], rtol=0, atol=1e-7)
+            agree(alone[0], together[row])
             assert passes[0] == queries[row]
         same, _ = attack(model, Rows(**vars(rows) | {"setting": first_setting}))
-    torch.testing.assert_close(same[::2], together[::2], rtol=0, atol=1e-7)
+    agree(same[::2], together[::2])
     if any(isinstance(value, torch.Tensor) for value in first_setting.values()):
-        assert not torch.isclose(same[1::2], together[1::2]).all()
+        assert not torch.isclose(same[1::2], together[1::2], equal_nan=True).all()
 
 
 @pytest.fixture(scope="module")

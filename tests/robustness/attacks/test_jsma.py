@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 from attack_problems import (
+    CPU,
     balanced_network,
     coarse_images,
     linear_model,
     run_attack,
+    run_candidates,
     smooth_logits,
     smooth_network,
 )
@@ -14,7 +16,7 @@ from torch import nn
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.closest_points import nearest_classes
 from neuroreg.robustness.attacks.rows import Rows
-from neuroreg.robustness.verification import measure
+from neuroreg.robustness.verification import measure, verify
 
 
 def jsma_step_by_step(weights, x, label, target, theta, per_pixel, steps):
@@ -216,6 +218,34 @@ def test_repetitions_differ(problem):
     without = [attack(problem, repetition=repetition, jitter=0.0)[0] for repetition in (0, 3)]
     assert torch.equal(without[0], ends[0])
     assert torch.equal(without[1], ends[0])
+
+
+@pytest.mark.parametrize("theta", [0.1, 0.45])
+def test_the_best_of_all_targets_is_kept_under_l0_and_under_l1(theta):
+    model, weights = smooth_network(1)
+    x = np.random.default_rng(2).uniform(-0.3, 1.3, (40, 49)).clip(0, 1)
+    labels = np.array([smooth_logits(weights, row)[0].argmax() for row in x])
+    images, truth = torch.from_numpy(x).view(-1, 1, 7, 7), torch.from_numpy(labels)
+    setting = {"theta": theta, "per_pixel": 7, "steps": 60}
+    found, _ = run_candidates("jsma", model, images, truth, **setting)
+    outcome = verify(model.float(), images.float(), truth, found.float(), batch_size=40, device=CPU)
+    apart = 0
+    for row in range(len(x)):
+        others = set(range(5)) - {labels[row]}
+        ends = [jsma_step_by_step(weights, x[row], labels[row], k, theta, 7, 60)[0] for k in others]
+        sizes = [np.abs(end - x[row]) for end in ends if end is not None]
+        counts, lengths = [(size > 0).sum() for size in sizes], [size.sum() for size in sizes]
+        if not sizes:
+            assert torch.isnan(found[row]).all()
+            continue
+        # Of those with the fewest pixels, the shortest.
+        fewest = min(zip(counts, lengths, strict=True))
+        assert outcome.distance["l0"][row] == min(counts)
+        assert float(outcome.distance["l1"][row]) == pytest.approx(min(lengths), rel=1e-5)
+        another = fewest[1] > (1 + 1e-6) * min(lengths)
+        assert torch.isfinite(found[row, 1]).all() == another
+        apart += another
+    assert apart >= 3
 
 
 def test_more_targets_are_never_worse(problem):

@@ -79,6 +79,7 @@ class RegistryAttack(MinimizationAttack):
                 right = (module(found).argmax(dim=1) == labels).nonzero()[:, 0]
             if len(right):
                 candidates, _ = method.load()(module, rows.take(right))
+                candidates = candidates[:, 0] if candidates.ndim > found.ndim else candidates
                 there = torch.isfinite(candidates).flatten(1).all(dim=1)
                 found[right[there]] = candidates[there]
         return restore(ep.astensor(found))

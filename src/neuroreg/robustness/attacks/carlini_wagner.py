@@ -15,6 +15,7 @@ METHODS = {
             "stepsize": (5e-3, 1e-6, 10.0, "Adam's step size in tanh space"),
             "initial_const": (1e-2, 1e-9, 1e9, "the first c"),
             "start_noise": (0.01, 0.0, 10.0, "std of the start in tanh space, from the second repetition on"),
+            "box": (0.99, 0.5, 0.999999, "share of tanh's range that is [0, 1]; Foolbox's is the largest"),
         },
     },
 }
@@ -22,8 +23,6 @@ METHODS = {
 # As in Foolbox: from 10 searches on the last one takes the smallest constant that succeeded once more, at
 # most this.
 REPEATED_FROM, LARGEST = 10, 1e10
-# Keeps black and white pixels at a finite place in tanh space.
-SHRINK = 0.999999
 
 
 def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
@@ -33,14 +32,17 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     adversarial and is bisected from then on. Confidence is 0. As in Foolbox without its early abort, which
     looks at the whole batch.
 
+    [0, 1] is the share `box` of tanh's range, and places in tanh space are kept to it. The nearer it is to 1,
+    the flatter tanh is at black and white pixels; at Foolbox's value they hardly move.
+
     The first repetition starts each search at the image, the others at the image plus Gaussian noise in tanh
     space, the distance still being that to the image.
     """
     x, labels, setting = rows.x, rows.labels, rows.setting
     searches, steps = setting["binary_search_steps"], setting["steps"]
-    origin = ((2.0 * x - 1.0) * SHRINK).atanh()
-    image = _to_image(origin)
-    start = origin + random_offset(rows)
+    box = to_images(setting["box"])
+    edge = box.atanh()
+    start = (((2.0 * x - 1.0) * box).atanh() + random_offset(rows)).clamp(-edge, edge)
 
     # In float64: bisected often, but only ever used as float32.
     c = setting["initial_const"].double()
@@ -52,8 +54,8 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
         place, success = start, torch.zeros_like(labels, dtype=torch.bool)
         adam = Adam(place, to_images(setting["stepsize"]))
         for _ in range(steps):
-            point, adversarial, gradient = _descend(model, place, image, labels, c.to(x.dtype))
-            place = place - adam.step(gradient)
+            point, adversarial, gradient = _descend(model, place, box, x, labels, c.to(x.dtype))
+            place = (place - adam.step(gradient)).clamp(-edge, edge)
             closest.keep(point, SIZES["l2"]((point - x).flatten(1)), adversarial)
             success |= adversarial
         succeeded = torch.where(success, c, succeeded)
@@ -68,19 +70,16 @@ def random_offset(rows: Rows) -> Tensor:
     return noise * to_images(torch.as_tensor(std, dtype=noise.dtype, device=noise.device))
 
 
-def _to_image(place: Tensor) -> Tensor:
-    return 0.5 * place.tanh() + 0.5
-
-
 def _descend(
-    model: nn.Module, place: Tensor, image: Tensor, labels: Tensor, c: Tensor
+    model: nn.Module, place: Tensor, box: Tensor, image: Tensor, labels: Tensor, c: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the point at `place`, whether it is adversarial (rows,), and the loss's gradient there."""
     place = place.detach().requires_grad_(True)
-    point = _to_image(place)
+    point = 0.5 * place.tanh() / box + 0.5
     logits = model(point)
     own = logits.gather(1, labels[:, None])[:, 0]
     lead = own - logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
     loss = (c * lead.clamp(min=0.0)).sum() + (point - image).square().sum()
     (gradient,) = torch.autograd.grad(loss, place)
-    return point.detach(), logits.argmax(dim=1) != labels, gradient
+    # Outside by rounding at most.
+    return point.detach().clamp(0.0, 1.0), logits.argmax(dim=1) != labels, gradient

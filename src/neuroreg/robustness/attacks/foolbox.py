@@ -26,7 +26,11 @@ from neuroreg.robustness.attacks.rows import Rows, to_images
 METHODS = {
     "foolbox_pgd": {"like": "pgd", "variant": "pgd"},
     "foolbox_adam_pgd": {"like": "adam_pgd", "variant": "adam_pgd"},
-    "foolbox_carlini_wagner": {"like": "carlini_wagner", "variant": "carlini_wagner"},
+    "foolbox_carlini_wagner": {
+        "like": "carlini_wagner",
+        "variant": "carlini_wagner",
+        "settings": {"box": (0.999999, 0.999999, 0.999999, "share of tanh's range that is [0, 1]; fixed")},
+    },
     "foolbox_ddn": {"like": "ddn", "variant": "ddn"},
     "foolbox_brendel_bethge_l0": {"like": "brendel_bethge_l0", "variant": "brendel_bethge_l0"},
     "foolbox_brendel_bethge_l1": {"like": "brendel_bethge_l1", "variant": "brendel_bethge_l1"},
@@ -148,7 +152,7 @@ def carlini_wagner(model: CountingModel, rows: Rows) -> Tensor:
     on its neighbours.
     """
     setting, offset = dict(rows.setting), random_offset(rows)
-    del setting["start_noise"]
+    del setting["start_noise"], setting["box"]
     attack = foolbox.attacks.L2CarliniWagnerAttack(**setting, confidence=0, abort_early=False)
     # Foolbox optimises an offset in tanh space that begins at 0; moving its origin moves the start.
     inputs = hooked(

@@ -42,8 +42,8 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     It moves up or down. On probabilities, which add up to 1, Papernot's saliency map (eq. 8, both signs)
     orders the pixels by just that. A pixel never turns back, and is left alone at the box's edge and after
     `per_pixel` changes. Any class other than the label ends a search, as in Foolbox 2.3. Of a row's targets
-    the one that took the fewest pixels is kept, of equals the one with the smallest L1; those that can no
-    longer be it are given up.
+    two are kept: the one that took the fewest pixels, of equals the one with the smallest L1; and the one
+    with the smallest L1, where it is another. Those that can no longer be either are given up.
 
     The first repetition is deterministic. In the others each pixel's saliency has a random factor of its own
     between 1 - jitter and 1 + jitter, the same at every step, so that pixels of like saliency come in another
@@ -58,7 +58,7 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     targets, _ = nearest_classes("l1", model, rows, setting["targets"])
     jitter = to_images(setting["jitter"]) * but_first(rows, sample_uniform(rows, "saliency"))
     best, passes = _search(model, x, rows.labels, targets, (1.0 + jitter).flatten(1), setting)
-    return best.view_as(x), 1 + passes.cpu()
+    return best.view(len(x), 2, *rows.shape), 1 + passes.cpu()
 
 
 @dataclass(frozen=True)
@@ -76,24 +76,24 @@ class _Searches:
 def _search(
     model: nn.Module, x: Tensor, labels: Tensor, targets: Tensor, factor: Tensor, setting: Mapping
 ) -> tuple[Tensor, Tensor]:
-    """Return the best points (rows, pixels), NaN where none, and int64 (rows,), forward passes."""
+    """Return the best points (rows, 2, pixels), NaN where none, and int64 (rows,), forward passes."""
     x0, (rows, ranks), theta = x.flatten(1), targets.shape, setting["theta"]
     index = torch.arange(rows * ranks, device=x.device)
     changes = torch.zeros_like(x0, dtype=torch.int32)
     searches = _Searches(index, x0[index // ranks], changes[index // ranks])
     found = torch.full_like(searches.point, torch.nan)
-    costs = torch.full((rows, ranks), torch.inf, dtype=torch.float64, device=x.device)
+    costs = torch.full((rows, ranks, 2), torch.inf, dtype=torch.float64, device=x.device)
     passes = torch.zeros_like(labels)
     for step in range(setting["steps"] + 1):
         row = searches.index // ranks
         passes.index_add_(0, row, torch.ones_like(row))
         target = targets.flatten()[searches.index]
         margin, gradient = _ask(model, searches.point, labels[row], target, x.shape)
-        cost = _cost(searches.point - x0[row])
+        cost = _costs(searches.point - x0[row])
         over = margin > 0
         found[searches.index[over]] = searches.point[over]
-        costs.view(-1)[searches.index[over]] = cost[over]
-        hopeful = ~over & (cost < costs.amin(dim=1)[row])
+        costs.view(-1, 2)[searches.index[over]] = cost[over]
+        hopeful = ~over & (cost < costs.amin(dim=1)[row]).any(dim=1)
         if step == setting["steps"] or not hopeful.any():
             break
         saliency, row = (gradient * factor[row])[hopeful], row[hopeful]
@@ -101,7 +101,11 @@ def _search(
         if not len(searches.index):
             break
     best = costs.argmin(dim=1)
-    return found.view(rows, ranks, -1)[torch.arange(rows, device=x.device), best], passes
+    kept = found.view(rows, ranks, -1)[torch.arange(rows, device=x.device)[:, None], best]
+    # What is no shorter, or by rounding only, need not be verified.
+    first, shortest = costs[..., 1].gather(1, best).unbind(1)
+    kept[first <= shortest * (1 + 1e-6), 1] = torch.nan
+    return kept, passes
 
 
 def _ask(
@@ -119,10 +123,11 @@ def _ask(
     return torch.cat(margins), torch.cat(gradients)
 
 
-def _cost(difference: Tensor) -> Tensor:
-    """Return float64 (rows,) that orders by changed pixels, then by L1."""
+def _costs(difference: Tensor) -> Tensor:
+    """Return float64 (rows, 2): what orders by changed pixels, then by L1; and L1."""
     size = difference.double().abs()
-    return (size > 0).sum(dim=1) + size.sum(dim=1) / (size.shape[1] + 1)
+    l1 = size.sum(dim=1)
+    return torch.stack([(size > 0).sum(dim=1) + l1 / (size.shape[1] + 1), l1], dim=1)
 
 
 def _move(searches: _Searches, x0: Tensor, saliency: Tensor, theta: Tensor, per_pixel: int) -> _Searches:

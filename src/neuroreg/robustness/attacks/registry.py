@@ -10,7 +10,8 @@ docstring, a literal ``METHODS``, read here without importing the module:
             "needs_starting_points": True, # False if left out
             "settings": {"steps": (default, smallest, largest, "its meaning")},
         },
-        "another": {"like": "attack", "variant": "adam"},  # an attack listed before it; what is said replaces
+        # Like an attack listed before it; what is said replaces, settings one by one.
+        "another": {"like": "attack", "variant": "adam"},
     }
 """
 
@@ -100,6 +101,7 @@ def _read_families() -> dict[str, AttackMethod]:
         for name, own in declared_methods(Path(__file__).with_name(f"{family}.py")).items():
             base = said[own["like"]] if "like" in own else {}
             said[name] = entry = base | {"variant": own.get("norm", base.get("norm"))} | own
+            entry["settings"] = base.get("settings", {}) | own.get("settings", {})
             methods[name] = AttackMethod(
                 family,
                 entry["variant"],

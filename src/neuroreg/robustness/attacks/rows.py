@@ -21,9 +21,11 @@ class Rows:
     on the device of the rows, as `evaluation` makes it.
 
     It returns two tensors: the closest adversarials found, of the type and shape of `x` and in [0, 1], NaN
-    for a row where there is none; and the forward passes that each row took, int64 (rows,) on the CPU. A
-    row's result depends on what stands in this row alone, up to rounding. Whatever is random differs by seed
-    and repetition; the first repetition has no random start.
+    for a row where there is none; and the forward passes that each row took, int64 (rows,) on the CPU. An
+    attack that knows which of its adversarials are closest in other norms too returns several of each row,
+    (rows, candidates, 1, H, W): first the closest in the norm that the registry names; NaN where there is no
+    further one. All are verified and scored. A row's result depends on what stands in this row alone, up to
+    rounding. Whatever is random differs by seed and repetition; the first repetition has no random start.
 
     Attributes
     ----------
