@@ -8,7 +8,7 @@ from torch import nn
 from neuroreg.files.records import write_record
 from neuroreg.robustness.attack_result import NORMS, closest_adversarials
 from neuroreg.robustness.evaluation import predict, to_input
-from neuroreg.robustness.masking import masking_checks
+from neuroreg.robustness.masking import masking_checks, misleading_gradients, vanishing_gradients
 from neuroreg.robustness.minimal_distance import search
 from neuroreg.training.networks import ResNet
 
@@ -34,6 +34,15 @@ class Saturated(Wrapped):
 
     def forward(self, x):
         return 1e5 * self.inner(x)
+
+
+class Louder(Wrapped):
+    def __init__(self, inner, factor):
+        super().__init__(inner)
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * self.inner(x)
 
 
 class Unsteady(Wrapped):
@@ -118,9 +127,9 @@ def flagged(table, model):
 def test_an_ordinary_model_is_not_flagged(plain, found):
     table = checks({("plain", 1): plain[0]}, {("plain", 1): found})
     assert flagged(table, "plain") <= {"last repetition"}
-    assert len(table) == 2 + 3 * 4
+    assert len(table) == 3 + 3 * 4
     assert (table.loc[table["check"] == "transfer", "flag"] == "none").all()
-    assert table.set_index("check").loc["zero gradients", "n"] == 5
+    assert (table.set_index("check").loc[["zero gradients", "float32 gradients"], "n"] == 5).all()
 
 
 @pytest.mark.parametrize("wrap", [Quantised, Saturated, Deaf])
@@ -128,6 +137,27 @@ def test_gradients_that_vanish_are_flagged(plain, found, wrap):
     table = checks({("masked", 1): wrap(plain[0])}, {("masked", 1): found, ("plain", 1): found})
     assert "zero gradients" in flagged(table, "masked")
     assert table.set_index("check").loc["zero gradients", "value"] == 1
+
+
+def test_gradients_that_rounding_turns_are_flagged(plain, found):
+    """None vanishes where the softmax is all but 0 or 1; yet the little that is missing is rounding error."""
+    model, images, labels = plain
+    x, targets = to_input(images), torch.from_numpy(labels)
+    lead = predict(model, x, batch_size=30, device=CPU).topk(2).values.diff(dim=1).abs()[:, 0]
+    options = {"batch_size": 7, "device": CPU}
+    for factor in (1.0, 16.0, 64.0):
+        loud = Louder(model, factor)
+        turned = misleading_gradients(loud, x, targets, **options)
+        assert not turned[factor * lead < 12].any()
+        assert turned[factor * lead > 20].all()
+        assert turned.any() == (factor > 1)
+        if factor == 16:
+            assert not vanishing_gradients(loud, x, targets, **options).any()
+    table = checks({("masked", 1): Louder(model, 64.0)}, {("masked", 1): found})
+    row = table.set_index("check").loc["float32 gradients"]
+    assert row["flag"] == "flag"
+    assert 0 < row["value"] <= 1
+    assert "float32 gradients" not in flagged(checks({("plain", 1): model}, {("plain", 1): found}), "plain")
 
 
 def test_a_model_that_changes_its_mind_is_flagged(plain, found):

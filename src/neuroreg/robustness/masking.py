@@ -1,5 +1,6 @@
 """Signs of masked gradients: whether distances are large because attacks fail (Athalye et al. 2018)."""
 
+import copy
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attack_result import NORMS, Closest, ModelSeed
+from neuroreg.robustness.attacks.rows import cross_entropy_lead
 from neuroreg.robustness.black_box import random_search
 from neuroreg.robustness.evaluation import evaluation, predict, to_input
 from neuroreg.robustness.verification import verify
@@ -17,6 +19,7 @@ SAMPLES = 64  # looked at, at the most
 QUERIES = 30  # of the random search, per norm
 PASSES = 5
 REPEATABLE = 1e-5
+SAME_WAY = 0.9  # cosine
 CLOSER = 0.002  # what counts as closer
 SETTLED = 0.05
 ALIKE = (0.8, 1.25)
@@ -53,7 +56,9 @@ def masking_checks(
         how many, `expected` in words; `flag` is ``ok``, ``flag``, or ``none`` where nothing can be said or is
         expected.
         Checks: ``zero gradients``: share of samples at which the gradient of the cross-entropy or of the
-        logits' margin vanishes; ``five passes``: largest difference of a sample's logits over five forward
+        logits' margin vanishes; ``float32 gradients``: share of samples at which the cross-entropy's gradient
+        in float32 and its direction in float64 have a cosine below 0.9 (or one of them vanishes), as where
+        the softmax saturates; ``five passes``: largest difference of a sample's logits over five forward
         passes, relative to the largest logit (at least 1); ``last repetition``: share by which the mean
         distance falls through the attacks' last repetition; ``black box``: share of samples for which a
         random search without gradients came closer than all attacks by more than 0.2 %; ``transfer``: the
@@ -84,12 +89,14 @@ def _check_network(
     shown = np.sort(order[own.correct[order]][:SAMPLES])
     clean, labels = to_input(own.clean[shown]), torch.from_numpy(own.label[shown])
     n = len(shown)
-    zero, spread = np.nan, np.nan
+    zero, elsewhere, spread = np.nan, np.nan, np.nan
     if n:
         zero = float(vanishing_gradients(network, clean, labels, **options).float().mean())
+        elsewhere = float(misleading_gradients(network, clean, labels, **options).float().mean())
         spread = _spread(network, clean, options)
     rows = [
         _row("zero gradients", "", zero, n, "0", zero == 0),
+        _row("float32 gradients", "", elsewhere, n, "0", elsewhere == 0),
         _row("five passes", "", spread, n, f"at most {REPEATABLE:g}", spread <= REPEATABLE),
         *(_last_repetition(own, norm) for norm in NORMS),
     ]
@@ -138,23 +145,47 @@ def vanishing_gradients(
     parts = []
     with evaluation(network, device):
         for images, own in zip(clean.split(batch_size), labels.split(batch_size), strict=True):
-            images, own = images.to(device), own.to(device)
-            images = images.detach().requires_grad_()
+            images, own = images.to(device).detach().requires_grad_(), own.to(device)
             logits = network(images)
             entropy = nn.functional.cross_entropy(logits, own, reduction="sum")
             others = logits.scatter(1, own[:, None], -torch.inf).amax(dim=1)
             margin = (logits.gather(1, own[:, None])[:, 0] - others).sum()
             bad = torch.zeros(len(images), dtype=torch.bool)
             for loss in (entropy, margin):
-                if not loss.requires_grad:
-                    bad |= True
-                    continue
-                (gradient,) = torch.autograd.grad(loss, images, retain_graph=True, allow_unused=True)
-                gradient = torch.zeros_like(images) if gradient is None else gradient
-                size = gradient.flatten(1).abs().amax(dim=1).cpu()
+                size = _gradient(loss, images).abs().amax(dim=1)
                 bad |= ~(torch.isfinite(size) & (size > 0))
             parts.append(bad)
     return torch.cat(parts)
+
+
+def misleading_gradients(
+    network: nn.Module, clean: Tensor, labels: Tensor, *, batch_size: int, device: torch.device
+) -> Tensor:
+    """Return bool (N,): whether the cross-entropy's gradient in float32 points elsewhere than in float64.
+
+    That is, their cosine is below 0.9. In float64 the gradient is that of `cross_entropy_lead`, which is
+    parallel to it and exact where float64 saturates too.
+    """
+    exact, parts = copy.deepcopy(network).double(), []
+    with evaluation(network, device), evaluation(exact, device):
+        for images, own in zip(clean.split(batch_size), labels.split(batch_size), strict=True):
+            images, own = images.to(device).detach().requires_grad_(), own.to(device)
+            finer = images.detach().double().requires_grad_()
+            entropy = nn.functional.cross_entropy(network(images), own, reduction="sum")
+            used = _gradient(entropy, images).double()
+            meant = _gradient(cross_entropy_lead(exact(finer), own).sum(), finer)
+            # Scaled first: a gradient of 1e-30 has a direction, but no squares.
+            used, meant = (part / part.abs().amax(dim=1, keepdim=True) for part in (used, meant))
+            parts.append(~(nn.functional.cosine_similarity(used, meant, dim=1) >= SAME_WAY))
+    return torch.cat(parts)
+
+
+def _gradient(loss: Tensor, images: Tensor) -> Tensor:
+    """Return the gradient by the images on the CPU, (N, pixels), 0 where they do not matter."""
+    gradient = None
+    if loss.requires_grad:
+        (gradient,) = torch.autograd.grad(loss, images, retain_graph=True, allow_unused=True)
+    return (torch.zeros_like(images) if gradient is None else gradient).flatten(1).cpu()
 
 
 def _spread(network: nn.Module, clean: Tensor, options: Mapping) -> float:

@@ -13,7 +13,7 @@ from neuroreg.files.resume import ResumeFile
 from neuroreg.images.classification import stratified_sample
 from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
-from neuroreg.robustness.attacks.rows import Rows, setting_of_rows
+from neuroreg.robustness.attacks.rows import Rows, adversarial_margin, setting_of_rows
 from neuroreg.robustness.evaluation import FixedBatch, evaluation, folded, predict, to_input
 from neuroreg.robustness.verification import Verified, verify
 from neuroreg.seeds import derive_seed
@@ -62,7 +62,8 @@ def choose_starting_points(
     """Return for each sample the pool image that its search starts from.
 
     Each sample has its own random order of the pool (the same for every model); repetition k starts at the
-    k-th image of another class that the model also takes for another class, by more than 1e-3 in the logits.
+    k-th image of another class that the model also takes for another class, by more than 2e-5 of the
+    largest logit (at least 1): the margin that attacks keep.
 
     Parameters
     ----------
@@ -82,10 +83,10 @@ def choose_starting_points(
     ndarray
         int64 (S,), positions in the pool; -1 where no image will do.
     """
-    chosen = np.full(len(labels), -1, dtype=np.int64)
+    pool, chosen = torch.from_numpy(logits), np.full(len(labels), -1, dtype=np.int64)
     for row, (label, seed) in enumerate(zip(labels, seeds, strict=True)):
-        others = np.delete(logits, label, axis=1).max(axis=1)
-        eligible = (pool_labels != label) & (others - logits[:, label] > 1e-3)
+        margin = adversarial_margin(pool, torch.full((len(pool),), int(label)))
+        eligible = (pool_labels != label) & (margin > 0).numpy()
         order = np.random.default_rng(derive_seed(int(seed), "starting points")).permutation(len(pool_labels))
         order = order[eligible[order]]
         if len(order):

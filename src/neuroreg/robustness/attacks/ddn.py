@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.closest_points import Closest
-from neuroreg.robustness.attacks.rows import Rows, loss_gradient, sample_normal, to_images
+from neuroreg.robustness.attacks.rows import Rows, cross_entropy_direction, sample_normal, to_images
 
 METHODS = {
     "ddn": {
@@ -26,7 +26,8 @@ LAST_STEPSIZE = 0.01
 def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     """Step along the cross-entropy's gradient within a norm that adapts.
 
-    The paper's Algorithm 1 as Foolbox has it: a step along the cross-entropy's gradient, then the
+    The paper's Algorithm 1 as Foolbox has it, but for a gradient that does not saturate (see
+    `cross_entropy_direction`): a step along the cross-entropy's gradient, then the
     perturbation gets a norm that shrinks by gamma after a point that is adversarial, and grows after one that
     is not. The first direction is the gradient in the first repetition, random in the others; where the
     gradient vanishes it is random too.
@@ -37,7 +38,7 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     perturbation, closest = torch.zeros_like(x), Closest(x)
     for step in range(setting["steps"]):
         point = x + perturbation
-        logits, gradient = loss_gradient(model, point, labels)
+        logits, gradient = cross_entropy_direction(model, point, labels)
         adversarial = logits.argmax(dim=1) != labels
         closest.keep(point, _norm(perturbation), adversarial)
 

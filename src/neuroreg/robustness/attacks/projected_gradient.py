@@ -6,7 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.closest_points import Closest
-from neuroreg.robustness.attacks.rows import Adam, Rows, but_first, loss_gradient, sample_uniform, to_images
+from neuroreg.robustness.attacks.rows import (
+    Adam,
+    Rows,
+    but_first,
+    cross_entropy_direction,
+    sample_uniform,
+    to_images,
+)
 
 METHODS = {
     "pgd": {
@@ -66,7 +73,8 @@ def smallest_epsilon(
 def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     """Step along the sign of the cross-entropy's gradient (``"plain"``), or with Adam on it (``"adam"``).
 
-    All as in Foolbox: at each epsilon the last iterate counts. The first repetition starts from the image,
+    All as in Foolbox, but for a gradient that does not saturate (see `cross_entropy_direction`): at each
+    epsilon the last iterate counts. The first repetition starts from the image,
     the others from a random point within epsilon.
     """
     x, labels, setting, start = rows.x, rows.labels, rows.setting, random_start(rows)
@@ -117,7 +125,7 @@ def climb(
     adam = Adam(x, stepsize) if variant == "adam" else None
     point = (x + epsilon * start).clamp(0.0, 1.0)
     for _ in range(steps):
-        direction = loss_gradient(model, point, labels)[1].sign()
+        direction = cross_entropy_direction(model, point, labels)[1].sign()
         step = adam.step(direction) if adam else stepsize * direction
         point = (x + (point + step - x).clamp(-epsilon, epsilon)).clamp(0.0, 1.0)
     return point

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from neuroreg.robustness.evaluation import require_finite
 from neuroreg.robustness.verification import MARGIN
@@ -126,11 +125,24 @@ def finite_logits(model: nn.Module, points: Tensor, shape: Sequence[int]) -> Ten
     return logits
 
 
-def loss_gradient(model: nn.Module, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the logits (rows, classes) of images (rows, 1, H, W) and the cross-entropy's gradient there."""
+def cross_entropy_lead(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the logsumexp of the other logits (rows, classes) less the label's logit, (rows,).
+
+    The cross-entropy is the softplus of it, so that their gradients are parallel. But where the label's
+    probability rounds to 1 that of the cross-entropy is made of rounding errors, then zero; this one is not.
+    """
+    own = labels[:, None]
+    return logits.scatter(1, own, -torch.inf).logsumexp(dim=1) - logits.gather(1, own)[:, 0]
+
+
+def cross_entropy_direction(model: nn.Module, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits (rows, classes) of images (rows, 1, H, W) and where the cross-entropy rises there.
+
+    The latter is the gradient of `cross_entropy_lead`, of the cross-entropy's direction but not its length.
+    """
     points = points.detach().requires_grad_(True)
     logits = model(points)
-    (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), points)
+    (gradient,) = torch.autograd.grad(cross_entropy_lead(logits, labels).sum(), points)
     return logits.detach(), gradient
 
 

@@ -1,0 +1,107 @@
+"""Logits times a factor are the same classifier with the same minima; an attack should find the same."""
+
+import copy
+
+import pytest
+import torch
+from attack_problems import CPU, run_attack
+from tier_problems import trained_digits
+from torch import nn
+
+from neuroreg.robustness.attacks.registry import ATTACK_METHODS
+from neuroreg.robustness.attacks.rows import cross_entropy_direction
+from neuroreg.robustness.evaluation import predict, to_input
+from neuroreg.robustness.verification import verify
+
+FACTORS = (1 / 8, 1.0, 8.0, 64.0)
+# C&W and PDPGD find the weight of loss against distance by themselves, if they have the time.
+SETTINGS = {
+    "pgd": {"steps": 10, "search_steps": 14, "rel_stepsize": 0.1},
+    "adam_pgd": {"steps": 10, "search_steps": 14, "rel_stepsize": 0.1},
+    "carlini_wagner": {"steps": 60, "binary_search_steps": 10, "initial_const": 0.1, "stepsize": 0.02},
+    "ddn": {"steps": 60},
+    "jsma": {"theta": 0.1},
+    "sigma_zero": {"steps": 100},
+    "pdpgd": {"steps": 800},
+    "apgd_t": {"steps": 15, "search_steps": 12},
+    "fab": {"steps": 15},
+    "brendel_bethge": {"steps": 30},
+}
+# What depends on the scale as published, because probabilities do, and the factors at which it may. The
+# cross-entropy pushes the label down against the mean of all other classes weighted by their probabilities:
+# the quieter the logits, the less is that the nearest boundary's direction. JSMA raises a probability.
+BY_DEFINITION = {"pgd": {1 / 8}, "adam_pgd": {1 / 8}, "ddn": {1 / 8}, "jsma": {1 / 8, 8.0, 64.0}}
+OURS = [method for method in ATTACK_METHODS if not method.startswith("foolbox_")]
+
+
+class Scaled(nn.Module):
+    def __init__(self, model, factor):
+        super().__init__()
+        self.model, self.factor = model, factor
+
+    def forward(self, x):
+        return self.factor * self.model(x)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """The trained network, eight images that it gets right, their labels, images of other classes."""
+    model, images, labels, sample = trained_digits()
+    x, targets = to_input(images), torch.from_numpy(labels)
+    seen = predict(model, x, batch_size=300, device=CPU).argmax(dim=1)
+    other = [((seen != label) & (targets != label)).nonzero()[0, 0] for label in targets[sample]]
+    return model, x[sample], targets[sample], x[torch.stack(other)]
+
+
+@pytest.mark.parametrize("method", OURS)
+def test_distances_do_not_depend_on_the_scale_of_logits(method, digits):
+    model, x, labels, starts = digits
+    known = ATTACK_METHODS[method]
+    starts = starts if known.needs_starting_points else None
+    setting = next((value for name, value in SETTINGS.items() if method.startswith(name)), {})
+    means = {}
+    for factor in FACTORS:
+        network = Scaled(model, factor)
+        found, _ = run_attack(method, network, x, labels, starting_points=starts, **setting)
+        outcome = verify(network, x, labels, found, batch_size=8, device=CPU)
+        assert outcome.verified.all()
+        means[factor] = float(outcome.distance[known.norm].mean())
+    for factor in FACTORS:
+        off = 0.3 if factor in BY_DEFINITION.get(method, ()) else 0.02
+        assert means[factor] == pytest.approx(means[1.0], rel=off), factor
+
+
+@pytest.mark.parametrize("classes", [10, 2])
+@pytest.mark.parametrize("factor", FACTORS)
+def test_direction_is_the_cross_entropys(digits, factor, classes):
+    """In float32, as in float64, in which the cross-entropy itself is good for leads up to about 30."""
+    model, x, labels, _ = digits
+    # The label and the classes after it.
+    kept = (labels[:, None] + torch.arange(classes)) % 10
+    own = torch.zeros_like(labels)
+
+    def network(points):
+        asked = model if points.dtype == torch.float32 else exact
+        return factor * asked(points).gather(1, kept)
+
+    exact = copy.deepcopy(model).double()
+    logits, used = cross_entropy_direction(network, x, own)
+    fine, meant = cross_entropy_direction(network, x.double(), own)
+    torch.testing.assert_close(logits, fine.float(), rtol=1e-4, atol=1e-4 * factor)
+    assert nn.functional.cosine_similarity(used.double().flatten(1), meant.flatten(1)).min() > 1 - 1e-4
+    point = x.double().requires_grad_(True)
+    loss = nn.functional.cross_entropy(network(point), own, reduction="sum")
+    published = torch.autograd.grad(loss, point)[0].flatten(1)
+    unsaturated = fine[:, 0] - fine[:, 1:].logsumexp(dim=1) < 25
+    cosine = nn.functional.cosine_similarity(published / published.norm(), meant.flatten(1))
+    assert (cosine[unsaturated] > 1 - 1e-4).all()
+    assert unsaturated.any() or factor > 1
+
+
+@pytest.mark.parametrize("method", ["pgd", "ddn"])
+def test_a_thousandfold_louder_model_is_as_easy(method, digits):
+    model, x, labels, _ = digits
+    near, far = (
+        run_attack(method, Scaled(model, factor), x, labels, **SETTINGS[method])[0] for factor in (8, 1000)
+    )
+    torch.testing.assert_close(far, near, rtol=0, atol=0.02)
