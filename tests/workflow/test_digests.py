@@ -40,7 +40,7 @@ def test_a_comment_a_docstring_and_layout_change_nothing(package):
     before = digests_of_all(package)
     path = package / "neuroreg" / NOISE
     edit(path, '"""Accuracy under', '"""Share of right answers under')
-    edit(package[0] / "neuroreg" / "training" / "settings.py", '"""40 in the paper."""', '"""How many."""')
+    edit(package / "neuroreg" / "training" / "settings.py", '"""40 in the paper."""', '"""How many."""')
     path.write_text("# a comment\n\n\n" + path.read_text() + '\n"""Of an attribute."""\n')
     assert digests_of_all(package) == before
 
