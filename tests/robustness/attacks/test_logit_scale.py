@@ -18,7 +18,7 @@ FACTORS = (1 / 8, 1.0, 8.0, 64.0)
 SETTINGS = {
     "pgd": {"steps": 10, "search_steps": 14, "rel_stepsize": 0.1},
     "adam_pgd": {"steps": 10, "search_steps": 14, "rel_stepsize": 0.1},
-    "carlini_wagner": {"steps": 60, "binary_search_steps": 10, "initial_const": 0.1, "stepsize": 0.02},
+    "carlini_wagner": {"steps": 100, "binary_search_steps": 10, "initial_const": 0.1, "stepsize": 0.02},
     "ddn": {"steps": 60},
     "jsma": {"theta": 0.1},
     "sigma_zero": {"steps": 100},
