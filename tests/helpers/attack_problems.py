@@ -41,20 +41,10 @@ def linear_model(weight: np.ndarray, bias: np.ndarray) -> nn.Module:
 
 
 def run_attack(
-    method: str,
-    model: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    repetition: int = 0,
-    seeds: Tensor | None = None,
-    starting_points: Tensor | None = None,
-    **setting: float,
+    method: str, model: nn.Module, x: Tensor, labels: Tensor, *rest, **named
 ) -> tuple[Tensor, Tensor]:
-    """Run a method of the registry under `evaluation`, with seeds 100, 101, ... where none are given.
-
-    Of several candidates the first, closest in the method's norm, is returned.
-    """
-    found, passes = run_candidates(method, model, x, labels, repetition, seeds, starting_points, **setting)
+    """Do as `run_candidates`; of several candidates the first, closest in the method's norm, is returned."""
+    found, passes = run_candidates(method, model, x, labels, *rest, **named)
     return (found[:, 0] if found.ndim > x.ndim else found), passes
 
 
@@ -68,7 +58,7 @@ def run_candidates(
     starting_points: Tensor | None = None,
     **setting: float,
 ) -> tuple[Tensor, Tensor]:
-    """Do the same and return what the method does, with all candidates."""
+    """Run a method of the registry under `evaluation`, with seeds 100, 101, ... where none are given."""
     rows = Rows(
         x=x,
         labels=labels,

@@ -84,9 +84,12 @@ def choose_starting_points(
         int64 (S,), positions in the pool; -1 where no image will do.
     """
     pool, chosen = torch.from_numpy(logits), np.full(len(labels), -1, dtype=np.int64)
+    taken_for_another = {
+        label: (adversarial_margin(pool, torch.full((len(pool),), int(label))) > 0).numpy()
+        for label in np.unique(labels)
+    }
     for row, (label, seed) in enumerate(zip(labels, seeds, strict=True)):
-        margin = adversarial_margin(pool, torch.full((len(pool),), int(label)))
-        eligible = (pool_labels != label) & (margin > 0).numpy()
+        eligible = (pool_labels != label) & taken_for_another[label]
         order = np.random.default_rng(derive_seed(int(seed), "starting points")).permutation(len(pool_labels))
         order = order[eligible[order]]
         if len(order):
