@@ -58,9 +58,9 @@ def test_shapes_and_bookkeeping(result):
         {"steps": 15, "gamma": 0.05, "init_epsilon": 1.0},
         {"steps": 30, "gamma": 0.1, "init_epsilon": 1.0},
     )
-    assert (result.queries[0, :, :4] == 15).all()
-    assert (result.queries[1, :, :4] == 30).all()
-    assert (result.queries[..., 4] == 0).all()
+    assert (result.passes[0, :, :4] == 15).all()
+    assert (result.passes[1, :, :4] == 30).all()
+    assert (result.passes[..., 4] == 0).all()
     for norm in NORMS:
         assert result.distance[norm].shape == (2, 2, 5)
         assert result.distance[norm].dtype == np.float32
@@ -198,7 +198,7 @@ def test_same_seed_same_bytes(problem, result, tmp_path):
 
 def test_batches_matter_by_rounding_only(problem, result):
     batched = run(problem, batch_size=3)
-    assert np.array_equal(batched.queries, result.queries)
+    assert np.array_equal(batched.passes, result.passes)
     for norm in ("l1", "l2", "linf"):
         difference = np.abs(batched.distance[norm][..., :4] / result.distance[norm][..., :4] - 1)
         # Rounding may take a search another way, but seldom.
@@ -218,7 +218,7 @@ PADDED = {
 def same(one, other, tries=slice(None)):
     """Whether two results hold the same for the same samples, to the bit."""
     order = [list(other.sample).index(sample) for sample in one.sample]
-    for name in ("queries", "verified", "distance", "best_adversarial", "predicted", "found_by"):
+    for name in ("passes", "verified", "distance", "best_adversarial", "predicted", "found_by"):
         ours, theirs = getattr(one, name), getattr(other, name)
         for norm in NORMS if isinstance(ours, dict) else [None]:
             a, b = (ours, theirs) if norm is None else (ours[norm], theirs[norm])
@@ -300,7 +300,7 @@ def test_nothing_to_attack(problem):
     result = run(problem, rows=slice(4, 5))
     assert (result.distance["l2"] == 0).all()
     assert result.verified.all()
-    assert result.queries.sum() == 0
+    assert result.passes.sum() == 0
 
 
 def test_a_model_that_cannot_be_fooled_gives_inf():
@@ -417,8 +417,8 @@ def test_sparse_attacks_on_digits(digits, method, settings, most_pixels):
     options = {"method": method, "settings": settings}
     found = run(digits, rows=slice(None), **options)
     assert found.clean_correct.tolist() == [True] * 6 + [False] * 2
-    assert (found.queries[..., :6] > 0).all()
-    assert (found.queries[..., 6:] == 0).all()
+    assert (found.passes[..., :6] > 0).all()
+    assert (found.passes[..., 6:] == 0).all()
     assert found.verified.all()
     for norm in NORMS:
         assert (found.distance[norm][..., 6:] == 0).all()
