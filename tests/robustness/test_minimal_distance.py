@@ -55,11 +55,13 @@ def test_shapes_and_bookkeeping(result):
     assert result.sample.tolist() == [0, 1, 2, 3, 4]
     assert result.clean_correct.tolist() == [True] * 4 + [False]
     assert result.settings == (
-        {"steps": 15, "gamma": 0.05, "init_epsilon": 1.0},
-        {"steps": 30, "gamma": 0.1, "init_epsilon": 1.0},
+        {"steps": 15, "gamma": 0.05, "init_epsilon": 1.0, "bisections": 10},
+        {"steps": 30, "gamma": 0.1, "init_epsilon": 1.0, "bisections": 10},
     )
-    assert (result.passes[0, :, :4] == 15).all()
-    assert (result.passes[1, :, :4] == 30).all()
+    # Forward and backward, and the bisections.
+    assert (result.passes[0, :, :4] == 2 * 15 + 10).all()
+    assert (result.passes[1, :, :4] == 2 * 30 + 10).all()
+    assert not result.not_finite.any()
     assert (result.passes[..., 4] == 0).all()
     for norm in NORMS:
         assert result.distance[norm].shape == (2, 2, 5)
@@ -80,6 +82,55 @@ def test_the_stored_adversarials_are_the_evidence(problem, result):
         difference = (best.astype(np.float64) - clean).reshape(5, -1)
         measured = np.linalg.norm(difference, order, axis=1)
         np.testing.assert_allclose(measured, result.distance[norm].min(axis=(0, 1)), rtol=1e-6)
+
+
+class Spoilt(nn.Module):
+    """NaN for images that are near one, but no longer it; and for another."""
+
+    def __init__(self, model, image, itself):
+        super().__init__()
+        self.model, self.image, self.itself = model, image, itself
+
+    def forward(self, x):
+        away = (x - self.image).flatten(1).norm(dim=1, keepdim=True)
+        same = (x == self.itself).flatten(1).all(dim=1, keepdim=True)
+        return torch.where(((away > 0) & (away < 1)) | same, torch.nan, self.model(x))
+
+
+def test_what_meets_nan_fails_is_named_and_leaves_the_rest_alone(problem, caplog):
+    model, images, labels = problem
+    x = to_input(images)
+    sample = np.arange(len(images))[:6]
+    spoilt = Spoilt(model, x[1], x[2])
+    with caplog.at_level("WARNING"):
+        found = run((spoilt, images, labels), slice(0, 6))
+    assert [record.getMessage() for record in caplog.records] == [
+        "the model's logits are NaN or infinite for 1 of 6 samples, which count as misclassified: 2",
+        "ddn: 4 of 24 tries met logits that are NaN or infinite and count as failed; samples 1",
+    ]
+    assert found.sample.tolist() == sample.tolist()
+    assert found.clean_correct.tolist() == [True, True, False, True, False, True]
+    assert np.array_equal(found.not_finite, np.broadcast_to(sample == 1, (2, 2, 6)))
+    assert not found.verified[..., 1].any()
+    whole = run(problem, slice(0, 6))
+    for norm in NORMS:
+        assert np.isinf(found.distance[norm][..., 1]).all()
+        assert np.isnan(found.best_adversarial[norm][1]).all()
+        others = sample[(sample != 1) & (sample != 2)]
+        np.testing.assert_allclose(
+            found.distance[norm][..., others], whole.distance[norm][..., others], rtol=2e-3
+        )
+
+
+def test_a_model_that_gives_nan_throughout_is_refused(problem):
+    model, images, labels = problem
+
+    class Broken(nn.Module):
+        def forward(self, x):
+            return model(x) * torch.nan
+
+    with pytest.raises(InputError, match="logits are NaN or infinite for 5 of 5 images"):
+        run((Broken(), images, labels))
 
 
 def test_who_found_the_closest_and_what_it_is_taken_for(problem, result):
