@@ -133,7 +133,7 @@ def closest(seed: int = 4, samples: int = 7) -> dict[str, Closest]:
             adversarial["l2"][6], distance["l2"][6], predicted["l2"][6] = np.nan, INF, -1
         label, sample = np.full(samples, 1), 10 * np.arange(samples)
         result[model] = Closest(
-            sample, label, clean, correct, distance, distance, adversarial, predicted, attack
+            sample, label, clean, correct, distance, distance, adversarial, predicted, attack, 0 * label
         )
     return result
 

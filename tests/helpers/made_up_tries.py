@@ -31,6 +31,7 @@ def attack_result(seed, repetitions=3, settings=2, failing=0.0):
         found_by={norm: rng.integers(0, 2, (SAMPLES, 2)) for norm in NORMS},
         passes=rng.integers(0, 99, (settings, repetitions, SAMPLES)),
         verified=np.isfinite(distance["l2"]),
+        not_finite=np.isinf(distance["l2"]) & (rng.random((settings, repetitions, SAMPLES)) < 0.5),
         settings=tuple({"steps": k + 1, "gamma": 0.1} for k in range(settings)),
     )
 

@@ -23,7 +23,7 @@ def test_a_file_comes_back_as_it_was(tmp_path):
     write_record(tmp_path / "a.h5", result, config={"seed": 3})
     back = read_record(tmp_path / "a.h5", AttackResult)
     assert back.settings == result.settings
-    for name in ("sample", "label", "clean", "clean_correct", "passes", "verified"):
+    for name in ("sample", "label", "clean", "clean_correct", "passes", "verified", "not_finite"):
         assert np.array_equal(getattr(back, name), getattr(result, name))
         assert getattr(back, name).dtype == getattr(result, name).dtype
     for name in ("distance", "best_adversarial", "predicted", "found_by"):

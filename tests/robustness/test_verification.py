@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import nn
 
-from neuroreg.errors import InputError
 from neuroreg.robustness.verification import measure, verify
 from neuroreg.training.networks import ResNet
 

@@ -62,10 +62,10 @@ def masking_checks(
         passes, relative to the largest logit (at least 1); ``not finite``: share of attacked samples with a
         try that met logits that are NaN or infinite, and so failed (the search's log names them);
         ``last repetition``: share by which the mean distance falls through the attacks' last repetition;
-        ``black box``: share of samples for which a random search without gradients came closer than all attacks by more than 0.2 %; ``transfer``: the
-        same for the other models' adversarials; ``ratio``: mean distance over correctly classified samples,
-        relative to that of `reference`, all seeds together; only L0, which masking would raise too, is
-        expected to be alike.
+        ``black box``: share of samples for which a random search without gradients came closer than all
+        attacks by more than 0.2 %; ``transfer``: the same for the other models' adversarials; ``ratio``: mean
+        distance over correctly classified samples, relative to that of `reference`, all seeds together; only
+        L0, which masking would raise too, is expected to be alike.
     """
     rows = []
     for run, network in networks:

@@ -425,12 +425,12 @@ def _log(
 
 
 def _classes(model: nn.Module, images: torch.Tensor, *, batch_size: int, device: torch.device) -> np.ndarray:
-    """Return the class that the model takes each image (S, H, W) for, -1 where it is NaN."""
+    """Return the class that the model takes each image (S, H, W) for, -1 where it or a logit is NaN."""
     classes = torch.full((len(images),), -1)
     there = torch.isfinite(images).flatten(1).all(dim=1)
     if there.any():
-        logits = predict(model, images[there, None], batch_size=batch_size, device=device)
-        classes[there] = logits.argmax(dim=1)
+        logits = predict(model, images[there, None], batch_size=batch_size, device=device, finite=False)
+        classes[there] = torch.where(torch.isfinite(logits).all(dim=1), logits.argmax(dim=1), -1)
     return classes.numpy()
 
 

@@ -124,7 +124,7 @@ def projected_gradient(family: type, model: CountingModel, rows: Rows) -> tuple[
             failed = model(found).argmax(dim=1) == labels[some]
         return torch.where(to_images(failed), torch.nan, found)
 
-    epsilon = torch.full((len(x),), setting["epsilon"], device=x.device)
+    epsilon = torch.full((len(x),), setting["epsilon"], dtype=x.dtype, device=x.device)
     found, attempts = smallest_epsilon(attempt, x, epsilon, setting["search_steps"])
     return found, attempts.cpu() * (2 * setting["steps"] + 1)
 
