@@ -452,6 +452,9 @@ def test_a_recorded_scan_goes_the_whole_way(fresh):
     fresh.make("results/similarity.pdf", configs=("smoke", "mine"))
     frame = pd.read_csv(fresh.results / "similarity.csv")
     assert set(frame["scan"]) == {"mine"}
+    effective = frame[frame["panel"] == "neurons"]
+    assert effective["units"].tolist() == ["std", "source"]
+    assert effective["effective"].between(1, effective["neurons"]).all()
     with h5py.File(fresh.results / "similarity" / "neural.h5") as file:
         matrix = file["matrix"][()]
     assert matrix.shape == (30, 30)
