@@ -13,7 +13,8 @@ def main(snakemake):
         shown = map(load_shown_images, snakemake.params.scans, snakemake.input.scans)
         stimuli = stimuli_from_scans(list(shown), pool_size, seed, shared=source == "intersection")
     else:
-        stimuli = make_stimuli(source, pool_size, settings["oracle_size"], settings["path"], seed)
+        sizes = (pool_size, settings["oracle_size"])
+        stimuli = make_stimuli(source, *sizes, settings["path"], seed, settings["crop"])
     write_record(snakemake.output[0], stimuli, config=settings | {"seed": seed}, inputs=snakemake.input)
 
 

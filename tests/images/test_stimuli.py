@@ -48,6 +48,17 @@ def test_image_folder(tmp_path):
     assert stimuli.oracle.sum() == 1
 
 
+def test_what_is_cut_from_the_images_of_a_folder(tmp_path):
+    gray = np.zeros((200, 300), np.uint8)
+    gray[28:172, 22:278] = 200
+    Image.fromarray(gray).save(tmp_path / "a.png")
+    centre, largest = (
+        make_stimuli("image_folder", 1, 0, tmp_path, crop=crop) for crop in ("centre", "largest")
+    )
+    assert centre.images.min() == 200
+    assert largest.images.min() == 0
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

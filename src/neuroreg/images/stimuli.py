@@ -10,7 +10,7 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.records import check_record, dataset
-from neuroreg.images.photographs import folder_stimuli, photograph_stimuli
+from neuroreg.images.photographs import Crop, folder_stimuli, photograph_stimuli
 from neuroreg.scans.scan import STIMULUS_SHAPE
 from neuroreg.scans.shown_images import ShownImages
 from neuroreg.seeds import derive_seed
@@ -52,7 +52,12 @@ class Stimuli:
 
 
 def make_stimuli(
-    source: str, pool_size: int, oracle_size: int, path: str | Path | None = None, seed: int = 0
+    source: str,
+    pool_size: int,
+    oracle_size: int,
+    path: str | Path | None = None,
+    seed: int = 0,
+    crop: Crop = "centre",
 ) -> Stimuli:
     """Return stimuli from a source of images; which of them are the oracle images is drawn by `seed`.
 
@@ -67,6 +72,8 @@ def make_stimuli(
         The folder, for ``"image_folder"`` only.
     seed
         Decides everything drawn.
+    crop
+        What is cut from an image of the folder, see `photographs.folder_stimuli`.
 
     Raises
     ------
@@ -79,7 +86,7 @@ def make_stimuli(
     elif source == "image_folder":
         if path is None:
             raise InputError("stimuli: source 'image_folder' without a path; expected the folder of images.")
-        images, key = folder_stimuli(path, count, seed)
+        images, key = folder_stimuli(path, count, seed, crop)
     else:
         raise InputError(f"stimuli: source '{source}'; expected 'photographs' or 'image_folder'.")
     oracle = np.zeros(count, dtype=np.bool_)
