@@ -18,8 +18,10 @@ import yaml
 
 from neuroreg.files.records import read_record
 from neuroreg.files.storage import read_csv, read_json, sha256
+from neuroreg.images.stimuli import Stimuli
 from neuroreg.robustness.attack_result import AttackResult
 from neuroreg.robustness.recheck import recheck
+from neuroreg.scans.scan import Scan
 from neuroreg.similarity.matrix import SimilarityMatrix
 
 FIGURES = (
@@ -460,6 +462,31 @@ def test_a_recorded_scan_goes_the_whole_way(fresh):
     assert matrix.shape == (30, 30)
     np.testing.assert_allclose(np.diag(matrix), 1)
     np.testing.assert_array_equal(matrix, matrix.T)
+
+
+def test_a_pool_of_one_scan_lacks_what_another_repeats(fresh):
+    scans = []
+    for seed, name in enumerate("ab"):
+        recorded(fresh.folder / "data" / f"{name}.h5", seed)
+        scans.append({"name": name, "source": "recorded", "path": f"data/{name}.h5"})
+    with h5py.File(fresh.folder / "data" / "b.h5", "r+") as file:
+        first, second = np.flatnonzero(file["tiers"][()] == b"train")[:2]
+        for name in ("images", "item_info/frame_image_id", "item_info/frame_image_class"):
+            file[name][second] = file[name][first]
+        for trial in (first, second):
+            file["tiers"][trial] = b"test"
+        key = b"/".join(file[f"item_info/frame_image_{part}"][first] for part in ("class", "id")).decode()
+    kinds = {"neural": "denoised", "neural_one_scan": "denoised", "raw": "raw"}
+    targets = [{"name": name, "kind": kind, "scans": ["a"]} for name, kind in kinds.items()]
+    targets.append({"name": "shuffle", "kind": "shuffled", "of": "neural"})
+    stimuli = {"source": "scan", "scan": "a", "pool_size": None}
+    fresh.overlay("two", {"scans": scans, "targets": targets, "stimuli": stimuli})
+    fresh.make("results/stimuli.h5", configs=("smoke", "two"))
+    stimuli = read_record(fresh.results / "stimuli.h5", Stimuli)
+    scan = read_record(fresh.results / "scans" / "a.h5", Scan)
+    assert stimuli.key.tolist() == scan.key.tolist()
+    assert set(stimuli.key[stimuli.oracle]) == {key, *scan.key[scan.repeated_images()]}
+    assert key not in scan.key[scan.repeated_images()]
 
 
 def test_a_pool_that_two_scans_share_and_its_raw_similarity(fresh):

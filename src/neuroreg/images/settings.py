@@ -38,7 +38,7 @@ class StimuliSettings(Settings):
     """photographs: crops of the photographs that come with scikit-image and scikit-learn. image_folder: any
     folder of photographs. scan: the images shown in one recorded scan. intersection: those that all scans
     have shown, by key. union: those that any scan has shown. Scans must be recorded for the last three;
-    images repeated in a test tier are left out of the pool."""
+    images that any scan repeats in its test tier are left out of the pool."""
     path: str | None = None
     """The folder of image_folder."""
     crop: Literal["centre", "largest"] = "centre"

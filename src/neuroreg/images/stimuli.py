@@ -96,12 +96,17 @@ def make_stimuli(
 
 
 def stimuli_from_scans(
-    scans: Sequence[ShownImages], pool_size: int | None, seed: int, *, shared: bool = False
+    scans: Sequence[ShownImages],
+    pool_size: int | None,
+    seed: int,
+    *,
+    shared: bool = False,
+    others: Sequence[ShownImages] = (),
 ) -> Stimuli:
     """Return the images that scans have shown as stimuli.
 
-    Oracle images are those repeated in the test tier of any of the scans; all others are the pool. Images
-    with equal pixels are one image, under the first of their keys, in the order of first appearance.
+    Oracle images are those repeated in the test tier of any scan; all others are the pool. Images with equal
+    pixels are one image, under the first of their keys, in the order of first appearance.
 
     Parameters
     ----------
@@ -114,6 +119,8 @@ def stimuli_from_scans(
     shared
         Whether to take only images whose key every scan has (their intersection) instead of those of any scan
         (their union).
+    others
+        Scans whose images are not taken. What they repeat, by its pixels, is an oracle image as well.
 
     Raises
     ------
@@ -121,6 +128,7 @@ def stimuli_from_scans(
         If two scans have different pixels under one key, or the pool is smaller than `pool_size` or than 2.
     """
     pixels_of, image_of, repeated = _collect(scans)
+    repeated = repeated.union(*map(_repeated_pixels, others))
     times = Counter(key for scan in scans for key in scan.key.tolist())
     wanted = len(scans) if shared else 1
     candidates = [(key, pixels) for key, pixels in pixels_of.items() if times[key] >= wanted]
@@ -156,5 +164,9 @@ def _collect(scans: Sequence[ShownImages]) -> tuple[dict[str, bytes], dict[bytes
                     "it; expected the same image under the same key."
                 )
             image_of.setdefault(pixels, image)
-        repeated.update(scan.pixels[index] for index in np.flatnonzero(scan.repeated))
+        repeated |= _repeated_pixels(scan)
     return pixels_of, image_of, repeated
+
+
+def _repeated_pixels(scan: ShownImages) -> set[bytes]:
+    return {scan.pixels[index] for index in np.flatnonzero(scan.repeated)}
