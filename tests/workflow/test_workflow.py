@@ -441,6 +441,14 @@ def test_neurons_are_selected_and_the_scan_is_summarised(fresh):
     assert "scan 'mine': neurons: 5 read, 4 kept; dropped: 1 by layer; V1 5, L2/3 4, L4 1" in log
     assert "tier 'final_test' left out" in log
 
+    poison(fresh.folder / "data" / "mine.h5")
+    dropping = {"missing": "drop_neurons"}
+    fresh.overlay("mine", only_scan(source="recorded", path="data/mine.h5") | dropping)
+    fresh.make("results/scans/mine.h5", configs=("smoke", "mine"))
+    assert read_json(fresh.results / "scans" / "mine.json")["missing"] == {"trials": {}, "neurons": 1}
+    with h5py.File(fresh.results / "scans" / "mine.h5") as file:
+        assert file["neurons/unit_id"][()].tolist() == [1, 2, 4, 5]
+
     fresh.overlay("mine", only_scan(source="recorded", path="data/mine.h5") | {"neurons": {"areas": ["LM"]}})
     result = fresh("results/scans/mine.h5", configs=("smoke", "mine"))
     assert result.returncode != 0

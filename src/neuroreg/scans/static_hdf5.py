@@ -18,7 +18,8 @@ import numpy as np
 from neuroreg.errors import InputError
 from neuroreg.files.kinds import head, is_hdf5
 from neuroreg.files.storage import atomic_path, open_foreign_h5
-from neuroreg.scans.layout import Layout, expect_image_shape, read_layout
+from neuroreg.scans.layout import DROPPING, Layout, expect_image_shape, read_layout
+from neuroreg.scans.missing import Missing
 from neuroreg.scans.scan import STIMULUS_SHAPE, Scan, refuse_non_finite
 
 _EXPECTED = "a scan in the static HDF5 layout"
@@ -29,21 +30,21 @@ _LARGEST_BLOCK = 1024
 _WRITTEN = 256  # trials written at once
 
 
-def read_static_hdf5(path: str | Path) -> Scan:
+def read_static_hdf5(path: str | Path, missing: Missing = "refuse") -> Scan:
     """Return the scan in a file of the lab's static HDF5 layout.
 
     Of the larger images blocks of 4 x 4 pixels are averaged; gray levels are rounded to uint8. Other datasets
-    are ignored. `layout.read_layout` says what becomes of repeats, other tiers and what is missing.
+    are ignored. `layout.read_layout` says what becomes of repeats, other tiers, what is missing and NaN.
 
     Raises
     ------
     InputError
-        If the file is missing, truncated or of another layout, if a value is out of place (NaN, gray level
-        outside 0..255), or if one key stands for images with different pixels.
+        If the file is missing, truncated or of another layout, if a value is out of place (NaN unless
+        `missing` drops it, gray level outside 0..255), or if one key stands for images with different pixels.
     """
     with open_foreign_h5(path, _EXPECTED) as file:
         try:
-            return read_layout(_StaticHdf5(file), path)
+            return read_layout(_StaticHdf5(file), path, missing)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         except (OSError, RuntimeError) as error:
@@ -96,7 +97,7 @@ class _StaticHdf5(Layout):
     def has(self, kind: str) -> bool:
         return kind in self
 
-    def rows(self, kind: str, trials: np.ndarray, length: int | None) -> np.ndarray:
+    def rows(self, kind: str, trials: np.ndarray, length: int | None, gaps: bool) -> np.ndarray:
         dataset = self._file[kind]
         if dataset.ndim != 2 or length not in (None, dataset.shape[1]):
             raise InputError(
@@ -106,7 +107,7 @@ class _StaticHdf5(Layout):
         values = np.empty((len(trials), dataset.shape[1]), np.float32)
         for block, rows in _blocks(dataset.astype(np.float32), trials, _BLOCK):
             values[block] = rows
-        refuse_non_finite(kind, values, trials)
+        refuse_non_finite(kind, values, trials, gaps=gaps, hint=DROPPING)
         return values
 
     def image_blocks(self, trials: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
