@@ -441,6 +441,11 @@ def test_neurons_are_selected_and_the_scan_is_summarised(fresh):
     assert "scan 'mine': neurons: 5 read, 4 kept; dropped: 1 by layer; V1 5, L2/3 4, L4 1" in log
     assert "tier 'final_test' left out" in log
 
+    fresh.overlay("mine", only_scan(source="recorded", path="data/mine.h5") | {"neurons": {"areas": ["LM"]}})
+    result = fresh("results/scans/mine.h5", configs=("smoke", "mine"))
+    assert result.returncode != 0
+    assert "ingest_scan: scan 'mine': no neuron is in neurons.areas LM; it has area V1" in result.stderr
+
     poison(fresh.folder / "data" / "mine.h5")
     dropping = {"missing": "drop_neurons"}
     fresh.overlay("mine", only_scan(source="recorded", path="data/mine.h5") | dropping)
@@ -448,11 +453,6 @@ def test_neurons_are_selected_and_the_scan_is_summarised(fresh):
     assert read_json(fresh.results / "scans" / "mine.json")["missing"] == {"trials": {}, "neurons": 1}
     with h5py.File(fresh.results / "scans" / "mine.h5") as file:
         assert file["neurons/unit_id"][()].tolist() == [1, 2, 4, 5]
-
-    fresh.overlay("mine", only_scan(source="recorded", path="data/mine.h5") | {"neurons": {"areas": ["LM"]}})
-    result = fresh("results/scans/mine.h5", configs=("smoke", "mine"))
-    assert result.returncode != 0
-    assert "ingest_scan: scan 'mine': no neuron is in neurons.areas LM; it has area V1" in result.stderr
 
 
 def test_a_recorded_scan_goes_the_whole_way(fresh):

@@ -32,8 +32,8 @@ def read_filetree(path: str | Path, missing: Missing = "refuse") -> Scan:
     The scan stands at the top or up to two folders below it: ``data/{images, responses, behavior,
     pupil_center}/{i}.npy`` with i = 0..T-1, the trial's place in the columns ``meta/trials/tiers.npy``,
     ``meta/trials/*image_id.npy`` and ``meta/trials/*image_class.npy`` (T,); and
-    ``meta/neurons/{unit_ids, area, layer}.npy`` (N,). Images are (1, 36, 64) or (1, 144, 256), gray levels
-    0..255: of the larger ones blocks of 4 x 4 pixels are averaged; levels are rounded to uint8. Responses are
+    ``meta/neurons/{unit_ids, area, layer}.npy`` (N,). Images are (1, 36 f, 64 f) with a whole number f,
+    gray levels 0..255: blocks of f x f pixels are averaged; levels are rounded to uint8. Responses are
     (N,), behavior (B,), pupil_center (2,), with or without a leading axis of 1. The folders of the last two
     may be missing, as may what is in ``meta/neurons``. Other files are ignored. `layout.read_layout` says
     what becomes of repeats, other tiers, what is missing and NaN.

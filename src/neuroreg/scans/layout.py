@@ -16,7 +16,6 @@ DROPPING = ", or config key 'missing' to drop trials or neurons with NaN"
 # Files of different years name the columns differently; the first one present counts.
 _CLASS_COLUMNS = ("image_class", "colorframeprojector_image_class", "frame_image_class")
 _ID_COLUMNS = ("image_id", "colorframeprojector_image_id", "frame_image_id")
-_FACTORS = (1, 4)  # how many times larger than the stimulus the sources' images are
 
 
 class Layout(ABC):
@@ -198,16 +197,20 @@ def _covariate(
 
 
 def expect_image_shape(shape: tuple[int, ...], name: str) -> None:
-    """Raise `InputError` about `name` unless an image has shape (1, 36, 64) or (1, 144, 256)."""
-    expected = [tuple(factor * side for side in STIMULUS_SHAPE) for factor in _FACTORS]
-    if len(shape) == 3 and shape[0] > 1 and shape[1:] in expected:
+    """Raise `InputError` about `name` unless an image has shape (1, 36 f, 64 f) for a whole number f >= 1."""
+    factor = shape[1] // STIMULUS_SHAPE[0] if len(shape) == 3 else 0
+    fits = factor >= 1 and shape[1:] == tuple(factor * side for side in STIMULUS_SHAPE)
+    if fits and shape[0] > 1:
         raise InputError(
             f"{name} has {shape[0]} channels, so the scan was made with colored images (as in Franke 2022); "
             f"expected 1 channel of gray levels."
         )
-    if shape not in [(1, *size) for size in expected]:
-        sizes = " or ".join(str((1, *size)) for size in expected)
-        raise InputError(f"{name}: an image has shape {shape}; expected {sizes}.")
+    if not (fits and shape[0] == 1):
+        rows, columns = STIMULUS_SHAPE
+        raise InputError(
+            f"{name}: an image has shape {shape}; expected (1, {rows}, {columns}), or both of its sides a "
+            "whole number of times as long."
+        )
 
 
 def _distinct_images(layout: Layout, key: np.ndarray, image: np.ndarray, trials: np.ndarray) -> np.ndarray:

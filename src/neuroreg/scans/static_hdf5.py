@@ -1,7 +1,7 @@
 """The lab's static HDF5 layout, ``static{animal}-{session}-{scan}-preproc{k}.h5``, read and written.
 
-One row per trial, T of them, of N neurons. The root datasets are ``images`` (T, 1, 36, 64) or
-(T, 1, 144, 256), gray levels 0..255; ``responses`` (T, N); ``tiers`` (T,); and, which may be missing,
+One row per trial, T of them, of N neurons. The root datasets are ``images`` (T, 1, 36 f, 64 f)
+with a whole number f, gray levels 0..255; ``responses`` (T, N); ``tiers`` (T,); and, which may be missing,
 ``behavior`` (T, B) and ``pupil_center`` (T, 2). Columns over trials are ``item_info/*image_id`` and
 ``item_info/*image_class`` (T,); over neurons, each of which may be missing, ``neurons/unit_ids``,
 ``neurons/area`` and ``neurons/layer`` (N,).
@@ -25,7 +25,8 @@ from neuroreg.scans.scan import STIMULUS_SHAPE, Scan, refuse_non_finite
 _EXPECTED = "a scan in the static HDF5 layout"
 _MEASURED = ("responses", "behavior", "pupil_center")
 _STIMULUS_TYPE = "stimulus.Frame"
-_BLOCK = 64  # trials read at once: 9.4 MB of the larger images
+_BLOCK = 64  # trials read at once, at most
+_PIXELS = 64 * 144 * 256  # of images read at once: 9.4 MB in single precision
 _LARGEST_BLOCK = 1024
 _WRITTEN = 256  # trials written at once
 
@@ -33,8 +34,9 @@ _WRITTEN = 256  # trials written at once
 def read_static_hdf5(path: str | Path, missing: Missing = "refuse") -> Scan:
     """Return the scan in a file of the lab's static HDF5 layout.
 
-    Of the larger images blocks of 4 x 4 pixels are averaged; gray levels are rounded to uint8. Other datasets
-    are ignored. `layout.read_layout` says what becomes of repeats, other tiers, what is missing and NaN.
+    Of images f times as large blocks of f x f pixels are averaged; gray levels are rounded to uint8. Other
+    datasets are ignored. `layout.read_layout` says what becomes of repeats, other tiers, what is missing and
+    NaN.
 
     Raises
     ------
@@ -114,7 +116,8 @@ class _StaticHdf5(Layout):
         dataset = self._file["images"]
         # Whole chunks, so that none is unpacked twice.
         chunk = dataset.chunks[0] if dataset.chunks else 1
-        step = min(chunk * max(1, _BLOCK // chunk), _LARGEST_BLOCK)
+        most = min(_BLOCK, _PIXELS // int(np.prod(dataset.shape[1:])))
+        step = min(chunk * max(1, most // chunk), _LARGEST_BLOCK)
         for block, images in _blocks(dataset, trials, step):
             yield block, images[:, 0]
 
