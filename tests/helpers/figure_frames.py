@@ -116,6 +116,18 @@ def correlations() -> pd.DataFrame:
     )
 
 
+def effective() -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            ("s1", "std", 200, 90.0),
+            ("s1", "source", 200, 4.0),
+            ("s2", "std", 100, 60.0),
+            ("s2", "source", 100, 25.0),
+        ],
+        columns=["scan", "units", "neurons", "effective"],
+    )
+
+
 def closest(seed: int = 4, samples: int = 7) -> dict[str, Closest]:
     rng = np.random.default_rng(seed)
     clean = rng.integers(0, 256, (samples, 32, 32), dtype=np.uint8)
