@@ -1,6 +1,7 @@
 """Where torch computes."""
 
 import torch
+from torch import Tensor
 
 from neuroreg.errors import InputError
 
@@ -16,3 +17,13 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("config key 'device': found 'cuda', but torch sees no CUDA device; expected 'cpu'.")
     return torch.device(name)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on `device`, without waiting for a GPU's earlier work.
+
+    Only from pinned memory does a copy go on by itself; torch keeps that memory until it has arrived.
+    """
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
