@@ -252,6 +252,11 @@ def _made(gpu, func, data, *args, device=None, **kwargs):
     )
 
 
+def _made_alike(gpu, func, tensor, data, *args, device=None, **kwargs):
+    where = place(tensor) if device is None else gpu.resolve(device)
+    return gpu.moved(func(tensor, data, *args, **kwargs), where)
+
+
 def _as_numpy(gpu, func, tensor, *args, **kwargs):
     if place(tensor) != CPU:
         raise TypeError(
@@ -308,6 +313,7 @@ _ANSWERS = {
     Tensor.__repr__: _read,
     Tensor.__setitem__: _fill,
     Tensor.pin_memory: _pin,
+    Tensor.new_tensor: _made_alike,
     torch.tensor: _made,
     torch.as_tensor: _made,
     torch.asarray: _made,

@@ -37,6 +37,7 @@ def test_tensors_say_where_they_are(gpu):
         torch.as_tensor(np.ones(2), device="cuda"),
         torch.arange(3, device="cuda"),
         x.new_zeros(2),
+        x.new_tensor([1.0]),
         copy.deepcopy(x),
     ):
         assert on_gpu.device == CUDA

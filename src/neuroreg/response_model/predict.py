@@ -45,11 +45,14 @@ def predict_pool(model: ResponseModel, images: np.ndarray, *, batch_size: int = 
     scaled_gains = model.gain(model.context_behavior) * model.response_std
     shifts = model.shift(model.context_pupil_center)
     predicted = np.empty((len(images), len(model.response_std)), np.float32)
+    tiles = None  # the same for all maps
     for start in range(0, len(images), batch_size):
         features = model.map(torch.tensor(images[start : start + batch_size], device=device))
+        tiles = tiles or model.readout.tiles(*features.shape[2:])
         total = 0.0
         for gain, shift in zip(scaled_gains, shifts, strict=True):
-            total = total + gain * model.readout(shift_map(features, shift.expand(len(features), 2)))
+            moved = shift_map(features, shift.expand(len(features), 2))
+            total = total + gain * model.readout.read(moved, tiles)
         predicted[start : start + batch_size] = (total / len(shifts)).cpu().numpy()
     return predicted
 
