@@ -33,7 +33,7 @@ def scan():
 
 
 def test_fit_and_predictions_are_those_of_the_cpu(scan):
-    with MakeBelieveGpu():
+    with MakeBelieveGpu() as gpu:
         fitted = fit_response_model(scan, SETTINGS, seed=1, device="cuda")
         assert fitted.model.response_std.device.type == "cpu"
         model = fitted.model.to("cuda")
@@ -42,6 +42,7 @@ def test_fit_and_predictions_are_those_of_the_cpu(scan):
             predict_trials(model, scan, np.arange(9)),
         )
         model.to("cpu")
+    assert not gpu.counts.tf32
     expected = fit_response_model(scan, SETTINGS, seed=1)
     for name in ("train_loss", "validation_correlation"):
         found = [row[name] for row in fitted.history]

@@ -18,9 +18,10 @@ LAUNCHES = {"float32": 800, "bfloat16": 900}
 def test_it_trains_as_on_the_cpu(alpha):
     settings = TrainingSettings(**ONE_EPOCH)
     options = {"settings": settings, "alpha": alpha, "target": target() if alpha else None}
-    with MakeBelieveGpu():
+    with MakeBelieveGpu() as gpu:
         found = run(device="cuda", **options)
         assert found.model.conv1.weight.device.type == "cpu"
+    assert not gpu.counts.tf32
     expected = run(**options)
     for name, value in expected.history[0].items():
         assert found.history[0][name] == pytest.approx(value, rel=1e-4, nan_ok=True)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from neuroreg.devices import send
+from neuroreg.devices import full_float32, send
 from neuroreg.errors import InputError
 from neuroreg.files.resume import ResumeFile, copied
 from neuroreg.response_model.localisation import locate_receptive_fields
@@ -211,6 +211,7 @@ class _Fit:
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
+@full_float32()
 def fit_response_model(
     scan: Scan,
     settings: FitSettings | None = None,

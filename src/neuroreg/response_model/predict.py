@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from neuroreg.devices import full_float32
 from neuroreg.errors import InputError
 from neuroreg.response_model.model import ResponseModel, shift_map
 from neuroreg.scans.scan import Scan
@@ -10,6 +11,7 @@ from neuroreg.scans.scan import Scan
 BATCH = 64
 
 
+@full_float32()
 @torch.inference_mode()
 def predict_pool(model: ResponseModel, images: np.ndarray, *, batch_size: int = BATCH) -> np.ndarray:
     """Return the expected responses to images, averaged over the animal's states.
@@ -57,6 +59,7 @@ def predict_pool(model: ResponseModel, images: np.ndarray, *, batch_size: int = 
     return predicted
 
 
+@full_float32()
 @torch.inference_mode()
 def predict_trials(
     model: ResponseModel, scan: Scan, trials: np.ndarray, *, batch_size: int = BATCH

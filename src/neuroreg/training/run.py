@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from neuroreg.devices import full_float32
 from neuroreg.errors import InputError
 from neuroreg.files.resume import Progress, ResumeFile, copied
 from neuroreg.images.stimuli import Stimuli
@@ -81,6 +82,7 @@ class TrainedModel:
     best_epoch: int
 
 
+@full_float32()
 def train(
     images: np.ndarray,
     labels: np.ndarray,
