@@ -89,10 +89,10 @@ def distances(medians, seeds=SEEDS, samples=400):
 def table(sweep, conditions, of_gamma, of_distances, models=CONDITIONS):
     """The table of claims, by the name of the claim."""
     rows = [
-        *sweep_claims(*sweep, 0),
-        *condition_claims(*conditions, models, 0),
+        *sweep_claims(*sweep),
+        *condition_claims(*conditions, models),
         *gamma_claims(of_gamma),
-        *distance_claims(of_distances, models, 0),
+        *distance_claims(of_distances, models),
     ]
     return claims_table(rows, "").set_index("claim")
 

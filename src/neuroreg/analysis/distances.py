@@ -1,12 +1,15 @@
 """Minimal adversarial distances of all models as one table, and what is summed up of it."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from neuroreg.analysis.intervals import positive
+from neuroreg.analysis.linear import linear_means, linear_medians
 from neuroreg.errors import InputError
 from neuroreg.robustness.attack_result import NORMS, closest_adversarials
 
@@ -106,6 +109,43 @@ def distance_matrix(
     return distance.to_numpy(np.float64), correct.to_numpy(bool), distance.index.to_numpy()
 
 
+@dataclass(frozen=True)
+class SharedSeeds:
+    """The distances under one norm of C models that share S seeds, N samples.
+
+    Attributes
+    ----------
+    models
+        C names.
+    distance, correct
+        float64 and bool (C, S, N), each as of `distance_matrix`.
+    seeds
+        (S,), ascending.
+    """
+
+    models: tuple[str, ...]
+    distance: np.ndarray
+    correct: np.ndarray
+    seeds: np.ndarray
+
+
+def stack_distances(distances: pd.DataFrame, models: Iterable[str], norm: str) -> list[SharedSeeds]:
+    """Return the distances under one norm, those of models that share their seeds together."""
+    groups: dict[tuple, dict[str, tuple]] = {}
+    for model in models:
+        found = distance_matrix(distances, model, norm)
+        groups.setdefault(tuple(found[2]), {})[model] = found
+    return [
+        SharedSeeds(
+            tuple(group),
+            np.stack([distance for distance, _, _ in group.values()]),
+            np.stack([correct for _, correct, _ in group.values()]),
+            np.array(seeds),
+        )
+        for seeds, group in groups.items()
+    ]
+
+
 def _summary(distance: np.ndarray, correct: np.ndarray) -> dict[str, float | int]:
     """Summarise one set of distances: the mean of the finite ones, the median with inf as largest."""
     found = np.isfinite(distance)
@@ -119,6 +159,30 @@ def _summary(distance: np.ndarray, correct: np.ndarray) -> dict[str, float | int
         "not_found": failures,
         "success": 1 - failures / tried if tried else math.nan,
     }
+
+
+def _over_seeds(of_seeds: list[dict[str, float | int]]) -> dict[str, float | int]:
+    """Return one summary of several seeds': means of their means and medians, sums of their numbers."""
+    total = {name: sum(row[name] for row in of_seeds) for name in ("n", "n_correct", "not_found")}
+    means = {}
+    for name in ("mean", "median"):
+        known = [row[name] for row in of_seeds if not math.isnan(row[name])]
+        means[name] = float(np.mean(known)) if known else math.nan
+    tried = total["n_correct"]
+    return {**means, **total, "success": 1 - total["not_found"] / tried if tried else math.nan}
+
+
+def _intervals(group: SharedSeeds, chosen: np.ndarray) -> Iterator[dict[str, float]]:
+    """Yield for each model of a group the ends of the intervals of its mean and its median."""
+    linear = {
+        "": linear_means(group.distance, chosen & np.isfinite(group.distance)),
+        "median_": linear_medians(group.distance, chosen),
+    }
+    for weights in np.eye(len(group.models)):
+        ends = {}
+        for name, values in linear.items():
+            _, ends[f"{name}low"], ends[f"{name}high"], _ = positive(values, weights)
+        yield {name: float(end) for name, end in ends.items()}
 
 
 def distance_statistics(distances: pd.DataFrame, models: Mapping[str, str]) -> pd.DataFrame:
@@ -136,24 +200,33 @@ def distance_statistics(distances: pd.DataFrame, models: Mapping[str, str]) -> p
     pandas.DataFrame
         One row per norm, model, `samples` and level. `samples` is ``all`` (misclassified samples count with
         distance 0) or ``correct`` (only samples that the model classifies correctly); `level` is ``one seed``
-        or ``over seeds``. `mean`: of the distances found, over seeds the mean of the seeds' means; `median`:
-        with inf as the largest, over seeds of all seeds' samples together; `n`: distances; `n_correct`: those
-        of correctly classified samples; `not_found`: samples without an adversarial; `success`: the share of
-        the correctly classified samples for which one was found.
+        or ``over seeds``. `mean`: of the distances found; `median`: with inf as the largest; over seeds the
+        mean of the seeds' means and of their medians. low, high, median_low, median_high: the ends of their
+        95 % intervals (`neuroreg.analysis.intervals`; NaN for single seeds); `n`: distances; `n_correct`:
+        those of correctly classified samples; `not_found`: samples without an adversarial; `success`: the
+        share of the correctly classified samples for which one was found.
     """
     rows = []
     for norm in NORMS:
+        summaries = {}
+        for group in stack_distances(distances, models, norm):
+            for samples in ("all", "correct"):
+                chosen = np.ones_like(group.correct) if samples == "all" else group.correct
+                ends = _intervals(group, chosen)
+                for of_model in zip(group.models, group.distance, group.correct, chosen, ends, strict=True):
+                    model, distance, correct, counted, interval = of_model
+                    of_seeds = [
+                        _summary(d[c], k[c]) for d, k, c in zip(distance, correct, counted, strict=True)
+                    ]
+                    over = {"level": OVER_SEEDS, "seed": None, "seeds": len(group.seeds)}
+                    summaries[model, samples] = [over | _over_seeds(of_seeds) | interval] + [
+                        {"level": ONE_SEED, "seed": int(seed), "seeds": 1, **row}
+                        for seed, row in zip(group.seeds, of_seeds, strict=True)
+                    ]
         for model, label in models.items():
-            distance, correct, seeds = distance_matrix(distances, model, norm)
-            for samples, chosen in (("all", np.ones_like(correct)), ("correct", correct)):
+            for samples in ("all", "correct"):
                 head = {"norm": norm, "model": model, "label": label, "samples": samples}
-                per_seed = [_summary(d[c], k[c]) for d, k, c in zip(distance, correct, chosen, strict=True)]
-                pooled = _summary(distance[chosen], correct[chosen])
-                means = [row["mean"] for row in per_seed if not math.isnan(row["mean"])]
-                pooled["mean"] = float(np.mean(means)) if means else math.nan
-                rows.append({**head, "level": OVER_SEEDS, "seed": None, "seeds": len(seeds), **pooled})
-                rows += [
-                    {**head, "level": ONE_SEED, "seed": int(seed), "seeds": 1, **row}
-                    for seed, row in zip(seeds, per_seed, strict=True)
-                ]
-    return pd.DataFrame(rows).astype({"seed": "Int64"})
+                rows += [head | row for row in summaries[model, samples]]
+    head = "norm model label samples level seed seeds mean low high median median_low median_high"
+    order = [*head.split(), "n", "n_correct", "not_found", "success"]
+    return pd.DataFrame(rows)[order].astype({"seed": "Int64"})

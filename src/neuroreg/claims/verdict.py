@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from neuroreg.analysis.intervals import Interval
+from scipy.stats import t
+
+from neuroreg.analysis.intervals import LEVEL, Interval
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 
@@ -70,7 +72,7 @@ class Measured:
 
 def verdict(interval: Interval, region: Region) -> str:
     """Return the verdict: reproduced if the interval lies in the region, not if outside, else undecided."""
-    _, low, high = interval
+    low, high = interval.low, interval.high
     if math.isnan(low) or math.isnan(high):
         return UNDECIDED
     if low > region.low and high < region.high:
@@ -87,6 +89,10 @@ def judge(claim: Claim, measure: Callable[[], Measured]) -> dict:
     note = found.note
     if found.seeds == 1 and math.isnan(found.interval.low):
         note = "; ".join(filter(None, ["one seed: no interval", note]))
+    if found.seeds == 2 and not math.isnan(found.interval.freedom):
+        factor = f"{t.ppf((1 + LEVEL) / 2, found.interval.freedom):.1f}"
+        few = f"two seeds: the interval is {factor} standard errors to either side, 2.0 with many"
+        note = "; ".join(filter(None, [few, note]))
     return {
         "claim": claim.name,
         "sentence": claim.sentence,
@@ -94,6 +100,7 @@ def judge(claim: Claim, measure: Callable[[], Measured]) -> dict:
         "estimate": found.interval.estimate,
         "low": found.interval.low,
         "high": found.interval.high,
+        "freedom": found.interval.freedom,
         "holds_if": str(claim.region),
         "paper": claim.paper,
         "verdict": verdict(found.interval, claim.region),

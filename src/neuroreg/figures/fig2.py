@@ -7,25 +7,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from neuroreg.analysis.checks import check_distances
-from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_matrix, distance_statistics
-from neuroreg.analysis.intervals import (
-    FIGURE_RESAMPLES,
-    draw_counts,
-    percentile_interval,
-    resampled_means,
-)
+from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_statistics
 from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, stamp_simulated, style
-from neuroreg.seeds import derive_seed
 
 
-def fig2(
-    distances: pd.DataFrame, models: Mapping[str, str], note: str = "", seed: int = 0
-) -> tuple[Figure, pd.DataFrame]:
+def fig2(distances: pd.DataFrame, models: Mapping[str, str], note: str = "") -> tuple[Figure, pd.DataFrame]:
     """Draw the mean minimal adversarial distance per condition in four panels: L0, L1, L2, Linf.
 
-    Bars are means over all samples (misclassified ones count 0) and seeds, whiskers 95 % bootstrap intervals
-    over seeds and samples, dots the means of single seeds. Where an adversarial was not found for some
-    samples, the panel says for how many: those are left out of the mean.
+    Bars are means over all samples (misclassified ones count 0) and seeds, whiskers their 95 % intervals
+    (`neuroreg.analysis.intervals`; none with one seed), dots the means of single seeds. Where
+    an adversarial was not found for some samples, the panel says for how many: those are left out of the
+    mean.
 
     Parameters
     ----------
@@ -35,15 +27,12 @@ def fig2(
         Model name to display label, in the order of the bars.
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
-    seed
-        Decides the bootstrap.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
     numbers : pandas.DataFrame
-        As `distance_statistics` (both conventions, ``all`` being the one drawn), with the columns low and
-        high of the interval after mean, NaN for single seeds.
+        As `distance_statistics`; both conventions, ``all`` being the one drawn.
 
     Raises
     ------
@@ -52,17 +41,6 @@ def fig2(
     """
     distances = check_distances(distances, models)
     numbers = distance_statistics(distances, models)
-    bounds = np.full((len(numbers), 2), np.nan)
-    for row in numbers[numbers["level"] == OVER_SEEDS].itertuples():
-        distance, correct, _ = distance_matrix(distances, row.model, row.norm)
-        chosen = np.ones_like(correct) if row.samples == "all" else correct
-        rng = np.random.default_rng(derive_seed(seed, "fig2", row.norm, row.model, row.samples))
-        counts = draw_counts(*distance.shape, FIGURE_RESAMPLES, rng)
-        means = resampled_means(distance, chosen & np.isfinite(distance), *counts)
-        bounds[row.Index] = percentile_interval(means)[1:]
-    position = numbers.columns.get_loc("mean") + 1
-    numbers.insert(position, "low", bounds[:, 0])
-    numbers.insert(position + 1, "high", bounds[:, 1])
     with style():
         fig = _draw(numbers, models)
         stamp_simulated(fig, note)
@@ -87,7 +65,8 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
             if np.isnan(whole["mean"]):
                 continue
             ax.bar(x, whole["mean"], width=0.7, color=colors[x], alpha=0.55)
-            ax.vlines(x, whole["low"], whole["high"], color="black", linewidth=1)
+            if not np.isnan(whole["low"]):
+                ax.vlines(x, whole["low"], whole["high"], color="black", linewidth=1)
             means = rows.loc[rows["level"] == ONE_SEED, "mean"].to_numpy()
             # Side by side in the order of the seeds, left of the whisker: neither hides the other.
             at = x + (np.linspace(-0.28, -0.1, len(means)) if len(means) > 1 else np.array([-0.19]))
