@@ -1,4 +1,5 @@
 from neuroreg.errors import InputError
+from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
 from neuroreg.workflow.config import check_files, validate_config
 from neuroreg.workflow.digests import code_digest

@@ -86,7 +86,7 @@ FIGURES = {
         },
         "params": {
             "scans": SCANS,
-            "weight_exponent": config["reliability"]["weight_exponent"],
+            "weighting": config["reliability"],
             "seed": config["seed"],
         },
         "mem_mb": int(1000 + 4e-5 * PAIRS),

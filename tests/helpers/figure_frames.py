@@ -119,6 +119,18 @@ def correlations() -> pd.DataFrame:
     )
 
 
+def effective() -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            ("s1", "std", 200, 90.0),
+            ("s1", "source", 200, 4.0),
+            ("s2", "std", 100, 60.0),
+            ("s2", "source", 100, 25.0),
+        ],
+        columns=["scan", "units", "neurons", "effective"],
+    )
+
+
 def closest(seed: int = 4, samples: int = 7) -> dict[str, Closest]:
     rng = np.random.default_rng(seed)
     clean = rng.integers(0, 256, (samples, 32, 32), dtype=np.uint8)
@@ -136,7 +148,7 @@ def closest(seed: int = 4, samples: int = 7) -> dict[str, Closest]:
             adversarial["l2"][6], distance["l2"][6], predicted["l2"][6] = np.nan, INF, -1
         label, sample = np.full(samples, 1), 10 * np.arange(samples)
         result[model] = Closest(
-            sample, label, clean, correct, distance, distance, adversarial, predicted, attack
+            sample, label, clean, correct, distance, distance, adversarial, predicted, attack, 0 * label
         )
     return result
 

@@ -27,6 +27,8 @@ def scan():
         area=np.array(["V1", "LM", "V1", "V1"]),
         layer=np.array(["L4", "L4", "L4", "L2/3"]),
         left_out=np.array(["final_test", "live", "final_test"]),
+        missing_tier=np.array(["train", "test", "train"]),
+        missing_unit=np.array([8, 9]),
     )
 
 
@@ -51,6 +53,7 @@ def test_summary(scan):
             "layers": {"L2/3": {"read": 1, "kept": 0}, "L4": {"read": 3, "kept": 2}},
         },
         "trials": {"train": 2, "validation": 1, "test": 11},
+        "missing": {"trials": {"train": 2, "test": 1}, "neurons": 2},
         "left_out_tiers": {"final_test": 2, "live": 1},
         "withheld_tiers": [],
         "images": {"count": 8, "sha256": digest_of(scan)},
@@ -65,6 +68,7 @@ def test_summary(scan):
         f"scan 'mine': images: 8, sha256 {digest_of(scan)}",
         "scan 'mine': test images x showings: 1 x 1, 2 x 2, 2 x 3 (ragged)",
         "scan 'mine': covariates, columns with anything but 0: behavior 2, pupil_center 0",
+        "scan 'mine': dropped for missing values: trials: train 2, test 1; neurons: 2",
         "scan 'mine': tier 'final_test' left out: 2 trials",
         "scan 'mine': tier 'live' left out: 1 trials",
     ]

@@ -74,7 +74,7 @@ def test_every_trial_has_its_turn_as_the_single_one():
     w = signal_to_noise_weight(responses, image)
 
     def similarities(rows):
-        rows = (rows - rows.mean(axis=0)) * w
+        rows = (rows - rows.mean(axis=0)) * w / responses.std(axis=0)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         return (rows @ rows.T)[np.triu_indices(30, 1)]
 

@@ -18,8 +18,10 @@ import yaml
 
 from neuroreg.files.records import read_record
 from neuroreg.files.storage import read_csv, read_json, sha256
+from neuroreg.images.stimuli import Stimuli
 from neuroreg.robustness.attack_result import AttackResult
 from neuroreg.robustness.recheck import recheck
+from neuroreg.scans.scan import Scan
 from neuroreg.similarity.matrix import SimilarityMatrix
 
 FIGURES = (
@@ -444,6 +446,14 @@ def test_neurons_are_selected_and_the_scan_is_summarised(fresh):
     assert result.returncode != 0
     assert "ingest_scan: scan 'mine': no neuron is in neurons.areas LM; it has area V1" in result.stderr
 
+    poison(fresh.folder / "data" / "mine.h5")
+    dropping = {"missing": "drop_neurons"}
+    fresh.overlay("mine", only_scan(source="recorded", path="data/mine.h5") | dropping)
+    fresh.make("results/scans/mine.h5", configs=("smoke", "mine"))
+    assert read_json(fresh.results / "scans" / "mine.json")["missing"] == {"trials": {}, "neurons": 1}
+    with h5py.File(fresh.results / "scans" / "mine.h5") as file:
+        assert file["neurons/unit_id"][()].tolist() == [1, 2, 4, 5]
+
 
 def test_a_recorded_scan_goes_the_whole_way(fresh):
     recorded(fresh.folder / "data" / "mine.h5")
@@ -452,11 +462,39 @@ def test_a_recorded_scan_goes_the_whole_way(fresh):
     fresh.make("results/similarity.pdf", configs=("smoke", "mine"))
     frame = pd.read_csv(fresh.results / "similarity.csv")
     assert set(frame["scan"]) == {"mine"}
+    effective = frame[frame["panel"] == "neurons"]
+    assert effective["units"].tolist() == ["std", "source"]
+    assert effective["effective"].between(1, effective["neurons"]).all()
     with h5py.File(fresh.results / "similarity" / "neural.h5") as file:
         matrix = file["matrix"][()]
     assert matrix.shape == (30, 30)
     np.testing.assert_allclose(np.diag(matrix), 1)
     np.testing.assert_array_equal(matrix, matrix.T)
+
+
+def test_a_pool_of_one_scan_lacks_what_another_repeats(fresh):
+    scans = []
+    for seed, name in enumerate("ab"):
+        recorded(fresh.folder / "data" / f"{name}.h5", seed)
+        scans.append({"name": name, "source": "recorded", "path": f"data/{name}.h5"})
+    with h5py.File(fresh.folder / "data" / "b.h5", "r+") as file:
+        first, second = np.flatnonzero(file["tiers"][()] == b"train")[:2]
+        for name in ("images", "item_info/frame_image_id", "item_info/frame_image_class"):
+            file[name][second] = file[name][first]
+        for trial in (first, second):
+            file["tiers"][trial] = b"test"
+        key = b"/".join(file[f"item_info/frame_image_{part}"][first] for part in ("class", "id")).decode()
+    kinds = {"neural": "denoised", "neural_one_scan": "denoised", "raw": "raw"}
+    targets = [{"name": name, "kind": kind, "scans": ["a"]} for name, kind in kinds.items()]
+    targets.append({"name": "shuffle", "kind": "shuffled", "of": "neural"})
+    stimuli = {"source": "scan", "scan": "a", "pool_size": None}
+    fresh.overlay("two", {"scans": scans, "targets": targets, "stimuli": stimuli})
+    fresh.make("results/stimuli.h5", configs=("smoke", "two"))
+    stimuli = read_record(fresh.results / "stimuli.h5", Stimuli)
+    scan = read_record(fresh.results / "scans" / "a.h5", Scan)
+    assert stimuli.key.tolist() == scan.key.tolist()
+    assert set(stimuli.key[stimuli.oracle]) == {key, *scan.key[scan.repeated_images()]}
+    assert key not in scan.key[scan.repeated_images()]
 
 
 def test_a_pool_that_two_scans_share_and_its_raw_similarity(fresh):

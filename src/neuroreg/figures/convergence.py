@@ -14,17 +14,17 @@ from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, st
 _AXES = {
     "repetitions": "Repetitions",
     "settings": "Settings, at random",
-    "budget": "Forward passes",
+    "budget": "Passes, forward and backward",
 }
 MISSED = 0.01  # share of the attacked samples
 
 
 def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str = "") -> Figure:
-    """Draw mean minimal distance against repetitions, settings and forward passes: three rows, four norms.
+    """Draw mean minimal distance against repetitions, settings and passes: three rows, four norms.
 
     One curve per condition; dotted as long as more than `MISSED` of the attacked samples are without the
     adversarial that they have in the end, so that the mean lacks the hard ones. Each panel but those of
-    forward passes says by how much its last step lowers the mean, at most over conditions.
+    passes says by how much its last step lowers the mean, at most over conditions.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
 
 
 def _draw_curve(ax: Axes, rows: pd.DataFrame, axis: str, color: tuple, label: str) -> None:
-    x, y = rows["queries" if axis == "budget" else "count"], rows["mean"]
+    x, y = rows["passes" if axis == "budget" else "count"], rows["mean"]
     late = (rows["not_found"] - rows["not_found"].iloc[-1]) / rows["n_correct"] > MISSED
     dotted = int(late.sum())  # the first ones: what is found once stays found
     look = {"color": color, "marker": "o" if len(rows) < 10 else None, "markersize": 3}

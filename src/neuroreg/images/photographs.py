@@ -1,7 +1,9 @@
 """Stimuli cut from photographs: the ones inside the installed wheels, or a folder of the user's."""
 
+import logging
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +12,8 @@ from neuroreg.images.folders import find_images, read_gray
 from neuroreg.scans.scan import STIMULUS_SHAPE
 from neuroreg.seeds import derive_seed
 
+logger = logging.getLogger(__name__)
+Crop = Literal["centre", "largest"]
 # Only photographs that lie in the wheels themselves: scikit-image fetches its others from the network.
 _SHIPPED = {
     "skimage.data": (
@@ -31,6 +35,7 @@ _SHIPPED = {
 _MIN_CROP_HEIGHT = 54.0  # pixels: even the smallest crop is reduced, by 1.5
 _MIN_CONTRAST = 12.0  # standard deviation of the stimulus, in gray levels of 0..255
 _MAX_CORRELATION = 0.95
+_REDUCTION = 4  # from the paper's central crop of 144x256 pixels
 _MAX_FAILURES = 60  # consecutive rejected crops after which a photograph counts as used up
 
 
@@ -154,10 +159,10 @@ def _random_crop(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return np.rint(crop).astype(np.uint8)
 
 
-def folder_stimuli(path: str | Path, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return stimuli from a folder of images: largest 9:16 centre crop, gray, reduced by area.
-
-    An ImageNet crop of 144x256 is thereby reduced by 4, as in the paper (Li et al. 2019, main text).
+def folder_stimuli(
+    path: str | Path, count: int, seed: int, crop: Crop = "centre"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return stimuli from a folder of images: 9:16 crops from their centres, gray, reduced by area.
 
     Parameters
     ----------
@@ -167,6 +172,10 @@ def folder_stimuli(path: str | Path, count: int, seed: int) -> tuple[np.ndarray,
         How many stimuli.
     seed
         Decides which images are taken; they come in the order of their paths.
+    crop
+        ``"centre"``: the central 144x256 pixels, reduced by 4, as in the paper (Li et al. 2019, main text);
+        of a smaller image the largest crop, and how many are smaller is logged. ``"largest"``: the largest
+        crop of every image, whatever its size.
 
     Returns
     -------
@@ -191,23 +200,40 @@ def folder_stimuli(path: str | Path, count: int, seed: int) -> tuple[np.ndarray,
     chosen = [files[i] for i in np.sort(rng.choice(len(files), count, replace=False))]
     images = np.empty((count, *STIMULUS_SHAPE), np.uint8)
     by_key: dict[str, Path] = {}
+    smaller = 0
     for image, file in zip(images, chosen, strict=True):
         key = f"{file.parent.resolve().name}/{file.stem}"
         if key in by_key:
             raise InputError(f"{file}: same key '{key}' as {by_key[key]}; expected different names.")
         by_key[key] = file
-        image[:] = _centre_crop(file)
+        gray = read_gray(file)
+        box = _central_box(gray.shape) if crop == "centre" else None
+        smaller += box is None
+        image[:] = np.rint(area_reduce(gray, box or _largest_box(gray.shape, file), STIMULUS_SHAPE))
+    if crop == "centre" and smaller:
+        height, width = (_REDUCTION * side for side in STIMULUS_SHAPE)
+        logger.warning(
+            "%s: %d of %d images are smaller than %dx%d; their largest 9:16 crop is taken",
+            path, smaller, count, height, width,
+        )  # fmt: skip
     return images, np.array(list(by_key), dtype=np.str_)
 
 
-def _centre_crop(file: Path) -> np.ndarray:
-    gray = read_gray(file)
+def _central_box(shape: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """Return the box of the paper's crop, in whole pixels; None if an image of this shape is smaller."""
+    height, width = (_REDUCTION * side for side in STIMULUS_SHAPE)
+    if shape[0] < height or shape[1] < width:
+        return None
+    return (shape[0] - height) // 2, (shape[1] - width) // 2, height, width
+
+
+def _largest_box(shape: tuple[int, int], file: Path) -> tuple[float, float, float, float]:
+    """Return the box of the largest 9:16 crop; `file` names the image if it has none large enough."""
     rows, columns = STIMULUS_SHAPE
-    height = min(gray.shape[0], gray.shape[1] * rows / columns)
+    height = min(shape[0], shape[1] * rows / columns)
     if height < rows:
         raise InputError(
-            f"{file}: {gray.shape[0]}x{gray.shape[1]} pixels; expected an image of at least {rows}x{columns}."
+            f"{file}: {shape[0]}x{shape[1]} pixels; expected an image of at least {rows}x{columns}."
         )
     width = height * columns / rows
-    box = ((gray.shape[0] - height) / 2, (gray.shape[1] - width) / 2, height, width)
-    return np.rint(area_reduce(gray, box, STIMULUS_SHAPE)).astype(np.uint8)
+    return (shape[0] - height) / 2, (shape[1] - width) / 2, height, width

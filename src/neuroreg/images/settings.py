@@ -38,9 +38,12 @@ class StimuliSettings(Settings):
     """photographs: crops of the photographs that come with scikit-image and scikit-learn. image_folder: any
     folder of photographs. scan: the images shown in one recorded scan. intersection: those that all scans
     have shown, by key. union: those that any scan has shown. Scans must be recorded for the last three;
-    images repeated in a test tier are left out of the pool."""
+    images that any scan repeats in its test tier are left out of the pool."""
     path: str | None = None
     """The folder of image_folder."""
+    crop: Literal["centre", "largest"] = "centre"
+    """What is cut from a photograph of image_folder. centre: its central 144x256 pixels, reduced by 4, as in
+    the paper; where it is smaller, and with largest always, its largest crop of 9:16 around the centre."""
     scan: str | None = None
     """For source scan, the name of that scan."""
     pool_size: Annotated[int, Field(ge=2)] | None = 500

@@ -12,7 +12,8 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.kinds import head, is_zip
-from neuroreg.scans.layout import Layout, expect_image_shape, read_layout
+from neuroreg.scans.layout import DROPPING, Layout, expect_image_shape, read_layout
+from neuroreg.scans.missing import Missing
 from neuroreg.scans.scan import Scan
 
 _EXPECTED = "a scan in the FileTree layout"
@@ -25,28 +26,28 @@ _MEMBER = re.compile(
 )
 
 
-def read_filetree(path: str | Path) -> Scan:
+def read_filetree(path: str | Path, missing: Missing = "refuse") -> Scan:
     """Return the scan in a folder of the lab's FileTree layout, or in a zip of one, read in place.
 
     The scan stands at the top or up to two folders below it: ``data/{images, responses, behavior,
     pupil_center}/{i}.npy`` with i = 0..T-1, the trial's place in the columns ``meta/trials/tiers.npy``,
     ``meta/trials/*image_id.npy`` and ``meta/trials/*image_class.npy`` (T,); and
-    ``meta/neurons/{unit_ids, area, layer}.npy`` (N,). Images are (1, 36, 64) or (1, 144, 256), gray levels
-    0..255: of the larger ones blocks of 4 x 4 pixels are averaged; levels are rounded to uint8. Responses are
+    ``meta/neurons/{unit_ids, area, layer}.npy`` (N,). Images are (1, 36 f, 64 f) with a whole number f,
+    gray levels 0..255: blocks of f x f pixels are averaged; levels are rounded to uint8. Responses are
     (N,), behavior (B,), pupil_center (2,), with or without a leading axis of 1. The folders of the last two
     may be missing, as may what is in ``meta/neurons``. Other files are ignored. `layout.read_layout` says
-    what becomes of repeats, other tiers and what is missing.
+    what becomes of repeats, other tiers, what is missing and NaN.
 
     Raises
     ------
     InputError
         If there is no scan or more than one, if a file is missing, surplus, damaged, pickled or of another
-        shape, if a value is out of place (NaN, gray level outside 0..255), or if one key stands for images
-        with different pixels.
+        shape, if a value is out of place (NaN unless `missing` drops it, gray level outside 0..255), or if
+        one key stands for images with different pixels.
     """
     with _stored_files(Path(path)) as stored:
         try:
-            return read_layout(_FileTree(stored), path)
+            return read_layout(_FileTree(stored), path, missing)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
@@ -128,7 +129,7 @@ class _FileTree(Layout):
             raise InputError(f"'{name}' holds {values.dtype}; expected numbers.")
         return values
 
-    def rows(self, kind: str, trials: np.ndarray, length: int | None) -> np.ndarray:
+    def rows(self, kind: str, trials: np.ndarray, length: int | None, gaps: bool) -> np.ndarray:
         if length is None:
             length = self._numbers(kind, trials[0]).size
         # Filled row by row, so that the scan is in memory once.
@@ -142,11 +143,12 @@ class _FileTree(Layout):
                 )
             with np.errstate(over="ignore"):
                 row[:] = values.reshape(length)
-            bad = np.count_nonzero(~np.isfinite(row))
+            bad = np.count_nonzero(np.isinf(row) if gaps else ~np.isfinite(row))
             if bad:
+                hint = "" if gaps or not np.isnan(row).any() else DROPPING
                 raise InputError(
                     f"'data/{kind}/{trial}.npy' holds {bad} values that are NaN or infinite; "
-                    f"expected finite values."
+                    f"expected finite values{hint}."
                 )
         return rows
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from neuroreg.errors import InputError
-from neuroreg.scans.reliability import signal_to_noise_weight
+from neuroreg.scans.reliability import repeated_trials, response_deviation, signal_to_noise_weight
 from neuroreg.seeds import derive_seed
 from neuroreg.similarity.matrix import FEWEST_IMAGES, centred_cosine, similarity_correlation, split_repeats
 
@@ -22,8 +22,9 @@ _CHUNK = 256  # neurons at a time; bounds the memory of the weights
 def single_trial_similarity(responses: np.ndarray, image: np.ndarray, seed: int) -> float:
     """Return how well similarities of single trials correlate with those averaged over the other repeats.
 
-    As `similarity.oracle.oracle_similarities` has it, but averaged over choices of the single trials, of
-    which one alone may be off by several hundredths: three rounds in which each trial has its turn.
+    As `similarity.oracle.oracle_similarities` has it in units ``std``, but averaged over choices of the
+    single trials, of which one alone may be off by several hundredths: three rounds in which each trial has
+    its turn.
 
     Parameters
     ----------
@@ -47,11 +48,12 @@ def single_trial_similarity(responses: np.ndarray, image: np.ndarray, seed: int)
     counts = counts[counts > 1]
     parts = range(0, responses.shape[1], _CHUNK)
     w = np.concatenate([signal_to_noise_weight(responses[:, n : n + _CHUNK], image) for n in parts])
+    weights = w / response_deviation(responses[repeated_trials(image)])
     correlations = []
     for first in rng.integers(counts, size=(_ROUNDS, len(counts))):
         for turn in range(counts.max()):
-            single, others = split_repeats(responses, repeats, (first + turn) % counts)
-            correlations.append(similarity_correlation(centred_cosine(single, w), centred_cosine(others, w)))
+            split = split_repeats(responses, repeats, (first + turn) % counts)
+            correlations.append(similarity_correlation(*(centred_cosine(rows, weights) for rows in split)))
     return float(np.mean(correlations))
 
 

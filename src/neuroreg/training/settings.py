@@ -48,7 +48,8 @@ class RecipeSettings(Settings):
     loss there (0.01 in the paper)."""
     fisher_z: Literal["formula", "log_ratio"] = "formula"
     """formula: the difference of arctanh, as in the paper's equation. log_ratio: twice that, as in the public
-    descendant of the authors' code; its loss is four times as large."""
+    descendant of the authors' code; its loss is four times as large, so that its alpha stands for four times
+    the alpha of formula (docs/similarity.md)."""
     stimuli_in_batch_norm: bool = False
     """Whether stimuli, too, move batch norm's running averages, with which the trained network classifies.
     True in the public descendant of the authors' code; false where stimuli look unlike the classified

@@ -70,6 +70,10 @@ class Config(Settings):
     """The scans; eight in the paper's main results."""
     downloads: DownloadsSettings = DownloadsSettings()
     """Scans from the network."""
+    missing: Literal["refuse", "drop_trials", "drop_neurons"] = "refuse"
+    """What becomes of NaN in a scan's responses, behavior or pupil position. refuse: the scan is refused.
+    drop_trials: trials with one are left out. drop_neurons: trials without behavior or pupil position are
+    left out, and neurons that lack a response in any other trial. The scan's summary counts what was."""
     simulator: SimulatorSettings = SimulatorSettings()
     """What simulated scans have in common."""
     neurons: NeuronsSettings = NeuronsSettings()
