@@ -218,6 +218,10 @@ def _spread(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
         alike, apart, images, rest = (part.variance() for part in parts)
         variance = alike + apart + np.maximum(images - rest, 0)
         squares = sum(part.variance() ** 2 / part.freedom for part in parts)
+        # Few images of which seeds get as many right by chance: no seeds differ, the images' own mean square.
+        chance = (variance == 0) & (images > 0)
+        variance = np.where(chance, images, variance)
+        squares = np.where(chance, images**2 / parts[2].freedom, squares)
         freedom = np.divide(
             variance**2,
             squares,
