@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 
 from known_truth import SLOPE, coverage, power
 
-EFFECTS = {"none": 0.0, "small": 1.0, "large": 5.0}
+EFFECTS = {"none": 0.0, "small": 1.0, "between": 2.5, "large": 5.0}
 GAINS = (0.25, 0.5, 1.0)
 IMAGES = 100
 
@@ -40,8 +40,10 @@ def main() -> None:
     shapes = {
         "2 conditions, 3 seeds, none": (0.0, {"conditions": 2, "seeds": 3}),
         "2 conditions, 3 seeds, small": (1.0, {"conditions": 2, "seeds": 3}),
+        "2 conditions, 3 seeds, between": (2.5, {"conditions": 2, "seeds": 3}),
         "2 conditions, 3 seeds, large": (5.0, {"conditions": 2, "seeds": 3}),
         "2 conditions, 2 seeds, small": (1.0, {"conditions": 2, "seeds": 2}),
+        "2 conditions, 2 seeds, between": (2.5, {"conditions": 2, "seeds": 2}),
         "2 conditions, 2 seeds, large": (5.0, {"conditions": 2, "seeds": 2}),
         "seeds alike in all conditions, 3 seeds": (5.0, {"seeds": 3, "shared": 0.9}),
         "the last varies 2 times as much, 3 seeds": (5.0, {"seeds": 3, "growth": 2.0}),

@@ -9,6 +9,7 @@ import pytest
 from worlds import (
     CONDITIONS,
     DISTANCES,
+    LARGEST,
     LAYERS,
     LEVELS,
     NOISE,
@@ -176,6 +177,30 @@ def test_samples_without_an_adversarial_count_as_in_the_tables_and_are_named():
     assert rows["median_l2_neural"]["estimate"] == pytest.approx(medians.mean())
     assert "no adversarial found: 25.0 % of Neural" in rows["l2_neural_above_none"]["note"]
     assert rows["l1_neural_above_none"]["note"] == "the limit is our choice"
+
+
+def test_a_claim_is_decided_only_if_those_without_an_adversarial_do_not_matter():
+    def claims(lost_of, share):
+        frame = distances(DISTANCES)
+        lost = frame["model"].isin(lost_of) & (frame["norm"] == "l2") & (frame["sample"] % share == 0)
+        frame.loc[lost, ["distance", "attack"]] = [np.inf, ""]
+        rows = {row["claim"]: row for row in distance_claims(frame, CONDITIONS)}
+        counted = frame.assign(distance=frame["distance"].replace(np.inf, LARGEST["l2"]))
+        means = counted[counted["norm"] == "l2"].groupby("model")["distance"].mean()
+        return rows["l2_neural_above_none"], means["brain"] / means["plain"]
+
+    row, bound = claims(["plain"], 4)  # attacks fail on None: it may be as robust
+    assert verdict(Interval(row["estimate"], row["low"], row["high"]), Region(low=1.1)) == "reproduced"
+    assert row["bound"] == pytest.approx(bound)
+    assert row["bound_low"] < row["bound"] < row["bound_high"] < 1
+    assert row["verdict"] == "undecided"
+    row, bound = claims(["brain"], 4)  # attacks fail on Neural: both readings say that it is more robust
+    assert row["bound"] == pytest.approx(bound)
+    assert row["bound_low"] > 1.1
+    assert row["verdict"] == "reproduced"
+    row, _ = claims([], 4)
+    assert np.isnan(row["bound"])
+    assert row["verdict"] == "reproduced"
 
 
 def test_models_that_are_always_wrong_leave_everything_undecided():

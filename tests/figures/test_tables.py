@@ -24,8 +24,9 @@ def distances() -> pd.DataFrame:
         for norm, scale in (("l0", 1.0), ("l1", 1.0), ("l2", 0.5), ("linf", 0.25)):
             for sample, entry in enumerate(entries):
                 distance, attack = entry or (0.0, "")
-                rows.append((model, seed, sample + 10, 3, entry is not None, norm, distance * scale, attack))
-    columns = ["model", "seed", "sample", "label", "correct", "norm", "distance", "attack"]
+                head = (model, seed, sample + 10, 3, entry is not None)
+                rows.append((*head, norm, distance * scale, 9.0, attack))
+    columns = ["model", "seed", "sample", "label", "correct", "norm", "distance", "largest", "attack"]
     return pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=0)
 
 
@@ -103,6 +104,11 @@ def test_table2_counts_failures_instead_of_dropping_them():
     # Seeds [5, inf, 0, 7] and [6, inf, inf, 8]: medians 6 and inf.
     assert neural["median"] == INF
     assert neural["median_correct"] == INF
+    # The others count as 9, the largest distance possible.
+    assert neural["bound"] == pytest.approx(np.mean([5, 9, 0, 7, 6, 9, 9, 8]))
+    assert neural["bound_low"] < neural["bound"] < neural["bound_high"]
+    correct = [np.mean([5, 9, 7]), np.mean([6, 9, 9, 8])]
+    assert neural["bound_correct"] == pytest.approx(np.mean(correct))
     assert (neural["wins_ddn"], neural["wins_pgd"]) == (3, 1)
 
 
@@ -130,6 +136,8 @@ def test_table2_reads_its_own_csv_back(tmp_path):
         (lambda f: f.replace({"norm": {"l2": "L2"}}), "has the norm L2"),
         (lambda f: f.assign(distance=-1.0), "expected none below 0"),
         (lambda f: f.assign(correct=False), "misclassified sample has the distance inf"),
+        (lambda f: f.assign(largest=3.5), "distance .*; expected at most 3.5, the largest possible"),
+        (lambda f: f.assign(largest=INF), "has a largest possible distance of inf; expected a number"),
         (lambda f: f.assign(correct="yes"), "expected True or False"),
         (lambda f: f.assign(distance=np.nan), "gaps"),
         (lambda f: pd.concat([f, f.iloc[:1]]), "more than one row"),

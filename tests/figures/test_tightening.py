@@ -30,6 +30,11 @@ def test_tightening_draws_both_means_with_fig2s_intervals_and_who_came_closer():
             assert (row["mean_low"], row["mean_high"]) == (whisker["low"], whisker["high"])
             assert (row["n"], row["not_found"]) == (len(counted), len(part) - len(counted))
             assert row["tightened_not_found"] == 0
+            all_of_them = part["distance"].replace(INF, 50.0)  # the largest distance possible there
+            assert row["mean_bound"] == pytest.approx(all_of_them.mean())
+            assert row["tightened_bound"] == pytest.approx(part["tightened"].mean())
+            assert row["ratio_bound"] == pytest.approx(part["tightened"].mean() / all_of_them.mean())
+            assert ("No adversarial found" in means.get_xlabel()) == (norm == "l0")
             bars = means.patches[2 * x : 2 * x + 2]
             assert [bar.get_height() for bar in bars] == [row["mean"], row["tightened"]]
             assert means.texts[x].get_text() == f"{row['ratio']:.2f}"

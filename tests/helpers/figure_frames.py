@@ -55,6 +55,7 @@ def distances(failures: bool = True, seeds: int = 3, samples: int = 12) -> pd.Da
                             "correct": correct,
                             "norm": norm,
                             "distance": distance,
+                            "largest": 50.0,
                             "attack": np.where(correct & np.isfinite(distance), "pgd", ""),
                         }
                     )

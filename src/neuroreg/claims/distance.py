@@ -51,15 +51,16 @@ def _left_out(group: SharedSeeds, names: tuple[str, ...], places: Sequence[int])
     return f"no adversarial found: {', '.join(parts)}" if parts else ""
 
 
-def _measured(interval: Interval, group: SharedSeeds, *notes: str) -> Measured:
-    found = Interval(*map(float, interval))
-    return Measured(found, *group.distance.shape[1:], "; ".join(filter(None, notes)))
+def _measured(interval: Interval, group: SharedSeeds, *notes: str, bound: Interval | None = None) -> Measured:
+    found, bound = (of and Interval(*map(float, of)) for of in (interval, bound))
+    return Measured(found, *group.distance.shape[1:], "; ".join(filter(None, notes)), bound)
 
 
 def distance_claims(distances: pd.DataFrame, conditions: Mapping[str, str]) -> list[dict]:
     """Test what the paper says of minimal adversarial distances.
 
-    Means are those of Fig. 2: misclassified samples count 0, those without an adversarial are left out.
+    Means are those of Fig. 2: misclassified samples count 0, those without an adversarial are left out; where
+    there are any, the ratio of the bounds, with these at the largest distance possible, must agree.
     Medians are those of Table 2, means over seeds: misclassified samples count 0, those without an
     adversarial as the largest. Ratios and medians have their intervals on the logarithmic scale.
 
@@ -127,7 +128,10 @@ def _ratio(data: _Distances | None, norm: str, other: str) -> Measured:
     weights = np.zeros(len(group.models))
     weights[places] = 1, -1
     interval = positive(linear_means(group.distance, np.isfinite(group.distance)), weights)
-    return _measured(interval, group, "the limit is our choice", _left_out(group, names, places))
+    bound = None
+    if np.isinf(group.distance[places]).any():
+        bound = positive(group.bounded(), weights)
+    return _measured(interval, group, "the limit is our choice", _left_out(group, names, places), bound=bound)
 
 
 def _median(data: _Distances | None, norm: str, name: str) -> Measured:

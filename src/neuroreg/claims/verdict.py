@@ -62,12 +62,17 @@ class Claim:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found of a claim's statistic: its interval, the numbers behind it, and a remark."""
+    """What was found of a claim's statistic: its interval, the numbers behind it, and a remark.
+
+    `bound`, if there is one, is the interval under a second reading of the data; a claim is decided only if
+    both agree.
+    """
 
     interval: Interval
     seeds: int | None
     samples: int | None = None
     note: str = ""
+    bound: Interval | None = None
 
 
 def verdict(interval: Interval, region: Region) -> str:
@@ -87,6 +92,10 @@ def judge(claim: Claim, measure: Callable[[], Measured]) -> dict:
     except NotTestable as reason:
         found = Measured(Interval(math.nan, math.nan, math.nan), None, None, str(reason))
     note = found.note
+    decided = verdict(found.interval, claim.region)
+    if found.bound and verdict(found.bound, claim.region) != decided:
+        decided = UNDECIDED
+    bound = found.bound or Interval(math.nan, math.nan, math.nan)
     if found.seeds == 1 and math.isnan(found.interval.low):
         note = "; ".join(filter(None, ["one seed: no interval", note]))
     if found.seeds == 2 and not math.isnan(found.interval.freedom):
@@ -101,9 +110,12 @@ def judge(claim: Claim, measure: Callable[[], Measured]) -> dict:
         "low": found.interval.low,
         "high": found.interval.high,
         "freedom": found.interval.freedom,
+        "bound": bound.estimate,
+        "bound_low": bound.low,
+        "bound_high": bound.high,
         "holds_if": str(claim.region),
         "paper": claim.paper,
-        "verdict": verdict(found.interval, claim.region),
+        "verdict": decided,
         "seeds": found.seeds,
         "samples": found.samples,
         "note": note,

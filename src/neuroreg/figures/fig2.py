@@ -8,7 +8,14 @@ from matplotlib.figure import Figure
 
 from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_statistics
-from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, stamp_simulated, style
+from neuroreg.figures.style import (
+    NORM_LABELS,
+    condition_colors,
+    new_figure,
+    not_found_line,
+    stamp_simulated,
+    style,
+)
 
 
 def fig2(distances: pd.DataFrame, models: Mapping[str, str], note: str = "") -> tuple[Figure, pd.DataFrame]:
@@ -16,8 +23,9 @@ def fig2(distances: pd.DataFrame, models: Mapping[str, str], note: str = "") -> 
 
     Bars are means over all samples (misclassified ones count 0) and seeds, whiskers their 95 % intervals
     (`neuroreg.analysis.intervals`; none with one seed), dots the means of single seeds. Where
-    an adversarial was not found for some samples, the panel says for how many: those are left out of the
-    mean.
+    an adversarial was not found for some samples, the bar is the mean of the others; an outline goes up to
+    the bound, the mean with these at the largest distance possible, and the panel names both their share and
+    the bound. The axis follows the bars, so that an outline may end at its top.
 
     Parameters
     ----------
@@ -55,15 +63,18 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
     colors = condition_colors(list(models.values()))
     drawn = numbers[numbers["samples"] == "all"]
     for ax, (norm, title) in zip(fig.subplots(1, len(NORM_LABELS)), NORM_LABELS.items(), strict=True):
-        lines = []
+        lines, outlines, tops = [], [], []
         for x, (model, label) in enumerate(models.items()):
             rows = drawn[(drawn["norm"] == norm) & (drawn["model"] == model)]
             whole = rows[rows["level"] == OVER_SEEDS].iloc[0]
             if whole["not_found"]:
-                percent = 100 * whole["not_found"] / whole["n_correct"]
-                lines.append(f"{label} {percent:.{1 if percent < 10 else 0}f} %")
+                lines.append(not_found_line(label, whole["not_found"], whole["n_correct"], whole["bound"]))
+                outlines.append(
+                    ax.bar(x, whole["bound"], width=0.7, fill=False, edgecolor=colors[x], linestyle=":")
+                )
             if np.isnan(whole["mean"]):
                 continue
+            tops.append(np.nanmax([whole["mean"], whole["high"]]))
             ax.bar(x, whole["mean"], width=0.7, color=colors[x], alpha=0.55)
             if not np.isnan(whole["low"]):
                 ax.vlines(x, whole["low"], whole["high"], color="black", linewidth=1)
@@ -71,6 +82,7 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
             # Side by side in the order of the seeds, left of the whisker: neither hides the other.
             at = x + (np.linspace(-0.28, -0.1, len(means)) if len(means) > 1 else np.array([-0.19]))
             ax.plot(at, means, "o", color=colors[x], markersize=3, mec="white", mew=0.4)
+            tops.append(np.nanmax(means))
         ax.set_title(title)
         ax.set_xticks(range(len(models)), models.values())
         if slanted:
@@ -80,8 +92,11 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
         ax.set_xlim(-0.6, len(models) - 0.4)
         ax.set_ylim(bottom=0)
         if lines:
+            if tops:
+                highest = max(bar.get_height() for outline in outlines for bar in outline)
+                ax.set_ylim(top=min(1.05 * max(highest, *tops), 1.4 * max(tops)))
             below = max(below, len(lines) + 1)
-            ax.set_xlabel("No adversarial found:\n" + "\n".join(lines), fontsize=6.5, color="#a02020")
+            ax.set_xlabel("No adversarial found: mean\n" + "\n".join(lines), fontsize=6.5, color="#a02020")
     fig.axes[0].set_ylabel("Mean minimal distance")
     # Text under the panels makes the figure higher, not the panels lower.
     fig.set_figheight(1.9 + 0.12 * below + (0.045 * longest if slanted else 0))

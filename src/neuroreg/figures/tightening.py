@@ -12,7 +12,14 @@ from neuroreg.analysis.distances import SharedSeeds, stack_distances
 from neuroreg.analysis.intervals import contrast, positive
 from neuroreg.analysis.linear import linear_logarithms, linear_means
 from neuroreg.errors import InputError
-from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, stamp_simulated, style
+from neuroreg.figures.style import (
+    NORM_LABELS,
+    condition_colors,
+    new_figure,
+    not_found_line,
+    stamp_simulated,
+    style,
+)
 
 
 def tightening_figure(
@@ -22,7 +29,8 @@ def tightening_figure(
 
     Above, pairs of bars: means over samples (misclassified ones count 0) and seeds, with 95 % intervals as in
     `fig2`, and their ratio. Both are over the samples for which the
-    paper's attacks found an adversarial. Below, for each stronger attack, the share of these samples, of the
+    paper's attacks found an adversarial; where there are others, the panel says for how many, and what the
+    two means are at most. Below, for each stronger attack, the share of these samples, of the
     correctly classified ones, for which it alone came closer than all of the paper's.
 
     Parameters
@@ -43,8 +51,10 @@ def tightening_figure(
     numbers : pandas.DataFrame
         One row per norm and model: norm, model, label, seeds, n (distances that count); mean (the paper's
         attacks), tightened (with the stronger ones) and ratio (of the two), each followed by the ends of its
-        interval, as in mean_low and mean_high; not_found and tightened_not_found (samples without an
-        adversarial); for each attack ``closer_<attack>``, the share drawn below.
+        interval, as in mean_low and mean_high; mean_bound, tightened_bound and ratio_bound, the same over all
+        samples with the largest distance possible in place of those not found; not_found and
+        tightened_not_found (samples without an adversarial); n_correct (samples attacked); for each attack
+        ``closer_<attack>``, the share drawn below.
 
     Raises
     ------
@@ -88,6 +98,11 @@ def _compare(
     counted = np.isfinite(paper.distance)
     before, after = (linear_means(values, counted) for values in (paper.distance, best))
     relative = linear_logarithms(after) - linear_logarithms(before)
+    bounds = {
+        "mean": paper.bounded().mean(axis=(1, 2)),
+        "tightened": paper.bounded(best).mean(axis=(1, 2)),
+    }
+    bounds["ratio"] = bounds["tightened"] / np.where(bounds["mean"] > 0, bounds["mean"], np.nan)
     tried = counted & paper.correct
     for index, model in enumerate(paper.models):
         weights = np.eye(len(paper.models))[index]
@@ -101,6 +116,8 @@ def _compare(
                 **_with_ends("mean", positive(before, weights)),
                 **_with_ends("tightened", positive(after, weights)),
                 **_with_ends("ratio", ratio),
+                **{f"{name}_bound": float(bound[index]) for name, bound in bounds.items()},
+                "n_correct": int(paper.correct[index].sum()),
                 "not_found": int((~counted[index]).sum()),
                 "tightened_not_found": int(np.isinf(best[index]).sum()),
                 **{
@@ -130,7 +147,9 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str], attacks: Sequence[st
     colors = condition_colors(list(models.values()))
     places = np.arange(len(attacks))
     thickness = 0.8 / len(models)
+    most_lines = 0
     for above, below, (norm, title) in zip(*axes, NORM_LABELS.items(), strict=True):
+        lines = []
         for x, (model, color) in enumerate(zip(models, colors, strict=True)):
             row = numbers[(numbers["norm"] == norm) & (numbers["model"] == model)].iloc[0]
             for at, name, alpha in ((x - 0.2, "mean", 0.35), (x + 0.2, "tightened", 0.9)):
@@ -148,11 +167,18 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str], attacks: Sequence[st
                     ha="center",
                     fontsize=6,
                 )
+            if row["not_found"]:
+                line = not_found_line(models[model], row["not_found"], row["n_correct"], row["mean_bound"])
+                lines.append(f"{line}, {row['tightened_bound']:.3g}")
             shares = [row[f"closer_{attack}"] for attack in attacks]
             offset = (x - (len(models) - 1) / 2) * thickness
             below.barh(places + offset, shares, height=thickness, color=color)
         above.set_title(title)
         above.set_xticks(range(len(models)), models.values(), rotation=45, ha="right", rotation_mode="anchor")
+        if lines:
+            text = "No adversarial found: means\n" + "\n".join(lines)
+            above.set_xlabel(text, fontsize=5.5, color="#a02020")
+            most_lines = max(most_lines, len(lines) + 1)
         above.margins(y=0.12)
         above.set_ylim(bottom=0)
         below.set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="Share of samples closer")
@@ -160,6 +186,7 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str], attacks: Sequence[st
         below.tick_params(labelleft=below is axes[1, 0])
         below.invert_yaxis()
     axes[0, 0].set_ylabel("Mean minimal distance")
+    fig.set_figheight(2.4 + bars + 0.1 * most_lines)
     light, full = (Patch(color="black", alpha=alpha) for alpha in (0.35, 0.9))
     names = ["The paper's attacks", "with stronger ones (number: ratio)"]
     fig.legend([light, full], names, loc="outside upper center", ncols=2)
