@@ -8,48 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
+from training_problems import SETTINGS, digits, run, target
 
 from neuroreg.errors import InputError
 from neuroreg.files.resume import ResumeFile
 from neuroreg.training.checkpoints import load_model, save_model
-from neuroreg.training.run import SimilarityTarget, augment, learning_rate, train
+from neuroreg.training.run import learning_rate, train
 from neuroreg.training.settings import TrainingSettings
 
 torch.set_num_threads(1)  # bytes are compared
-
-SETTINGS = TrainingSettings(
-    width=4,
-    epochs=4,
-    batch_size=32,
-    pairs_per_step=4,
-    cycles=1,
-    phases=2,
-    stimuli_in_batch_norm=True,
-)
-
-
-def digits(count=300):
-    data = load_digits()
-    images = np.kron(data.images[:count], np.ones((4, 4))) * (255 / 16)
-    return images.astype(np.uint8), data.target[:count]
-
-
-def target(count=40):
-    """Similarity of the weights of five smooth patterns of which the stimuli are made."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:36, :64] / 10
-    patterns = np.stack([np.sin(x), np.cos(x), np.sin(y), np.cos(y), np.sin(x + y)])
-    weights = rng.normal(size=(count, 5))
-    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
-    stimuli = np.clip(128 + 60 * np.tensordot(weights, patterns, 1), 0, 255).astype(np.uint8)
-    return SimilarityTarget(stimuli, (weights @ weights.T).astype(np.float32))
-
-
-def run(**changes):
-    images, labels = digits()
-    arguments = {"settings": SETTINGS, "seed": 1, "alpha": 5.0, "target": target()} | changes
-    return train(images, labels, 10, **arguments)
+HELPERS = Path(__file__).parents[1] / "helpers"
 
 
 def states_equal(first, second):
@@ -124,7 +92,7 @@ KILLED = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_run import run
+from training_problems import run
 from neuroreg.files.resume import ResumeFile
 from neuroreg.training.checkpoints import save_model
 import torch
@@ -137,7 +105,7 @@ save_model(sys.argv[3], trained.model, trained.similarity)
 def test_a_run_killed_in_each_epoch_ends_with_the_same_bytes(tmp_path):
     whole = run()
     resume, finished = tmp_path / "resume.safetensors", tmp_path / "model.safetensors"
-    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(resume), str(finished)]
+    command = [sys.executable, "-c", KILLED, str(HELPERS), str(resume), str(finished)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     seconds = np.random.default_rng(7).uniform(0, 0.3, SETTINGS.epochs + 1)
     kills = 0
@@ -239,37 +207,3 @@ def test_other_lengths_keep_the_proportions(epochs):
 def test_a_training_shorter_than_the_phases_starts_at_the_initial_rate():
     assert rates(1) == [0.1]
     assert rates(2)[1] == pytest.approx(0.1)
-
-
-def batch():
-    return torch.arange(3 * 8 * 8, dtype=torch.float32).reshape(3, 1, 8, 8)
-
-
-def test_every_result_is_a_crop_of_the_reflected_image():
-    images = batch()
-    result = augment(images, torch.Generator().manual_seed(1), padding=3, flip=True)
-    for image, crop in zip(images[:, 0].numpy(), result[:, 0].numpy(), strict=True):
-        padded = np.pad(image, 3, mode="reflect")
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (8, 8)).reshape(-1, 8, 8)
-        candidates = np.concatenate([windows, windows[:, :, ::-1]])
-        assert (candidates == crop).all((1, 2)).any()
-
-
-def test_offsets_and_flips_are_uniform():
-    images = batch()[:1].expand(4000, -1, -1, -1)
-    result = augment(images, torch.Generator().manual_seed(2), padding=1, flip=True)
-    outcomes = np.unique(result.reshape(4000, -1).numpy(), axis=0, return_counts=True)[1]
-    assert len(outcomes) == 3 * 3 * 2
-    expected = 4000 / 18
-    assert ((outcomes - expected) ** 2 / expected).sum() < 40.8  # chi-square with 17 degrees, p = 0.001
-
-
-def test_nothing_to_do_returns_the_images():
-    images = batch()
-    result = augment(images, torch.Generator().manual_seed(1), padding=0, flip=False)
-    torch.testing.assert_close(result, images)
-
-
-def test_same_generator_same_result():
-    first, second = (augment(batch(), torch.Generator().manual_seed(5)) for _ in range(2))
-    assert torch.equal(first, second)

@@ -134,7 +134,7 @@ def test_settings_cannot_be_changed():
         (
             "classification.test_size",
             20,
-            "config key 'adversarial.samples': found 32; expected at most classification.test_size, 20.",
+            "config key 'adversarial.samples': found 28; expected at most classification.test_size, 20.",
         ),
         (
             "adversarial.parts",

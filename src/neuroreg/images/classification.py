@@ -9,9 +9,10 @@ from PIL import Image
 from neuroreg.errors import InputError
 from neuroreg.files.records import check_record, dataset
 from neuroreg.images.folders import find_images, open_image
+from neuroreg.images.patches import photograph_patches
 from neuroreg.seeds import derive_seed
 
-SOURCES = ("digits", "cifar10", "cifar100", "image_folder")
+SOURCES = ("photograph_patches", "digits", "cifar10", "cifar100", "image_folder")
 _SIDE = 32
 _DIGITS_TEST_FRACTION = 0.2
 
@@ -68,15 +69,16 @@ def make_classification(
     Parameters
     ----------
     source
-        ``"digits"`` (inside scikit-learn), ``"cifar10"``, ``"cifar100"`` or ``"image_folder"``.
+        ``"photograph_patches"`` (see `patches.photograph_patches`), ``"digits"`` (inside scikit-learn),
+        ``"cifar10"``, ``"cifar100"`` or ``"image_folder"``.
     path
-        The folder that holds the data, for every source but digits.
+        The folder that holds the data, for the last three.
     download
         Whether CIFAR may be fetched into `path` when it is not there.
     train_size, test_size
         How many images, in the proportions of the classes; None takes all.
     seed
-        Decides the subsets, and for digits also what is trained on and what tested.
+        Decides the subsets, of digits also what is trained on and what tested, and which patches there are.
 
     Raises
     ------
@@ -98,6 +100,8 @@ def make_classification(
 def _read_source(source: str, path: str | Path | None, download: bool, seed: int) -> ClassificationData:
     if source not in SOURCES:
         raise InputError(f"classification: source '{source}'; expected {', '.join(SOURCES)}.")
+    if source == "photograph_patches":
+        return ClassificationData(*photograph_patches(seed))
     if source == "digits":
         return read_digits(seed)
     if path is None:

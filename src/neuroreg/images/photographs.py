@@ -33,10 +33,13 @@ _SHIPPED = {
     "sklearn.datasets.images": ("china.jpg", "flower.jpg"),
 }
 _MIN_CROP_HEIGHT = 54.0  # pixels: even the smallest crop is reduced, by 1.5
-_MIN_CONTRAST = 12.0  # standard deviation of the stimulus, in gray levels of 0..255
+MIN_CONTRAST = 12.0  # standard deviation of the stimulus, in gray levels of 0..255
 _MAX_CORRELATION = 0.95
 _REDUCTION = 4  # from the paper's central crop of 144x256 pixels
-_MAX_FAILURES = 60  # consecutive rejected crops after which a photograph counts as used up
+# Of the shipped photographs every third band of rows is held out for testing: the second, the fifth, ...
+# Bands go from edge to edge, so that stimuli of several sizes fit between them.
+_BAND, _EVERY = 96, 3
+_MAX_FAILURES = 300  # consecutive rejected crops after which a photograph counts as used up
 
 
 def area_reduce(
@@ -74,12 +77,34 @@ def _overlap(start: float, length: float, cells: int, pixels: int) -> np.ndarray
     return np.clip(covered, 0, None) * (cells / length)
 
 
+def shipped_photographs() -> dict[str, np.ndarray]:
+    """Return the photographs inside the wheels of scikit-image and scikit-learn, by name.
+
+    Each is float (H, W), gray levels 0..255.
+    """
+    photographs = {}
+    for package, names in _SHIPPED.items():
+        for name in names:
+            with resources.as_file(resources.files(package) / name) as path:
+                photographs[path.stem] = read_gray(path)
+    return photographs
+
+
+def held_out_rows(height: int) -> np.ndarray:
+    """Return bool (height,): the rows of a shipped photograph that are for testing classifiers alone.
+
+    Every third band of 96 rows, the second one first.
+    """
+    return np.arange(height) // _BAND % _EVERY == 1
+
+
 def photograph_stimuli(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return stimuli cropped from the photographs inside the wheels of scikit-image and scikit-learn.
 
-    The photographs take turns. Each turn is a 9:16 crop of random size (log-uniform) and position, mirrored
-    or not, reduced by area. A crop of too little contrast, or that correlates above 0.95 with one taken
-    before, is drawn again. A larger `count` with the same seed begins with the same stimuli.
+    The photographs take turns. Each turn is a 9:16 crop of random size (log-uniform) and position outside
+    the rows held out, mirrored or not, reduced by area. A crop of too little contrast, or that correlates
+    above 0.95 with one taken before, is drawn again. A larger `count` with the same seed begins with the same
+    stimuli.
 
     Parameters
     ----------
@@ -101,11 +126,7 @@ def photograph_stimuli(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         If the photographs do not hold that many different crops.
     """
     rng = np.random.default_rng(derive_seed(seed, "photographs"))
-    photographs = {}
-    for package, names in _SHIPPED.items():
-        for name in names:
-            with resources.as_file(resources.files(package) / name) as path:
-                photographs[path.stem] = read_gray(path)
+    photographs = shipped_photographs()
     images = np.empty((count, *STIMULUS_SHAPE), np.uint8)
     unit = np.empty((count, np.prod(STIMULUS_SHAPE)), np.float32)
     keys, taken = [], dict.fromkeys(photographs, 0)
@@ -139,7 +160,7 @@ def _new_crop(
         crop = _random_crop(photograph, rng)
         centred = crop.astype(np.float32).ravel() - crop.mean(dtype=np.float32)
         norm = np.linalg.norm(centred)
-        if norm < _MIN_CONTRAST * np.sqrt(crop.size):
+        if norm < MIN_CONTRAST * np.sqrt(crop.size):
             continue
         centred /= norm
         if not (taken @ centred > _MAX_CORRELATION).any():
@@ -149,10 +170,15 @@ def _new_crop(
 
 def _random_crop(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     rows, columns = STIMULUS_SHAPE
-    largest = min(photograph.shape[0], photograph.shape[1] * rows / columns)
-    height = float(np.exp(rng.uniform(np.log(_MIN_CROP_HEIGHT), np.log(largest))))
+    held_out = held_out_rows(len(photograph))
+    # As high as what is free between two bands.
+    largest = min((_EVERY - 1) * _BAND, photograph.shape[1] * rows / columns)
+    while True:
+        height = float(np.exp(rng.uniform(np.log(_MIN_CROP_HEIGHT), np.log(largest))))
+        top = rng.uniform(0, photograph.shape[0] - height)
+        if not held_out[int(top) : int(np.ceil(top + height))].any():
+            break
     width = height * columns / rows
-    top = rng.uniform(0, photograph.shape[0] - height)
     left = rng.uniform(0, photograph.shape[1] - width)
     crop = area_reduce(photograph, (top, left, height, width), STIMULUS_SHAPE)
     crop = crop[:, ::-1] if rng.random() < 0.5 else crop

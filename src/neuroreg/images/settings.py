@@ -13,9 +13,12 @@ SHOWN = ("scan", "intersection", "union")
 class ClassificationSettings(Settings):
     """The images that are classified, always gray, 32x32, in [0, 1]."""
 
-    source: Literal["digits", "cifar10", "cifar100", "image_folder"] = "digits"
-    """digits: the handwritten digits that come with scikit-learn. cifar10, cifar100: through torchvision.
-    image_folder: path/train/<class>/<image> and path/test/<class>/<image>."""
+    source: Literal["photograph_patches", "digits", "cifar10", "cifar100", "image_folder"] = (
+        "photograph_patches"
+    )
+    """photograph_patches: patches of the photographs that come with scikit-image and scikit-learn, the class
+    being the photograph. digits: the handwritten digits that come with scikit-learn. cifar10, cifar100:
+    through torchvision. image_folder: path/train/<class>/<image> and path/test/<class>/<image>."""
     path: str | None = None
     """The folder of cifar10, cifar100 (torchvision's root) or image_folder."""
     download: bool = False

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from neuroreg.devices import full_float32, send
 from neuroreg.errors import InputError
 from neuroreg.files.resume import ResumeFile, copied
 from neuroreg.response_model.localisation import locate_receptive_fields
@@ -127,23 +128,27 @@ def train_epoch(
     device = model.response_std.device
     trials, losses = len(data["image"]), []
     batches = math.ceil(trials / settings.batch_size)
+    # Drawn and sent at once, and losses read at the end: a GPU need not be waited for at each step.
+    order = torch.randperm(trials, generator=generator)
+    shape = model.readout.position.shape
+    noises = torch.stack([torch.randn(shape, generator=generator) for _ in range(batches)])
     # A last batch of a trial or two would upset the batch norm: spread the trials evenly.
-    for rows in torch.randperm(trials, generator=generator).tensor_split(batches):
-        noise = torch.randn(model.readout.position.shape, generator=generator).to(device)
-        rows = rows.to(device)
+    for rows, noise in zip(send(order, device).tensor_split(batches), send(noises, device), strict=True):
         batch = {name: values[rows] for name, values in data.items()}
         features = model.map(images[batch["image"]])
         rates = model(features, batch["behavior"], batch["pupil_center"], noise)
         loss = poisson_loss(rates, batch["responses"])
-        if not torch.isfinite(loss):
-            raise InputError(
-                f"response model: the loss is {loss.item()} at learning_rate {settings.learning_rate};"
-                " expected a finite one (lower the learning rate, or look for outlying responses)."
-            )
         optimizer.zero_grad()
         (loss + penalty(model, settings)).backward()
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(loss.detach())
+    losses = torch.stack(losses).tolist()
+    for loss in losses:
+        if not math.isfinite(loss):
+            raise InputError(
+                f"response model: the loss is {loss} at learning_rate {settings.learning_rate};"
+                " expected a finite one (lower the learning rate, or look for outlying responses)."
+            )
     return float(np.mean(losses))
 
 
@@ -206,6 +211,7 @@ class _Fit:
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
+@full_float32()
 def fit_response_model(
     scan: Scan,
     settings: FitSettings | None = None,

@@ -3,6 +3,8 @@
 The parts in turn: core, readout, shifter, modulator; then the whole, with the statistics of its inputs.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
@@ -36,6 +38,8 @@ class Core(nn.Module):
             for inputs, size, _ in sizes
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in sizes)
+        laplacian = torch.tensor([[0.25, 0.5, 0.25], [0.5, -3.0, 0.5], [0.25, 0.5, 0.25]])
+        self.register_buffer("laplacian", laplacian[None, None], persistent=False)
 
     @property
     def features(self) -> int:
@@ -52,12 +56,32 @@ class Core(nn.Module):
 
     def roughness(self) -> Tensor:
         """Return the Laplace penalty: mean over the first kernels of the summed squared Laplacian."""
-        laplacian = self.kernels[0].new_tensor([[0.25, 0.5, 0.25], [0.5, -3.0, 0.5], [0.25, 0.5, 0.25]])
-        return F.conv2d(self.kernels[0], laplacian[None, None], padding=1).square().sum((1, 2, 3)).mean()
+        return F.conv2d(self.kernels[0], self.laplacian, padding=1).square().sum((1, 2, 3)).mean()
 
     def energy(self) -> Tensor:
         """Return the L2 penalty: mean over the other layers' kernels of the summed squared weights."""
         return torch.stack([k.square().sum((1, 2, 3)).mean() for k in self.kernels[1:]]).mean()
+
+
+class Tiles(NamedTuple):
+    """Neurons' weights, sorted into tiles that each belong to one map point: what reading any map needs.
+
+    Attributes
+    ----------
+    weight
+        float (tiles, TILE, C); slots that no neuron fills are zero.
+    point
+        int64 (tiles,), map point of each tile.
+    slot
+        int64 (4 * N,), where each neuron's four points are, tile by tile.
+    share
+        float (N, 4), what each of the four counts.
+    """
+
+    weight: Tensor
+    point: Tensor
+    slot: Tensor
+    share: Tensor
 
 
 def sample_and_weigh(features: Tensor, position: Tensor, weight: Tensor) -> Tensor:
@@ -67,24 +91,42 @@ def sample_and_weigh(features: Tensor, position: Tensor, weight: Tensor) -> Tens
     ----------
     features
         float (B, C, H, W), H and W at least 2.
+    position, weight
+        See `make_tiles`.
+    """
+    return read_tiles(features, make_tiles(position, weight, *features.shape[2:]))
+
+
+def make_tiles(position: Tensor, weight: Tensor, height: int, width: int) -> Tiles:
+    """Return the tiles of neurons that read maps of a given size.
+
+    Parameters
+    ----------
     position
         float (N, 2), (x, y) with -1 and 1 at the map's outer edges; beyond the centres of the outermost
         points the map goes on with their values.
     weight
         float (N, C).
+    height, width
+        Of the map, at least 2.
     """
-    batch, channels, height, width = features.shape
-    neurons = len(position)
+    neurons, channels = weight.shape
     point, share = _corners(position, height, width)
     tile_point, slot = _tiles(point.flatten(), height * width)
     # Slots that no neuron fills have the weight of an extra one, zero.
     owner = torch.full((len(tile_point) * TILE,), neurons, device=slot.device)
     owner[slot] = torch.arange(neurons, device=slot.device).repeat_interleave(4)
     padded = torch.cat([weight, weight.new_zeros(1, channels)])
-    tiles = padded.index_select(0, owner).view(-1, TILE, channels)
+    return Tiles(padded.index_select(0, owner).view(-1, TILE, channels), tile_point, slot, share)
+
+
+def read_tiles(features: Tensor, tiles: Tiles) -> Tensor:
+    """Return what the neurons of `tiles` read in maps (B, C, H, W), float (B, N)."""
+    batch, channels, height, width = features.shape
     points = features.permute(2, 3, 1, 0).reshape(height * width, channels, batch)
-    products = torch.bmm(tiles, points.index_select(0, tile_point)).view(-1, batch)
-    return (products.index_select(0, slot).view(neurons, 4, batch) * share[:, :, None]).sum(1).T
+    products = torch.bmm(tiles.weight, points.index_select(0, tiles.point)).view(-1, batch)
+    read = products.index_select(0, tiles.slot).view(-1, 4, batch)
+    return (read * tiles.share[:, :, None]).sum(1).T
 
 
 def _corners(position: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -93,22 +135,30 @@ def _corners(position: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]
     y = (((position[:, 1] + 1) * height - 1) / 2).clamp(0, height - 1)
     left, top = x.detach().floor().clamp(max=width - 2), y.detach().floor().clamp(max=height - 2)
     x, y = x - left, y - top
-    first = (top * width + left).long()
+    # A position that is not a number must be told by the loss, not by an index out of range.
+    first = (top * width + left).nan_to_num().long()
     point = torch.stack([first, first + 1, first + width, first + width + 1], 1)
     return point, torch.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], 1)
 
 
 def _tiles(point: Tensor, points: int) -> tuple[Tensor, Tensor]:
-    """Return the map point of each tile, int (tiles,), and the slot of each entry of `point`, int (len,)."""
+    """Return the map point of each tile, int (tiles,), and the slot of each entry of `point`, int (len,).
+
+    On a GPU as many tiles as there can be: for the number that is needed the host would have to wait.
+    """
     order = torch.argsort(point, stable=True)
-    count = torch.bincount(point, minlength=points)
+    count = torch.zeros(points, dtype=torch.int64, device=point.device)
+    count.scatter_add_(0, point, torch.ones_like(point))
     tiles = (count + TILE - 1) // TILE
-    entry, tile = count.cumsum(0) - count, tiles.cumsum(0) - tiles  # first of each map point
+    end = tiles.cumsum(0)
+    most = (len(point) + (TILE - 1) * min(points, len(point))) // TILE
+    number = torch.arange(most if point.is_cuda else int(end[-1]), device=point.device)
+    entry, tile = count.cumsum(0) - count, end - tiles  # first of each map point
     sorted_point = point[order]
     rank = torch.arange(len(point), device=point.device) - entry[sorted_point]
     slot = torch.empty_like(order)
     slot[order] = tile[sorted_point] * TILE + rank
-    return torch.repeat_interleave(torch.arange(points, device=point.device), tiles), slot
+    return torch.searchsorted(end, number, right=True).clamp(max=points - 1), slot
 
 
 def elu1(drive: Tensor) -> Tensor:
@@ -157,8 +207,16 @@ class PointReadout(nn.Module):
         Tensor
             Float (B, N), positive.
         """
+        return self.read(features, self.tiles(*features.shape[2:], noise))
+
+    def tiles(self, height: int, width: int, noise: Tensor | None = None) -> Tiles:
+        """Return what stays the same over maps of one size; `noise` as in `forward`."""
         position = self.position if noise is None else self.position + self.log_spread.exp() * noise
-        return elu1(sample_and_weigh(features, position, self.weight) + self.bias)
+        return make_tiles(position, self.weight, height, width)
+
+    def read(self, features: Tensor, tiles: Tiles) -> Tensor:
+        """Return what `forward` does, of `tiles` made before."""
+        return elu1(read_tiles(features, tiles) + self.bias)
 
     def sparsity(self) -> Tensor:
         """Return the L1 penalty: mean over neurons of the summed absolute feature weights."""

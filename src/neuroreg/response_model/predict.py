@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from neuroreg.devices import full_float32
 from neuroreg.errors import InputError
 from neuroreg.response_model.model import ResponseModel, shift_map
 from neuroreg.scans.scan import Scan
@@ -10,6 +11,7 @@ from neuroreg.scans.scan import Scan
 BATCH = 64
 
 
+@full_float32()
 @torch.inference_mode()
 def predict_pool(model: ResponseModel, images: np.ndarray, *, batch_size: int = BATCH) -> np.ndarray:
     """Return the expected responses to images, averaged over the animal's states.
@@ -45,15 +47,19 @@ def predict_pool(model: ResponseModel, images: np.ndarray, *, batch_size: int = 
     scaled_gains = model.gain(model.context_behavior) * model.response_std
     shifts = model.shift(model.context_pupil_center)
     predicted = np.empty((len(images), len(model.response_std)), np.float32)
+    tiles = None  # the same for all maps
     for start in range(0, len(images), batch_size):
         features = model.map(torch.tensor(images[start : start + batch_size], device=device))
+        tiles = tiles or model.readout.tiles(*features.shape[2:])
         total = 0.0
         for gain, shift in zip(scaled_gains, shifts, strict=True):
-            total = total + gain * model.readout(shift_map(features, shift.expand(len(features), 2)))
+            moved = shift_map(features, shift.expand(len(features), 2))
+            total = total + gain * model.readout.read(moved, tiles)
         predicted[start : start + batch_size] = (total / len(shifts)).cpu().numpy()
     return predicted
 
 
+@full_float32()
 @torch.inference_mode()
 def predict_trials(
     model: ResponseModel, scan: Scan, trials: np.ndarray, *, batch_size: int = BATCH

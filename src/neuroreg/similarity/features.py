@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights
 
+from neuroreg.devices import full_float32
 from neuroreg.errors import InputError
 from neuroreg.files.storage import sha256
 from neuroreg.images.stimuli import Stimuli
@@ -137,6 +138,7 @@ def vgg_network(weights: VggWeights) -> nn.Sequential:
     return network.eval().requires_grad_(False)
 
 
+@full_float32()
 @torch.inference_mode()
 def vgg_features(
     images: np.ndarray, weights: VggWeights, *, device: torch.device | str = "cpu", batch_size: int = BATCH

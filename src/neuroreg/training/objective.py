@@ -1,10 +1,14 @@
 """The similarity objective: L_similarity = mean over pairs of (arctanh S_CNN - arctanh S_neural)^2."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from neuroreg.training.batches import augment
+from neuroreg.training.networks import ResNet
 
 EPSILON = 1e-5
 FISHER_Z_SCALE = {"formula": 0.5, "log_ratio": 1.0}
@@ -80,3 +84,99 @@ class SimilarityReadout(nn.Module):
             first, second = centred.chunk(2)
             per_layer.append(F.cosine_similarity(first, second))
         return (torch.stack(per_layer, 1) * self.gamma).sum(1)
+
+
+class Objective(nn.Module):
+    """The loss of one step: ``L = L_task + alpha * L_similarity``.
+
+    The images and the stimuli pass the network separately, so that batch norm normalises each set by its own
+    statistics.
+
+    Parameters
+    ----------
+    model, readout
+        What is trained.
+    alpha
+        Weight of the similarity loss, >= 0.
+    padding
+        See `augment`.
+    fisher_z
+        See `fisher_z`.
+    bfloat16
+        Whether the network's forward pass is in bfloat16; losses are float32 always.
+    stimuli_in_batch_norm
+        Whether stimuli move batch norm's running averages.
+    """
+
+    def __init__(
+        self,
+        model: ResNet,
+        readout: SimilarityReadout,
+        *,
+        alpha: float,
+        padding: int,
+        fisher_z: str,
+        bfloat16: bool,
+        stimuli_in_batch_norm: bool,
+    ) -> None:
+        super().__init__()
+        self.model, self.readout = model, readout
+        self.alpha, self.padding, self.fisher_z = alpha, padding, fisher_z
+        self.bfloat16, self.stimuli_in_batch_norm = bfloat16, stimuli_in_batch_norm
+
+    def forward(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        offsets: Tensor | None,
+        mirrored: Tensor | None,
+        stimuli: Tensor | None = None,
+        wanted: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the loss of a batch, its parts, and the similarities that were compared.
+
+        Parameters
+        ----------
+        images, labels
+            uint8 (B, 1, 32, 32) and int64 (B,).
+        offsets, mirrored
+            See `augment`.
+        stimuli
+            uint8 (2P, 1, H, W): stimulus p and P + p are a pair; None with alpha 0.
+        wanted
+            float32 (P,), the pairs' similarity in the target.
+
+        Returns
+        -------
+        tuple
+            Float32 scalars: loss, task loss, similarity loss. float32 (2, P): the pairs' similarity in the
+            network and in the target, without gradient.
+        """
+        cropped = augment(images.float() / 255, offsets, mirrored, padding=self.padding)
+        task = F.cross_entropy(self._pass(self.model, cropped).float(), labels)
+        if stimuli is None:
+            return task, task, task.new_zeros(()), task.new_zeros(2, 0)
+        with self._batch_norm_averages_kept():
+            features = self._pass(self.model.features, stimuli.float() / 255)
+        similarity = self.readout(features)
+        pair_loss = similarity_loss(similarity, wanted, self.fisher_z)
+        return task + self.alpha * pair_loss, task, pair_loss, torch.stack([similarity.detach(), wanted])
+
+    def _pass(self, function, images: Tensor):
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
+            return function(images)
+
+    @contextmanager
+    def _batch_norm_averages_kept(self) -> Iterator[None]:
+        """Keep the stimuli out of batch norm's running averages, unless they are let in."""
+        if self.stimuli_in_batch_norm:
+            yield
+            return
+        layers = [layer for layer in self.model.modules() if isinstance(layer, nn.BatchNorm2d)]
+        momenta = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.momentum = 0.0
+        yield
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum

@@ -4,21 +4,22 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from neuroreg.devices import full_float32
 from neuroreg.errors import InputError
 from neuroreg.files.resume import Progress, ResumeFile, copied
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.seeds import derive_seed
 from neuroreg.similarity.matrix import SimilarityMatrix
+from neuroreg.training.batches import draw_epoch
 from neuroreg.training.networks import ResNet
-from neuroreg.training.objective import SimilarityReadout, similarity_loss
+from neuroreg.training.objective import Objective, SimilarityReadout
 from neuroreg.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class TrainedModel:
     best_epoch: int
 
 
+@full_float32()
 def train(
     images: np.ndarray,
     labels: np.ndarray,
@@ -203,6 +205,15 @@ class TrainingRun:
         # Channels-last is the faster layout of the convolutions on CPUs and GPUs alike.
         self.model = model.to(device, memory_format=torch.channels_last)
         self.readout = SimilarityReadout(model.layer_channels, settings.running_mean_decay).to(device)
+        self.objective = Objective(
+            self.model,
+            self.readout,
+            alpha=alpha,
+            padding=settings.crop_padding,
+            fisher_z=settings.fisher_z,
+            bfloat16=settings.precision == "bfloat16",
+            stimuli_in_batch_norm=settings.stimuli_in_batch_norm,
+        )
         self.optimizer = torch.optim.SGD(
             [*self.model.parameters(), *self.readout.parameters()],
             lr=settings.learning_rate,
@@ -256,21 +267,23 @@ class TrainingRun:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(epoch, self.settings)
-        generator, pair_generator = self._generator("epoch", epoch), self._generator("pairs", epoch)
-        self.model.train()
-        self.readout.train()
-        for images, labels in self._batches(generator):
-            task = F.cross_entropy(self._forward(self.model, images).float(), labels)
-            loss, pair_loss, pairs = task, task.new_zeros(()), task.new_zeros(2, 0)
-            if self.alpha > 0:
-                stimuli, wanted = self._pairs(pair_generator)
-                with self._batch_norm_averages_kept():
-                    features = self._forward(self.model.features, stimuli)
-                similarity = self.readout(features)
-                pair_loss = similarity_loss(similarity, wanted, self.settings.fisher_z)
-                loss = task + self.alpha * pair_loss
-                pairs = torch.stack([similarity.detach(), wanted])
+        self.objective.train()
+        stimuli = len(self.stimuli) if self.alpha > 0 else 0
+        draws = draw_epoch(
+            len(self.images),
+            self.settings.batch_size,
+            self._generator("epoch", epoch),
+            padding=self.settings.crop_padding,
+            flip=self.settings.horizontal_flip,
+            stimuli=stimuli,
+            pairs=self.settings.pairs_per_step if stimuli else 0,
+            pair_generator=self._generator("pairs", epoch),
+        )
+        for rows, offsets, mirrored, chosen in draws.to(self.device):
             self.optimizer.zero_grad()
+            loss, task, pair_loss, pairs = self.objective(
+                self.images[rows], self.labels[rows], offsets, mirrored, *self._pairs(chosen)
+            )
             loss.backward()
             self.optimizer.step()
             yield torch.stack([loss, task, pair_loss]).detach(), pairs
@@ -295,52 +308,23 @@ class TrainingRun:
         self.images, self.labels = images[kept], labels[kept]
         self.held_images, self.held_labels = images[held], labels[held]
 
-    def _batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield full batches of augmented images in [0, 1] and labels, in random order."""
-        size, settings = self.settings.batch_size, self.settings
-        order = torch.randperm(len(self.images), generator=generator).to(self.device)
-        for start in range(0, len(order) - size + 1, size):
-            chosen = order[start : start + size]
-            images = self.images[chosen].float() / 255
-            padding, flip = settings.crop_padding, settings.horizontal_flip
-            yield augment(images, generator, padding=padding, flip=flip), self.labels[chosen]
-
-    def _pairs(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return stimuli in [0, 1], (2B, 1, H, W), all different, and the target of each pair, (B,)."""
-        count = self.settings.pairs_per_step
-        chosen = torch.randperm(len(self.stimuli), generator=generator)[: 2 * count].to(self.device)
-        return self.stimuli[chosen].float() / 255, self.matrix[chosen[:count], chosen[count:]]
-
-    @contextmanager
-    def _batch_norm_averages_kept(self) -> Iterator[None]:
-        """Keep the stimuli out of batch norm's running averages, unless the settings let them in."""
-        if self.settings.stimuli_in_batch_norm:
-            yield
-            return
-        layers = [layer for layer in self.model.modules() if isinstance(layer, nn.BatchNorm2d)]
-        momenta = [layer.momentum for layer in layers]
-        for layer in layers:
-            layer.momentum = 0.0
-        yield
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
-
-    def _forward(self, function, images: Tensor):
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bfloat16"
-        ):
-            return function(images)
+    def _pairs(self, chosen: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Return stimuli, uint8 (2B, 1, H, W), and each pair's target, (B,); nothing without a target."""
+        if chosen is None:
+            return None, None
+        first, second = chosen.chunk(2)
+        return self.stimuli[chosen], self.matrix[first, second]
 
     @torch.no_grad()
     def _validate(self) -> tuple[float, float]:
         self.model.eval()
-        loss = correct = 0.0
+        losses, correct = [], []
         for images, labels in zip(self.held_images.split(512), self.held_labels.split(512), strict=True):
             logits = self.model((images.float() / 255).contiguous(memory_format=torch.channels_last))
-            loss += F.cross_entropy(logits, labels, reduction="sum").item()
-            correct += (logits.argmax(1) == labels).sum().item()
-        return loss / len(self.held_labels), correct / len(self.held_labels)
+            losses.append(F.cross_entropy(logits, labels, reduction="sum"))
+            correct.append((logits.argmax(1) == labels).sum())
+        count = len(self.held_labels)
+        return sum(torch.stack(losses).tolist()) / count, sum(torch.stack(correct).tolist()) / count
 
     def _check_finite(self, losses: list[Tensor], epoch: int, rate: float) -> None:
         loss, task, pairs = losses[-1].tolist()
@@ -372,40 +356,6 @@ class TrainingRun:
         momentum = progress.tensors.get("momentum", {})
         state["state"] = {int(index): {"momentum_buffer": tensor} for index, tensor in momentum.items()}
         self.optimizer.load_state_dict(state)
-
-
-def augment(images: Tensor, generator: torch.Generator, *, padding: int = 4, flip: bool = True) -> Tensor:
-    """Return each image cropped at a random place after reflect padding, and mirrored at random.
-
-    Parameters
-    ----------
-    images
-        float (B, 1, H, W).
-    generator
-        CPU generator that decides offsets and flips.
-    padding
-        Pixels of reflection at each side; 0 leaves the images in place. 4 in the paper.
-    flip
-        Whether half of the images are mirrored left to right.
-
-    Returns
-    -------
-    Tensor
-        float (B, 1, H, W).
-    """
-    batch, _, height, width = images.shape
-    device = images.device
-    rows = torch.arange(height, device=device).expand(batch, -1)
-    columns = torch.arange(width, device=device).expand(batch, -1)
-    if padding:
-        images = F.pad(images, (padding,) * 4, mode="reflect")
-        offsets = torch.randint(0, 2 * padding + 1, (2, batch, 1), generator=generator).to(device)
-        rows, columns = rows + offsets[0], columns + offsets[1]
-    if flip:
-        mirrored = (torch.rand(batch, 1, generator=generator) < 0.5).to(device)
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    index = torch.arange(batch, device=device)[:, None, None]
-    return images[:, 0][index, rows[:, :, None], columns[:, None, :]][:, None]
 
 
 def learning_rate(epoch: int, settings: TrainingSettings) -> float:

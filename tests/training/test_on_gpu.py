@@ -1,0 +1,78 @@
+"""Training on the make-believe GPU: nothing on the wrong device, no waits within steps, few launches."""
+
+import pytest
+import torch
+from make_believe_gpu import MakeBelieveGpu
+from training_problems import SETTINGS, digits, run, target
+
+from neuroreg.files.resume import ResumeFile
+from neuroreg.training.run import TrainingRun
+from neuroreg.training.settings import TrainingSettings
+
+ONE_EPOCH = {**vars(SETTINGS), "epochs": 1, "horizontal_flip": True}
+# Without and with autocast, which casts each weight. Ten more than were counted.
+LAUNCHES = {"float32": 800, "bfloat16": 900}
+
+
+@pytest.mark.parametrize("alpha", [0.0, 5.0])
+def test_it_trains_as_on_the_cpu(alpha):
+    settings = TrainingSettings(**ONE_EPOCH)
+    options = {"settings": settings, "alpha": alpha, "target": target() if alpha else None}
+    with MakeBelieveGpu() as gpu:
+        found = run(device="cuda", **options)
+        assert found.model.conv1.weight.device.type == "cpu"
+    assert not gpu.counts.tf32
+    expected = run(**options)
+    for name, value in expected.history[0].items():
+        assert found.history[0][name] == pytest.approx(value, rel=1e-4, nan_ok=True)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_steps_make_the_host_wait_for_nothing(precision):
+    settings = TrainingSettings(**ONE_EPOCH | {"precision": precision})
+    images, labels = digits()
+    with MakeBelieveGpu() as gpu:
+        training = TrainingRun(images, labels, 10, settings, 1, 5.0, target(), "cuda")
+        gpu.take()
+        steps = training.steps(0)
+        next(steps)
+        assert not gpu.take().waits  # nor do the epoch's draws
+        next(steps)
+        step = gpu.take()
+        assert not step.waits, step
+        assert 0 < step.launches.total() <= LAUNCHES[precision], step.launches.most_common()
+
+
+def test_an_epoch_waits_seldom():
+    """A look at the loss each 50 steps, the others at the epoch's end, whatever the number of images."""
+    waits = []
+    for count in (200, 400):
+        images, labels = digits(count)
+        with MakeBelieveGpu() as gpu:
+            training = TrainingRun(
+                images, labels, 10, TrainingSettings(**ONE_EPOCH), 1, 5.0, target(), "cuda"
+            )
+            gpu.take()
+            training.epoch(0)
+            waits.append(gpu.take().waits.total())
+    assert waits[0] == waits[1] <= 8
+
+
+def test_a_killed_run_goes_on_there(tmp_path):
+    settings = TrainingSettings(**ONE_EPOCH | {"epochs": 2})
+
+    class Killed(Exception):
+        pass
+
+    class UntilFirst(ResumeFile):
+        def save(self, progress):
+            super().save(progress)
+            raise Killed
+
+    with MakeBelieveGpu():
+        with pytest.raises(Killed):
+            run(settings=settings, device="cuda", resume=UntilFirst(tmp_path / "resume.safetensors"))
+        resumed = run(settings=settings, device="cuda", resume=ResumeFile(tmp_path / "resume.safetensors"))
+        whole = run(settings=settings, device="cuda")
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name])
