@@ -195,11 +195,17 @@ def _intervals(group: SharedSeeds, chosen: np.ndarray) -> Iterator[dict[str, flo
         "bound_": linear_means(group.bounded(), chosen),
         "median_": linear_medians(group.distance, chosen),
     }
+    # A few of the largest distances make means vary so much that nothing is to be learnt of other models'.
+    failing = (chosen & np.isinf(group.distance)).any(axis=(1, 2))
     for weights in np.eye(len(group.models)):
         ends = {}
         for name, values in linear.items():
-            _, ends[f"{name}low"], ends[f"{name}high"], _ = positive(values, weights)
-        yield {name: float(end) for name, end in ends.items()}
+            of = failing if name == "bound_" and failing @ weights else np.full_like(failing, True)
+            _, low, high, _ = positive(values[of], weights[of])
+            ends |= {f"{name}low": float(low), f"{name}high": float(high)}
+        if not failing @ weights:
+            ends |= {"bound_low": ends["low"], "bound_high": ends["high"]}
+        yield ends
 
 
 def distance_statistics(distances: pd.DataFrame, models: Mapping[str, str]) -> pd.DataFrame:

@@ -130,7 +130,8 @@ def _ratio(data: _Distances | None, norm: str, other: str) -> Measured:
     interval = positive(linear_means(group.distance, np.isfinite(group.distance)), weights)
     bound = None
     if np.isinf(group.distance[places]).any():
-        bound = positive(group.bounded(), weights)
+        # Of these two alone: others whose searches fail vary too much to tell of them.
+        bound = positive(group.bounded()[places], np.array([1.0, -1.0]))
     return _measured(interval, group, "the limit is our choice", _left_out(group, names, places), bound=bound)
 
 
