@@ -60,7 +60,7 @@ def test_every_curve_ends_at_the_bar_of_fig_2():
     frames = [
         pd.DataFrame(
             {"model": model, "seed": seed, "norm": norm, "sample": np.arange(7), "correct": own.correct}
-        ).assign(distance=own.distance[norm].min(axis=(0, 1)).astype(float), attack="")
+        ).assign(distance=own.distance[norm].min(axis=(0, 1)).astype(float), attack="", largest=20.0)
         for (model, seed), own in tries.items()
         for norm in NORMS
     ]
@@ -71,6 +71,7 @@ def test_every_curve_ends_at_the_bar_of_fig_2():
     for row in last.itertuples():
         bar = part(expected, norm=row.norm, model=row.model).iloc[0]
         assert row.mean == pytest.approx(bar["mean"], rel=1e-12)
+        assert row.bound == pytest.approx(bar["bound"], rel=1e-12)
         assert row.not_found == pytest.approx(bar["not_found"])
         assert (row.n, row.n_correct) == (bar["n"], bar["n_correct"])
     assert (last.loc[last["norm"] == "l1", "not_found"] == 2).all()
@@ -160,10 +161,11 @@ def test_nothing_attacked_and_nothing_found():
     assert table["passes"].isna().all()
     table = convergence({("none", 1): tries_of(np.full((2, 2, 3), np.inf))}, {"none": "None"})
     assert table["mean"].isna().all()
+    assert (table["bound"] == 20).all()
     assert (table["not_found"] == 3).all()
     for frame in (table, convergence(two_models(), MODELS)):
         assert " ".join(frame.columns) == (
-            "norm model label axis count passes mean not_found n n_correct gain attack setting verdict"
+            "norm model label axis count passes mean bound not_found n n_correct gain attack setting verdict"
         )
 
 

@@ -49,6 +49,8 @@ def tries_of(distance, correct=None, passes=None, failing=0.0, seed=0):
         Forward passes of each setting (T,); 1, 2, ... by default.
     failing
         Share of random distances that are inf.
+
+    The largest distance possible is 20.
     """
     rng = np.random.default_rng(seed)
     shape = distance if isinstance(distance, tuple) else np.shape(distance)
@@ -63,6 +65,7 @@ def tries_of(distance, correct=None, passes=None, failing=0.0, seed=0):
     passes = np.broadcast_to(passes[:, None, None], shape) * correct
     half = (shape[0] + 1) // 2
     return Tries(
+        largest={norm: np.full(shape[2], 20.0) for norm in NORMS},
         attack=("one",) * half + ("two",) * (shape[0] - half),
         setting=tuple(json.dumps({"steps": index}) for index in range(shape[0])),
         correct=correct,

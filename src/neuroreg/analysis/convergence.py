@@ -56,7 +56,8 @@ def convergence(runs: Mapping[ModelSeed, Tries], models: Mapping[str, str]) -> p
     As in Fig. 2, the mean is over all samples, misclassified ones counting 0, then over seeds; samples
     without an adversarial are left out of it and counted. Where only some of the tries find one, expectations
     are over draws that do and ``budget`` takes those found so far; so where ``not_found`` is above its last
-    value the mean is that of the easier samples and too small.
+    value the mean is that of the easier samples and too small. ``bound`` is the mean over all samples, the
+    largest possible distance of the image standing for each adversarial that is not found.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def convergence(runs: Mapping[ModelSeed, Tries], models: Mapping[str, str]) -> p
     DataFrame
         One row per norm, model, axis and count: norm, model, label, axis, count (r or t; for ``budget`` the
         settings so far), passes (passes per attacked sample up to there, mean over seeds; for
-        expectations the expected), mean, not_found (samples of all seeds, expected), n (samples of all
+        expectations the expected), mean, bound, not_found (samples of all seeds, expected), n (samples of all
         seeds), n_correct (those attacked), gain (the share by which the mean fell since the row before; NaN
         in the first), attack and setting (``budget`` only: the one added), and verdict: one sentence per
         norm, in the norm's first row.
@@ -94,10 +95,11 @@ def convergence(runs: Mapping[ModelSeed, Tries], models: Mapping[str, str]) -> p
                 "n_correct": sum(int(tries.correct.sum()) for tries in own),
             }
             for axis in AXES:
-                passes, mean, not_found = np.stack([curve[axis] for curve in curves], axis=1)
+                passes, mean, bound, not_found = np.stack([curve[axis] for curve in curves], axis=1)
                 head = {"norm": norm, "model": model, "label": label, "axis": axis}
                 part = pd.DataFrame({**head, "count": np.arange(1, mean.shape[1] + 1)})
-                part = part.assign(passes=_mean(passes), mean=_mean(mean), not_found=not_found.sum(axis=0))
+                part = part.assign(passes=_mean(passes), mean=_mean(mean), bound=_mean(bound))
+                part = part.assign(not_found=not_found.sum(axis=0))
                 before = part["mean"].shift()
                 part = part.assign(**counted, gain=1 - part["mean"] / before.where(before > 0))
                 if axis == "budget":
@@ -111,7 +113,7 @@ def convergence(runs: Mapping[ModelSeed, Tries], models: Mapping[str, str]) -> p
 
 
 def _curves(tries: Tries, norm: str, order: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield each axis and float64 (3, counts): passes, mean, not found."""
+    """Yield each axis and float64 (4, counts): passes, mean, bound, not found."""
     distance = tries.distance[norm].astype(np.float64)
     per_setting = distance.min(axis=1)
     spent = tries.passes[..., tries.correct].sum(axis=1)
@@ -119,12 +121,14 @@ def _curves(tries: Tries, norm: str, order: np.ndarray) -> Iterator[tuple[str, n
     for axis, values in (("repetitions", distance.min(axis=0)), ("settings", per_setting)):
         best, missed = expected_best(values)
         counts = np.arange(1, len(values) + 1)
-        mean = _mean(best, axis=1)
-        yield axis, np.stack([spent.sum() * counts / len(values), mean, missed.sum(axis=1)])
+        bound = np.where(missed < 1, best * (1 - missed), 0) + missed * tries.largest[norm]
+        spent_so_far = spent.sum() * counts / len(values)
+        yield axis, np.stack([spent_so_far, _mean(best, axis=1), bound.mean(axis=1), missed.sum(axis=1)])
     so_far = np.minimum.accumulate(per_setting[order], axis=0)
     lost = np.isinf(so_far)
     mean = _mean(np.where(lost, np.nan, so_far), axis=1)
-    yield "budget", np.stack([np.cumsum(spent[order]), mean, lost.sum(axis=1)])
+    bound = np.where(lost, tries.largest[norm], so_far).mean(axis=1)
+    yield "budget", np.stack([np.cumsum(spent[order]), mean, bound, lost.sum(axis=1)])
 
 
 def _mean(values: np.ndarray, axis: int = 0) -> np.ndarray:

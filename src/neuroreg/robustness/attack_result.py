@@ -10,6 +10,7 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.records import dataset, read_record
+from neuroreg.robustness.largest import largest_distances
 
 ModelSeed = tuple[str, int]
 """A trained model: its name and its seed."""
@@ -180,6 +181,8 @@ class Tries:
         where the clean sample is misclassified.
     passes
         int64 (T, K, S), forward and backward passes; 0 where misclassified.
+    largest
+        Norm to float64 (S,), the distance of the farthest image there is (`largest_distances`).
     """
 
     attack: tuple[str, ...]
@@ -187,6 +190,7 @@ class Tries:
     correct: np.ndarray
     distance: dict[str, np.ndarray]
     passes: np.ndarray
+    largest: dict[str, np.ndarray]
 
 
 def join_tries(paths: Iterable[str | Path], attacks: Sequence[str]) -> Tries:
@@ -220,6 +224,7 @@ def join_tries(paths: Iterable[str | Path], attacks: Sequence[str]) -> Tries:
         correct=result.clean_correct,
         distance={norm: np.concatenate(parts) for norm, parts in distance.items()},
         passes=np.concatenate(passes),
+        largest=largest_distances(result.clean),
     )
 
 

@@ -30,7 +30,8 @@ class RunsSettings(Settings):
     models: Distinct[Name]
     """Names from models, in the order in which they are drawn."""
     seeds: Distinct[Whole]
-    """Each model is trained once for each seed."""
+    """Each model is trained once for each seed. One gives no interval, two decide large effects only
+    (docs/intervals.md)."""
 
 
 _SCANS = [SimulatedScan(name=f"simulated{n}", source="simulated", n_neurons=150) for n in (1, 2, 3)]
