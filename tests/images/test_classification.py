@@ -87,7 +87,7 @@ def test_subset_is_stratified(size):
     [
         ({"source": "digits", "train_size": 1439}, "train_size is 1439; expected at most 1438"),
         ({"source": "digits", "test_size": 360}, "test_size is 360; expected at most 359"),
-        ({"source": "mnist"}, "source 'mnist'; expected digits, cifar10, cifar100, image_folder"),
+        ({"source": "mnist"}, "source 'mnist'; expected photograph_patches, digits, cifar10, cifar100"),
         ({"source": "cifar10"}, "source 'cifar10' without a path"),
         ({"source": "image_folder"}, "source 'image_folder' without a path"),
     ],

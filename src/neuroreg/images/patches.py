@@ -7,8 +7,9 @@ from neuroreg.images.photographs import MIN_CONTRAST, area_reduce, held_out_rows
 from neuroreg.seeds import derive_seed
 
 SIDE = 32
-# Of each photograph. What they cost and what is lost under noise decided, see docs/data.md.
-TRAIN, TEST = 300, 200
+# Of each photograph. Decided by the time that a training takes and by what is lost under noise without a
+# regulariser (docs/default_run.md), before anything regularised was trained on them.
+TRAIN, TEST = 200, 100
 SMALLEST, LARGEST = 40.0, 96.0  # pixels: no patch is enlarged, and the largest just fits a held-out band
 _MAX_DRAWS = 100_000
 
@@ -29,9 +30,9 @@ def photograph_patches(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     Returns
     -------
     train_images, train_labels : np.ndarray
-        uint8 (300 C, 32, 32) and int64 (300 C,), class by class.
+        uint8 (200 C, 32, 32) and int64 (200 C,), class by class.
     test_images, test_labels : np.ndarray
-        uint8 (200 C, 32, 32) and int64 (200 C,).
+        uint8 (100 C, 32, 32) and int64 (100 C,).
     classes : np.ndarray
         str (C,), the photographs' names, in alphabetical order.
 

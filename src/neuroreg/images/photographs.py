@@ -39,7 +39,7 @@ _REDUCTION = 4  # from the paper's central crop of 144x256 pixels
 # Of the shipped photographs every third band of rows is held out for testing: the second, the fifth, ...
 # Bands go from edge to edge, so that stimuli of several sizes fit between them.
 _BAND, _EVERY = 96, 3
-_MAX_FAILURES = 60  # consecutive rejected crops after which a photograph counts as used up
+_MAX_FAILURES = 300  # consecutive rejected crops after which a photograph counts as used up
 
 
 def area_reduce(

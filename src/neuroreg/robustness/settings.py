@@ -9,7 +9,7 @@ from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import ATTACK_METHODS, complete_setting
 from neuroreg.settings import Count, Distinct, Entry, NonNegative, Settings, problem
 
-_SIGMAS = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.3, 0.4, 0.5]
+_SIGMAS = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2]
 
 
 def _no_switch(clip: object) -> object:
@@ -104,7 +104,7 @@ _ATTACKS = [
 class AdversarialSettings(Settings):
     """The search for the smallest adversarial perturbations."""
 
-    samples: Count = 32
+    samples: Count = 28
     """Attacked test images (1,000 in the paper), evenly from the classes, the same for every model."""
     repetitions: Count = 2
     """Runs of each setting, with different random starts (5 in the paper)."""

@@ -42,7 +42,7 @@ class RecipeSettings(Settings):
     crop_padding: Annotated[int, Field(ge=0, le=31)] = 4
     """Reflected pixels around an image before a random crop; 0 for no crop."""
     horizontal_flip: bool = False
-    """Whether half of the images are mirrored (true in the paper; not for digits)."""
+    """Whether half of the images are mirrored (true in the paper)."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training images held out to choose the epoch that is kept, the one with the lowest task
     loss there (0.01 in the paper)."""

@@ -89,9 +89,9 @@ class Config(Settings):
     """The recipe."""
     models: Annotated[list[ModelEntry], Field(min_length=1)] = _MODELS
     """The models; one is trained for each seed that a figure asks for."""
-    sweep: RunsSettings = RunsSettings(models=["none", *[model.name for model in _ONE_SCAN]], seeds=[1, 2])
+    sweep: RunsSettings = RunsSettings(models=["none", *[model.name for model in _ONE_SCAN]], seeds=[1, 2, 3])
     """The runs of Fig. 1 and Table 1, one model for each alpha."""
-    conditions: RunsSettings = RunsSettings(models=[model.name for model in _CONDITIONS], seeds=[1, 2])
+    conditions: RunsSettings = RunsSettings(models=[model.name for model in _CONDITIONS], seeds=[1, 2, 3])
     """The runs of Fig. 2, Table 2 and the noise figure."""
     noise: NoiseSettings = NoiseSettings()
     """Accuracy under Gaussian noise on the test images."""
