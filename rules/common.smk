@@ -4,8 +4,11 @@ from neuroreg.robustness.attacks.registry import find_method
 from neuroreg.workflow.config import check_files, validate_config
 from neuroreg.workflow.digests import code_digest
 from neuroreg.workflow.grid import by_name, condition_models, entry_names, grid_runs, simulation_note
+from neuroreg.workflow.yaml_checks import check_text
 
 try:
+    for path in [BASE / "config.yaml", *workflow.config_settings.configfiles]:
+        check_text(path)
     validate_config(config)
     check_files(config)
 except InputError as error:
