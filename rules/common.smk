@@ -11,8 +11,11 @@ from neuroreg.workflow.grid import (
     simulation_note,
     target_file,
 )
+from neuroreg.workflow.yaml_checks import check_text
 
 try:
+    for path in [BASE / "config.yaml", *workflow.config_settings.configfiles]:
+        check_text(path)
     validate_config(config)
     check_files(config)
 except InputError as error:
