@@ -73,14 +73,34 @@ def write_h5(
         file.attrs["kind"] = kind
         file.attrs["schema_version"] = SCHEMA_VERSION
         file.attrs["created_by"] = f"neuroreg {__version__}"
-        file.attrs["config"] = json.dumps(config or {}, sort_keys=True)
-        file.attrs["inputs"] = json.dumps({Path(p).name: sha256(p) for p in inputs}, sort_keys=True)
+        file.attrs.update(_origin(config, inputs))
         for name, values in datasets.items():
             values = np.asarray(values)
             if values.dtype.kind == "U":
                 file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype())
             else:
                 file.create_dataset(name, data=values)
+
+
+def _origin(config: Mapping | None, inputs: Iterable[str | Path]) -> dict[str, str]:
+    """Return the attributes that say what made a file and from what."""
+    digests = {Path(path).name: sha256(path) for path in inputs}
+    return {
+        name: json.dumps(part, sort_keys=True)
+        for name, part in (("config", config or {}), ("inputs", digests))
+    }
+
+
+def was_made_from(path: str | Path, kind: str, *, config: Mapping, inputs: Iterable[str | Path]) -> bool:
+    """Return whether `write_h5` wrote a file with these settings and from inputs of these bytes.
+
+    False too where there is no such file or it is unreadable.
+    """
+    try:
+        with open_h5(path, kind) as file:
+            return all(file.attrs.get(name) == text for name, text in _origin(config, inputs).items())
+    except InputError:
+        return False
 
 
 @contextmanager
