@@ -34,6 +34,7 @@ SCANS = entry_names(config["scans"])
 TARGETS = entry_names(config["targets"])
 ATTACKS = entry_names(config["adversarial"]["attacks"])
 PARTS = config["adversarial"]["parts"]
+TOGETHER = config["adversarial"]["together"] and PARTS == 1
 TIGHTENING = entry_names(config["adversarial"]["tightening"])
 SIMULATED = [scan["name"] for scan in config["scans"] if scan["source"] == "simulated"]
 DOWNLOADED = [scan["name"] for scan in config["scans"] if scan["source"] == "download"]
@@ -108,10 +109,10 @@ def model_target(wildcards):
     return [target_file(config["targets"], target, wildcards.seed), "results/stimuli.h5"]
 
 
-def attack(wildcards):
-    """The attack's entry in the config."""
+def attacks(wildcards):
+    """The entries in the config of the attacks that a job searches with: one, or all of them."""
     entries = [*config["adversarial"]["attacks"], *config["adversarial"]["tightening"]]
-    return by_name(entries, wildcards.attack)
+    return entries if TOGETHER else [by_name(entries, wildcards.attack)]
 
 
 def per_part(path):
@@ -120,11 +121,22 @@ def per_part(path):
     return path if PARTS == 1 else f"{stem}.part{{part}}.{suffix}"
 
 
-def until_joined(path):
-    """An output for each part is deleted once the parts are joined."""
-    return path if PARTS == 1 else temp(path)
+def per_search(path):
+    """Where a job of searches writes what it has one of: a log."""
+    return path.replace("/{attack}", "") if TOGETHER else per_part(path)
 
 
-def attack_module(wildcards):
-    """The module that the attack is loaded from."""
-    return f"neuroreg.robustness.attacks.{find_method(attack(wildcards)['method']).module}"
+def search_outputs(path):
+    """The files of a job of searches.
+
+    Those of all attacks stay where they are when it starts: it makes only what has changed. An output for each
+    part is deleted once the parts are joined.
+    """
+    if TOGETHER:
+        return [update(file) for file in expand(path, attack=[*ATTACKS, *TIGHTENING], allow_missing=True)]
+    return path if PARTS == 1 else temp(per_part(path))
+
+
+def attack_module(entry):
+    """The module that an attack is loaded from."""
+    return f"neuroreg.robustness.attacks.{find_method(entry['method']).module}"

@@ -220,6 +220,32 @@ def test_a_search_in_parts_is_joined_in_the_order_of_the_samples(finished, fresh
     assert [file.name for file in (fresh.folder / path).parent.iterdir()] == ["ddn.h5"]
 
 
+def test_searches_apart_find_the_same_to_the_bit(finished, fresh):
+    fresh.take_up(finished, "attacks")
+    targets = [f"results/attacks/none/seed1/{name}.h5" for name in ("ddn", "sigma_zero")]
+    configs = ("smoke", fresh.overlay("apart", {"adversarial": {"together": False}}))
+    assert fresh.planned(*targets, configs=configs) == {"search_adversarials": 2}
+    fresh.make(*targets, configs=configs)
+    for target in targets:
+        assert (fresh.folder / target).read_bytes() == (finished.folder / target).read_bytes()
+
+
+def test_an_attack_more_leaves_the_searches_before_it_alone(finished, fresh):
+    target = "results/attacks/none/seed1/fab_l2.h5"
+    fresh.take_up(finished)
+    folder = fresh.results / "attacks" / "none" / "seed1"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    more = [{"name": name, "method": name, "settings": [{"steps": 20}]} for name in ("sigma_zero", "fab_l2")]
+    configs = ("smoke", fresh.overlay("more", {"adversarial": {"tightening": more}}))
+    assert fresh.planned(target, configs=configs) == {"search_adversarials": 1}
+    fresh.make(target, configs=configs)
+    log = (fresh.results / "logs" / "search_adversarials" / "none" / "seed1.log").read_text()
+    assert log.count("kept") == len(before) == 5
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert after == before | {"fab_l2.h5": after["fab_l2.h5"]}
+    assert fresh.planned(target, configs=configs) == {}
+
+
 def test_masking_is_checked_for_every_model(finished):
     table = read_csv(finished.results / "masking.csv")
     assert set(table["model"]) == {"none", "shuffle", "neural", "raw"}

@@ -99,9 +99,7 @@ def write_h5(
         "kind": kind,
         "schema_version": SCHEMA_VERSION,
         "created_by": f"neuroreg {__version__}",
-        "config": json.dumps(config or {}, sort_keys=True),
-        "inputs": json.dumps({Path(p).name: sha256(p) for p in inputs}, sort_keys=True),
-    }
+    } | _origin(config, inputs)
     with new_h5(path, sum(values.nbytes for values in arrays.values())) as file:
         file.attrs.update(attributes)
         for name, values in arrays.items():
@@ -109,6 +107,27 @@ def write_h5(
                 file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype())
             else:
                 file.create_dataset(name, data=values)
+
+
+def _origin(config: Mapping | None, inputs: Iterable[str | Path]) -> dict[str, str]:
+    """Return the attributes that say what made a file and from what."""
+    digests = {Path(path).name: sha256(path) for path in inputs}
+    return {
+        name: json.dumps(part, sort_keys=True)
+        for name, part in (("config", config or {}), ("inputs", digests))
+    }
+
+
+def was_made_from(path: str | Path, kind: str, *, config: Mapping, inputs: Iterable[str | Path]) -> bool:
+    """Return whether `write_h5` wrote a file with these settings and from inputs of these bytes.
+
+    False too where there is no such file or it is unreadable.
+    """
+    try:
+        with open_h5(path, kind) as file:
+            return all(file.attrs.get(name) == text for name, text in _origin(config, inputs).items())
+    except InputError:
+        return False
 
 
 @contextmanager

@@ -113,6 +113,9 @@ class AdversarialSettings(Settings):
     parts: Count = 1
     """Jobs that each search is split into, by samples. With more than one, all passes are of one size,
     the last ones filled up, so that on the CPU their number changes nothing."""
+    together: bool = True
+    """Whether one job runs all attacks on a model, one after the other, and so starts but once; false: a job
+    for each attack, which can run at the same time. With parts above 1 each attack has jobs of its own."""
     trim_tolerance: NonNegative = 0.01
     """For results/settings.csv, which marks a smaller list of settings: by how much it may raise any model's
     mean minimal distance under any norm, relative to all settings."""
