@@ -97,7 +97,7 @@ def _search(
         success[index] |= adversarial
         passes[index] += 2
         if checks and step % ceil(steps / checks) == 0:
-            left = loss <= FALLING * before
+            left = (loss <= FALLING * before).nonzero()[:, 0]
             index, before, x, labels, c = index[left], loss[left], x[left], labels[left], c[left]
             place, box, edge = place[left], box[left], edge[left]
             adam.keep(left)

@@ -171,7 +171,7 @@ def climb(
         found[rows] = torch.where(to_images(over), point, found[rows])
         done = done | over
         if (step + 1) % LEAVE_EVERY == 0:
-            left = ~done
+            left = (~done).nonzero()[:, 0]
             rows, done = rows[left], done[left]
             if not len(rows):
                 return found, passes

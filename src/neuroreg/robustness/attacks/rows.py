@@ -234,7 +234,7 @@ class Adam:
         return self.stepsize * mean / (square.sqrt() + EPSILON)
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with some `rows` only, bool or int64."""
+        """Go on with some `rows` only, int64."""
         self.mean, self.square, self.stepsize = self.mean[rows], self.square[rows], self.stepsize[rows]
 
 
