@@ -89,7 +89,7 @@ FIGURES = {
             "weight_exponent": config["reliability"]["weight_exponent"],
             "seed": config["seed"],
         },
-        "mem_mb": int(1000 + 4e-5 * PAIRS),
+        "mem_mb": by_pool(1000, 4e-5, lambda input: input.target),
     },
     "plot_training": {
         "labels": {"figure": "Training", "shows": "gamma and losses against epoch"},
