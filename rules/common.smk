@@ -139,6 +139,11 @@ def model_target(wildcards):
     return [target_file(config["targets"], target, wildcards.seed), "results/stimuli.h5"]
 
 
+def shuffle_names(wildcards):
+    """What a permutation is drawn by: the target's name, and the training seed if it has one of its own."""
+    return list(Path(wildcards.shuffle).parts)
+
+
 def attacks(wildcards):
     """The entries in the config of the attacks that a job searches with: one, or all of them."""
     entries = [*config["adversarial"]["attacks"], *config["adversarial"]["tightening"]]
@@ -153,7 +158,7 @@ def per_part(path):
 
 def per_search(path):
     """Where a job of searches writes what it has one of: a log."""
-    return path.replace("/{attack}", "") if TOGETHER else per_part(path)
+    return f"{Path(path).parent}{Path(path).suffix}" if TOGETHER else per_part(path)
 
 
 def search_outputs(path):

@@ -96,15 +96,11 @@ if FEATURES:
 
 if SHUFFLED:
 
-    def names_of(shuffle):
-        """What a permutation is drawn by: the target's name, and the training seed if it has one of its own."""
-        return shuffle.split("/")
-
     # One for all models, and one for each training seed.
     rule shuffle_similarity:
         input:
             lambda wildcards: (
-                f"results/similarity/{by_name(config['targets'], names_of(wildcards.shuffle)[0])['of']}.h5"
+                f"results/similarity/{by_name(config['targets'], shuffle_names(wildcards)[0])['of']}.h5"
             ),
         output:
             "results/similarity/{shuffle}.h5",
@@ -122,7 +118,7 @@ if SHUFFLED:
             runtime=60,
         params:
             seed=config["seed"],
-            names=lambda wildcards: names_of(wildcards.shuffle),
+            names=shuffle_names,
             code=code("shuffle_similarity"),
         script:
             "../workflow_scripts/shuffle_similarity.py"

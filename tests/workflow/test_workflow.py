@@ -347,7 +347,7 @@ def test_the_papers_jobs(fresh):
 def test_the_jobs_of_stronger_attacks(fresh):
     assert "plot_tightening" not in fresh.planned(configs=("paper",))
     planned = fresh.planned(configs=("paper", "tightening"))
-    assert planned["search_adversarials"] == 3 * 5 * (10 + 8)
+    assert planned["search_adversarials"] == 3 * 5 * (10 + 10)
     assert planned["plot_tightening"] == 1
 
 
