@@ -171,8 +171,10 @@ def run_one(arguments: argparse.Namespace) -> None:
     attacked = {"ours": ours, "foolbox": foolboxs}[engine]
     begun = time.perf_counter()
     attacked(arguments, attack, model, samples, first=True)
+    synchronise(arguments)
     times["first"] = time.perf_counter() - begun
     found = attacked(arguments, attack, model, samples, first=False)
+    synchronise(arguments)
     times["total"] = time.time() - arguments.begun
     save_file({"found": found}, folder / f"{engine}_{attack}.safetensors")
     print(json.dumps(times))
@@ -270,6 +272,14 @@ def distances(arguments: argparse.Namespace, folder: Path, engine: str, attack: 
     return np.min([part.numpy() for part in each], axis=0)
 
 
+def synchronise(arguments: argparse.Namespace) -> None:
+    """Let a GPU finish what it was told before the clock is read."""
+    import torch
+
+    if torch.device(arguments.device).type == "cuda":
+        torch.cuda.synchronize()
+
+
 def floor(arguments: argparse.Namespace, model, images) -> float:
     """Return seconds of the model's forward and backward passes alone for one attack's work."""
     import torch
@@ -282,10 +292,12 @@ def floor(arguments: argparse.Namespace, model, images) -> float:
     passes = 10
     with evaluation(model, device):
         for _ in range(2):
+            synchronise(arguments)
             begun = time.perf_counter()
             for _ in range(passes):
                 point = x.detach().requires_grad_(True)
                 torch.autograd.grad(model(point).amax(dim=1).sum(), point)
+            synchronise(arguments)
             seconds = time.perf_counter() - begun
     return seconds / passes / len(x) * len(images) * arguments.repetitions * arguments.steps
 

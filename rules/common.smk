@@ -3,9 +3,19 @@ from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
 from neuroreg.workflow.config import check_files, validate_config
 from neuroreg.workflow.digests import code_digest
-from neuroreg.workflow.grid import by_name, condition_models, entry_names, grid_runs, simulation_note
+from neuroreg.workflow.grid import (
+    by_name,
+    condition_models,
+    entry_names,
+    grid_runs,
+    simulation_note,
+    target_file,
+)
+from neuroreg.workflow.yaml_checks import check_text
 
 try:
+    for path in [BASE / "config.yaml", *workflow.config_settings.configfiles]:
+        check_text(path)
     validate_config(config)
     check_files(config)
 except InputError as error:
@@ -92,9 +102,11 @@ def download(wildcards):
 
 
 def model_target(wildcards):
-    """The similarity that a model shares; nothing for the unregularised one."""
+    """The similarity that a model of a seed shares; nothing for the unregularised one."""
     target = by_name(config["models"], wildcards.model)["target"]
-    return [] if target is None else [f"results/similarity/{target}.h5", "results/stimuli.h5"]
+    if target is None:
+        return []
+    return [target_file(config["targets"], target, wildcards.seed), "results/stimuli.h5"]
 
 
 def attacks(wildcards):

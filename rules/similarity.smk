@@ -96,17 +96,24 @@ if FEATURES:
 
 if SHUFFLED:
 
+    def names_of(shuffle):
+        """What a permutation is drawn by: the target's name, and the training seed if it has one of its own."""
+        return shuffle.split("/")
+
+    # One for all models, and one for each training seed.
     rule shuffle_similarity:
         input:
-            lambda wildcards: (f"results/similarity/{by_name(config['targets'], wildcards.target)['of']}.h5"),
+            lambda wildcards: (
+                f"results/similarity/{by_name(config['targets'], names_of(wildcards.shuffle)[0])['of']}.h5"
+            ),
         output:
-            "results/similarity/{target}.h5",
+            "results/similarity/{shuffle}.h5",
         log:
-            "results/logs/shuffle_similarity/{target}.log",
+            "results/logs/shuffle_similarity/{shuffle}.log",
         benchmark:
-            "results/benchmarks/shuffle_similarity/{target}.tsv"
+            "results/benchmarks/shuffle_similarity/{shuffle}.tsv"
         wildcard_constraints:
-            target="|".join(SHUFFLED),
+            shuffle=rf"({'|'.join(SHUFFLED)})(/seed\d+)?",
         conda:
             ENVIRONMENT
         threads: 1
@@ -115,6 +122,7 @@ if SHUFFLED:
             runtime=60,
         params:
             seed=config["seed"],
+            names=lambda wildcards: names_of(wildcards.shuffle),
             code=code("shuffle_similarity"),
         script:
             "../workflow_scripts/shuffle_similarity.py"

@@ -67,6 +67,17 @@ def test_a_level_counts_what_seeds_do_in_all_conditions():
     assert same[:3] == pytest.approx((-1, -1, -1))
 
 
+def test_images_that_say_nothing_leave_the_seeds_degrees_of_freedom():
+    rng = np.random.default_rng(7)
+    rest = rng.normal(0, 1, (2, 3, 12))
+    rest -= rest.mean(axis=1, keepdims=True)  # an image's mean over seeds is the same for all images
+    values = rest + rng.normal(0, 1, (2, 3, 1))
+    found = contrast(values, DIFFERENCE)
+    assert found.freedom == pytest.approx(2)
+    expected = stats.ttest_rel(*values.mean(axis=2)).confidence_interval(0.95)
+    assert found[1:3] == pytest.approx(expected)
+
+
 def test_the_variance_is_that_of_the_components():
     # Mean of the estimated variance over many studies, against the variance of the estimates themselves.
     rng = np.random.default_rng(1)

@@ -15,6 +15,7 @@ from figure_frames import (
     conditions,
     correlations,
     distances,
+    effective,
     histories,
     similarities,
     sweep,
@@ -45,7 +46,7 @@ FIGURES = {
     "noise": lambda note="": noise_figure(*conditions(), LABELS, note),
     "fig2": lambda note="": fig2(distances(), LABELS, note),
     "similarity": lambda note="": similarity_figure(
-        similarities(), similarities(20)["model"], correlations(), note
+        similarities(), similarities(20)["model"], correlations(), effective(), note=note
     ),
     "training": lambda note="": training_figure(histories(), note),
     "tightening": lambda note="": tightening_figure(tightened(), LABELS, STRONGER, note),

@@ -536,7 +536,8 @@ def test_a_pool_that_two_scans_share_and_its_raw_similarity(fresh):
     ]
     stimuli = {"source": "intersection", "pool_size": None}
     fresh.overlay("two", {"scans": scans, "targets": targets, "stimuli": stimuli})
-    fresh.make("results/similarity/shuffle.h5", "results/overlap.csv", configs=("smoke", "two"))
+    shuffles = [f"results/similarity/{name}.h5" for name in ("shuffle", "shuffle/seed1", "shuffle/seed2")]
+    fresh.make(*shuffles, "results/overlap.csv", configs=("smoke", "two"))
     assert not (fresh.results / "response_models").exists()
     with h5py.File(fresh.results / "stimuli.h5") as file:
         pool = file["key"].asstr()[()][~file["oracle"][()]]
@@ -544,12 +545,32 @@ def test_a_pool_that_two_scans_share_and_its_raw_similarity(fresh):
     assert row["shared_keys"] == row["shared_pixels"] == len(pool) + 8
     assert row["conflicts"] == 0
     raw = read_record(fresh.results / "similarity/raw.h5", SimilarityMatrix)
-    shuffle = read_record(fresh.results / "similarity/shuffle.h5", SimilarityMatrix)
-    assert raw.key.tolist() == shuffle.key.tolist() == pool.tolist()
     assert raw.scans == ("a", "b")
-    assert shuffle.provenance["of"] == raw.provenance
-    order = shuffle.permutation
-    np.testing.assert_array_equal(shuffle.matrix, raw.matrix[np.ix_(order, order)])
+    orders = set()
+    for path in shuffles:
+        shuffle = read_record(fresh.folder / path, SimilarityMatrix)
+        assert raw.key.tolist() == shuffle.key.tolist() == pool.tolist()
+        assert shuffle.provenance["of"] == raw.provenance
+        order = shuffle.permutation
+        np.testing.assert_array_equal(shuffle.matrix, raw.matrix[np.ix_(order, order)])
+        orders.add(tuple(order))
+    assert len(orders) == 3
+
+
+def test_every_training_seed_shares_a_shuffle_of_its_own(fresh):
+    models = [
+        f"results/models/{name}/seed{seed}/model.safetensors"
+        for name in ("shuffle", "neural")
+        for seed in (1, 2)
+    ]
+    planned = fresh.planned(*models)
+    assert planned["shuffle_similarity"] == 2
+    assert planned["average_similarity"] == 1
+    assert planned["train_model"] == 4
+    targets = yaml.safe_load((fresh.code / "configs" / "smoke.yaml").read_text())["targets"]
+    next(target for target in targets if target["name"] == "shuffle")["permutation"] = "one"
+    fresh.overlay("one", {"targets": targets})
+    assert fresh.planned(*models, configs=("smoke", "one"))["shuffle_similarity"] == 1
 
 
 def test_raw_targets_leave_out_what_a_scan_has_not_measured(finished):

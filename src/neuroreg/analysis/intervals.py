@@ -217,7 +217,9 @@ def _spread(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
         parts = _parts(values, weights)
         alike, apart, images, rest = (part.variance() for part in parts)
         variance = alike + apart + np.maximum(images - rest, 0)
-        squares = sum(part.variance() ** 2 / part.freedom for part in parts)
+        squares = [part.variance() ** 2 / part.freedom for part in parts]
+        # What is taken for 0 has no degrees of freedom to take away.
+        squares = squares[0] + squares[1] + np.where(images > rest, squares[2] + squares[3], 0)
         # Few images of which seeds get as many right by chance: no seeds differ, the images' own mean square.
         chance = (variance == 0) & (images > 0)
         variance = np.where(chance, images, variance)

@@ -218,7 +218,7 @@ def folder_stimuli(
     """
     path = Path(path)
     if not path.is_dir():
-        raise InputError(f"{path}: no such folder; expected a folder of .jpg, .jpeg or .png images.")
+        raise InputError(f"{path}: no such folder; expected a folder of images.")
     files = find_images(path)
     if len(files) < count:
         raise InputError(f"{path}: {len(files)} images found; {count} stimuli were asked for.")

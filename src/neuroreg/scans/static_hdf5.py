@@ -17,7 +17,7 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.kinds import head, is_hdf5
-from neuroreg.files.storage import atomic_path, open_foreign_h5
+from neuroreg.files.storage import new_h5, open_foreign_h5
 from neuroreg.scans.layout import DROPPING, Layout, expect_image_shape, read_layout
 from neuroreg.scans.missing import Missing
 from neuroreg.scans.scan import STIMULUS_SHAPE, Scan, refuse_non_finite
@@ -154,7 +154,7 @@ def write_static_hdf5(path: str | Path, scan: Scan) -> None:
         neuron_column("area"): _bytes(scan.area),
         neuron_column("layer"): _bytes(scan.layer),
     }
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+    with new_h5(path) as file:
         for name, values in datasets.items():
             file.create_dataset(name, data=values)
         images = file.create_dataset("images", (trials, 1, *STIMULUS_SHAPE), np.float32)

@@ -55,6 +55,9 @@ class ShuffledTarget(Entry):
     """Another target with the identities of its images permuted."""
     of: Name
     """The name of the other target."""
+    permutation: Literal["per_seed", "one"] = "per_seed"
+    """per_seed: each training seed has a permutation of its own, so that the spread over seeds holds that of
+    shuffles as well. one: all models share one."""
 
 
 TargetEntry = Annotated[

@@ -1,12 +1,13 @@
 """The similarity objective: L_similarity = mean over pairs of (arctanh S_CNN - arctanh S_neural)^2."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neuroreg.errors import InputError
 from neuroreg.training.batches import augment
 from neuroreg.training.networks import ResNet
 
@@ -180,3 +181,30 @@ class Objective(nn.Module):
         yield
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
+
+
+def compiled(objective: Objective, device: torch.device) -> Callable:
+    """Return `objective` as torch.compile makes it, in one graph; it is compiled when first called.
+
+    To C++ on a CPU. On a GPU to Triton kernels that one CUDA graph launches: what it returns and the
+    gradients are overwritten by the next call, but for what is cloned.
+
+    Raises
+    ------
+    InputError
+        If torch.compile does not work here, as where there is no C++ compiler.
+    """
+    try:
+        torch.compile(_double, dynamic=False)(torch.ones(2, device=device))
+    except Exception as error:  # of many kinds: no compiler, no Triton, no headers, no disk
+        raise InputError(
+            "config key 'training.compile': found true, but torch.compile does not work here "
+            f"({(str(error).splitlines() or [type(error).__name__])[0].rstrip('.: ')}); expected false, or a "
+            "C++ compiler such as g++, which the environment variable CXX may name."
+        ) from error
+    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    return torch.compile(objective, dynamic=False, mode=mode)
+
+
+def _double(x: Tensor) -> Tensor:
+    return 2 * x

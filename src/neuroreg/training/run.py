@@ -19,7 +19,7 @@ from neuroreg.seeds import derive_seed
 from neuroreg.similarity.matrix import SimilarityMatrix
 from neuroreg.training.batches import draw_epoch
 from neuroreg.training.networks import ResNet
-from neuroreg.training.objective import Objective, SimilarityReadout
+from neuroreg.training.objective import Objective, SimilarityReadout, compiled
 from neuroreg.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -214,6 +214,7 @@ class TrainingRun:
             bfloat16=settings.precision == "bfloat16",
             stimuli_in_batch_norm=settings.stimuli_in_batch_norm,
         )
+        self.losses = compiled(self.objective, self.device) if settings.compile else self.objective
         self.optimizer = torch.optim.SGD(
             [*self.model.parameters(), *self.readout.parameters()],
             lr=settings.learning_rate,
@@ -280,13 +281,16 @@ class TrainingRun:
             pair_generator=self._generator("pairs", epoch),
         )
         for rows, offsets, mirrored, chosen in draws.to(self.device):
+            if self.settings.compile:
+                # For CUDA graphs, whose outputs the next step overwrites.
+                torch.compiler.cudagraph_mark_step_begin()
             self.optimizer.zero_grad()
-            loss, task, pair_loss, pairs = self.objective(
+            loss, task, pair_loss, pairs = self.losses(
                 self.images[rows], self.labels[rows], offsets, mirrored, *self._pairs(chosen)
             )
             loss.backward()
             self.optimizer.step()
-            yield torch.stack([loss, task, pair_loss]).detach(), pairs
+            yield torch.stack([loss, task, pair_loss]).detach(), pairs.clone()
 
     def _generator(self, *names: str | int) -> torch.Generator:
         return torch.Generator().manual_seed(derive_seed(self.seed, *names))

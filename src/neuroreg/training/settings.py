@@ -59,6 +59,10 @@ class RecipeSettings(Settings):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the networks' forward pass; loss and optimiser are float32 always. On a GPU, too, float32 has all of
     its 23 bits of mantissa: TF32, which has 10, is off."""
+    compile: bool = False
+    """Whether torch.compile makes fewer, larger kernels of a step's forward and backward pass: C++ on a CPU,
+    which needs a C++ compiler; CUDA graphs on a GPU, which have not run on one yet. The first step then takes
+    minutes, less where torch finds what it compiled before. Results differ by rounding."""
 
 
 class TrainingSettings(RecipeSettings, NetworkSettings):

@@ -22,6 +22,7 @@ from neuroreg.settings import Distinct, Name, Settings, Whole, dotted, validate
 from neuroreg.similarity.settings import DenoisedTarget, ReliabilitySettings, ShuffledTarget, TargetEntry
 from neuroreg.simulator.settings import SimulatorSettings
 from neuroreg.training.settings import ModelEntry, NetworkSettings, RecipeSettings
+from neuroreg.workflow.yaml_checks import check_types
 
 
 class RunsSettings(Settings):
@@ -108,6 +109,7 @@ def validate_config(config: Mapping) -> Config:
     InputError
         With one sentence for the first problem: the key, what was found, what was expected.
     """
+    check_types(config)
     checked = validate(Config, config, "config key")
     for path in _left_out(checked):
         raise InputError(f"config key '{dotted(path)}': missing; expected a value.")
@@ -141,6 +143,10 @@ def _names(config: Config) -> Problems:
         for name, count in Counter(entry.name for entry in entries).items():
             if count > 1:
                 yield key, f"{count} entries are named '{name}'; expected different names."
+        yield from _alike(key, [entry.name for entry in entries])
+    # Attacks of both lists are files in one folder.
+    attacks = [*lists["adversarial.attacks"], *lists["adversarial.tightening"]]
+    yield from _alike("adversarial.tightening", [entry.name for entry in attacks])
     papers = {attack.name for attack in config.adversarial.attacks}
     for attack in config.adversarial.tightening:
         if attack.name in papers:
@@ -150,14 +156,23 @@ def _names(config: Config) -> Problems:
             )
 
 
+def _alike(key: str, names: list[str]) -> Problems:
+    """Yield names that some file systems, as macOS and Windows have them, take for one another."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            yield key, f"'{other}' and '{name}' differ by capital letters only; expected different names."
+
+
 def _download_files(config: Config) -> Problems:
     kept: dict[str, int] = {}
     for index, scan in enumerate(config.scans):
         if isinstance(scan, DownloadedScan):
-            if (name := scan.kept_as) in kept:
-                sentence = f"'{name}' is the file of scans[{kept[name]}] as well; expected another name."
+            name = scan.kept_as
+            if (other := kept.setdefault(name.casefold(), index)) != index:
+                sentence = f"'{name}' is the file of scans[{other}] as well; expected another name."
                 yield f"scans[{index}].file", sentence
-            kept[name] = index
 
 
 def _stimuli(config: Config) -> Problems:

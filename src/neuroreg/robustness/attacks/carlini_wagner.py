@@ -5,8 +5,7 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.closest_points import SIZES, Closest
-from neuroreg.robustness.attacks.ddn import drawn_in
+from neuroreg.robustness.attacks.closest_points import SIZES, Closest, drawn_in
 from neuroreg.robustness.attacks.rows import Adam, Rows, start_noise, to_images
 
 METHODS = {

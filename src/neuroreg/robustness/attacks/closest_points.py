@@ -121,6 +121,18 @@ class ClosestPoints(Closest):
         self.keep(other.best.flatten(1), other.smallest, other.smallest.isfinite())
 
 
+def drawn_in(model: nn.Module, rows: Rows, closest: Closest, passes: int | Tensor) -> tuple[Tensor, Tensor]:
+    """Return what an L2 attack returns, its closest adversarials drawn in by the setting's `bisections`.
+
+    `passes` are those until then, int64 (rows,) or one number for all rows.
+    """
+    points = ClosestPoints("l2", model, rows)
+    points.join(closest)
+    points.passes += passes
+    points.draw_in(bisections=rows.setting["bisections"])
+    return points.result()
+
+
 def nearest_classes(norm: str, model: nn.Module, rows: Rows, most: int) -> tuple[Tensor, Tensor, int]:
     """Return int64 (rows, K), the other classes by rising distance to their boundary, and these distances.
 

@@ -5,7 +5,7 @@ from math import cos, pi
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.closest_points import Closest, ClosestPoints
+from neuroreg.robustness.attacks.closest_points import Closest, drawn_in
 from neuroreg.robustness.attacks.rows import Rows, cross_entropy_direction, sample_normal, to_images
 
 METHODS = {
@@ -57,18 +57,6 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
         perturbation = (x + perturbation).clamp(0.0, 1.0) - x
     passes = 2 * setting["steps"]
     return drawn_in(model, rows, closest, passes)
-
-
-def drawn_in(model: nn.Module, rows: Rows, closest: Closest, passes: int | Tensor) -> tuple[Tensor, Tensor]:
-    """Return what an L2 attack returns, its closest adversarials drawn in by the setting's `bisections`.
-
-    `passes` are those until then, int64 (rows,) or one number for all rows.
-    """
-    points = ClosestPoints("l2", model, rows)
-    points.join(closest)
-    points.passes += passes
-    points.draw_in(bisections=rows.setting["bisections"])
-    return points.result()
 
 
 def random_direction(rows: Rows) -> Tensor:
