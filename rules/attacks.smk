@@ -18,7 +18,7 @@ rule search_adversarials:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=int(700 + CUDA_MEMORY + 0.15 * WIDTH * config["adversarial"]["batch_size"]),
+        mem_mb=more_each_try(700 + CUDA_MEMORY + 0.15 * WIDTH * config["adversarial"]["batch_size"]),
         runtime=1440,
         gpu=GPU,
     params:
@@ -114,7 +114,7 @@ rule check_masking:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=more_each_try(1500 + CUDA_MEMORY),
         runtime=240,
         gpu=GPU,
     params:

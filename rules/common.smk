@@ -1,3 +1,5 @@
+import h5py
+
 from neuroreg.errors import InputError
 from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
@@ -52,20 +54,48 @@ wildcard_constraints:
 
 # Of a recorded scan, whose number is not known before it is read.
 MANY_NEURONS = 8500
-PAIRS = (config["stimuli"]["pool_size"] or 5000) ** 2
 WIDTH = config["network"]["width"]
 # Megabytes of host memory that a job on a GPU needs besides.
 CUDA_MEMORY = 3000 * GPU
 
 
-def by_neurons(fixed, each):
-    """Megabytes that a job on one scan needs: fixed ones and some for each neuron, as measured."""
+def more_each_try(megabytes):
+    """Megabytes that a job needs, as measured; a job that was killed asks for as many again at each retry."""
+    return lambda wildcards, attempt: int(attempt * megabytes)
 
-    def megabytes(wildcards):
+
+def by_neurons(fixed, each):
+    """Megabytes that a job on one scan needs: fixed ones and some for each neuron; more at each retry."""
+
+    def megabytes(wildcards, attempt):
         neurons = by_name(config["scans"], wildcards.scan).get("n_neurons", MANY_NEURONS)
-        return int(fixed + each * neurons)
+        return int(attempt * (fixed + each * neurons))
 
     return megabytes
+
+
+def by_pool(fixed, each_pair, file, each_image=0.0):
+    """Megabytes that a job on the pool of stimuli needs: fixed ones and some for each image and pair.
+
+    How many images the pool has, if the config does not say, is known once the job's `file`, a function of
+    its input, is there. A training without a target has no pool. More at each retry.
+    """
+
+    def megabytes(wildcards, input, attempt):
+        images = config["stimuli"]["pool_size"] or images_in(file(input))
+        return int(attempt * (fixed + each_image * images + each_pair * images**2))
+
+    return megabytes
+
+
+def images_in(path):
+    """How many images' keys a file of stimuli, responses or similarity holds."""
+    if path is None:
+        return 0
+    # Snakemake asks again later if it is told which file is missing; h5py does not say.
+    os.stat(path)
+    with h5py.File(path) as file:
+        return len(file["key"])
 
 
 def code(rule_name, *loaded):

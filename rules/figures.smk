@@ -89,7 +89,7 @@ FIGURES = {
             "weighting": config["reliability"],
             "seed": config["seed"],
         },
-        "mem_mb": int(1000 + 4e-5 * PAIRS),
+        "mem_mb": by_pool(1000, 4e-5, lambda input: input.target),
     },
     "plot_training": {
         "labels": {"figure": "Training", "shows": "gamma and losses against epoch"},

@@ -13,7 +13,7 @@ rule evaluate_noise:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=900 + CUDA_MEMORY + 5 * WIDTH,
+        mem_mb=more_each_try(900 + CUDA_MEMORY + 5 * WIDTH),
         runtime=60,
         gpu=GPU,
     params:

@@ -24,7 +24,7 @@ if DENOISED:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=int(500 + 2.4e-5 * PAIRS),
+            mem_mb=by_pool(500, 2.4e-5, lambda input: input.responses[0]),
             runtime=60,
         params:
             scans=lambda wildcards: by_name(config["targets"], wildcards.target)["scans"],
@@ -54,7 +54,7 @@ if RAW:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=int(500 + 2.4e-5 * PAIRS),
+            mem_mb=by_pool(500, 2.4e-5, lambda input: input.stimuli),
             runtime=60,
         params:
             scans=lambda wildcards: by_name(config["targets"], wildcards.target)["scans"],
@@ -83,7 +83,7 @@ if FEATURES:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=2000,
+            mem_mb=by_pool(1000 + CUDA_MEMORY, 8e-6, lambda input: input.stimuli, each_image=0.16),
             runtime=60,
             gpu=GPU,
         params:
@@ -118,7 +118,7 @@ if SHUFFLED:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=600,
+            mem_mb=by_pool(600, 8e-6, lambda input: input[0]),
             runtime=60,
         params:
             seed=config["seed"],

@@ -13,7 +13,9 @@ rule train_model:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=700 + CUDA_MEMORY + 30 * WIDTH,
+        mem_mb=by_pool(
+            700 + CUDA_MEMORY + 30 * WIDTH, 8e-6, lambda input: input.target[0] if input.target else None
+        ),
         runtime=1440,
         gpu=GPU,
     params:

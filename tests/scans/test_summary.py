@@ -56,6 +56,7 @@ def test_summary(scan):
         "missing": {"trials": {"train": 2, "test": 1}, "neurons": 2},
         "left_out_tiers": {"final_test": 2, "live": 1},
         "withheld_tiers": [],
+        "negative_responses": 0.0,
         "images": {"count": 8, "sha256": digest_of(scan)},
         "repeats": {"1": 1, "2": 2, "3": 2},
         "ragged": True,
@@ -72,6 +73,20 @@ def test_summary(scan):
         "scan 'mine': tier 'final_test' left out: 2 trials",
         "scan 'mine': tier 'live' left out: 1 trials",
     ]
+
+
+def test_negative_responses_are_told_by_their_share(scan):
+    responses = scan.responses.copy()
+    responses[3, :2] = -1
+    negative = replace(scan, responses=responses)
+    summary = summarise_scan("mine", negative, select_neurons("mine", negative))
+    assert summary["negative_responses"] == 2 / (14 * 4)
+    (line,) = [line for line in summary_lines(summary) if "negative" in line]
+    assert line.startswith(
+        "scan 'mine': negative responses: 3.6% of all; they count as 0 where response models"
+    )
+    v1 = select_neurons("mine", negative, areas=["V1"])
+    assert summarise_scan("mine", negative, v1)["negative_responses"] == 1 / (14 * 3)
 
 
 def test_a_competition_scan(scan):

@@ -1,4 +1,4 @@
-"""The script of the rule search_adversarials: killed as a scheduler kills, started again, changed."""
+"""The rule search_adversarials: killed as a scheduler kills and started again, settings changed."""
 
 import signal
 import subprocess

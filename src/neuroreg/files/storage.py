@@ -15,6 +15,7 @@ import numpy as np
 from neuroreg import __version__
 from neuroreg.errors import InputError
 from neuroreg.files.h5_stream import H5Stream
+from neuroreg.files.kinds import describe, head
 from neuroreg.files.refusals import writing_note
 
 if TYPE_CHECKING:
@@ -157,10 +158,23 @@ def open_foreign_h5(path: str | Path, expected: str) -> Iterator[h5py.File]:
         if error.errno is not None:
             # With the name of the file, which HDF5 leaves out.
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-        found = "is a truncated HDF5 file" if "truncated" in str(error) else "is not a readable HDF5 file"
-        raise InputError(f"{path}: {found}; expected {expected}.") from error
+        raise InputError(f"{path}: {_unreadable(str(error), path)}; expected {expected}.") from error
     with file:
         yield file
+
+
+def _unreadable(text: str, path: Path) -> str:
+    """Return what is wrong with a file, by HDF5's text for it."""
+    if "already open" in text:
+        return (
+            "was not closed by the program that wrote it, or is open there "
+            f"(if not, 'h5clear -s {path.name}' says that it is closed)"
+        )
+    if "truncated" in text:
+        return "is a truncated HDF5 file"
+    kind = describe(head(path))
+    told = "" if kind in ("a file of unknown kind", "a text file") else f" but {kind}"
+    return f"is not a readable HDF5 file{told}"
 
 
 @contextmanager

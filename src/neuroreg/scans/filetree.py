@@ -19,6 +19,14 @@ from neuroreg.scans.scan import Scan
 _EXPECTED = "a scan in the FileTree layout"
 _KINDS = ("images", "responses", "behavior", "pupil_center")
 _TIERS = "meta/trials/tiers.npy"
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_OTHER_PACKING = {
+    9: "Deflate64, as Windows packs large files",
+    93: "Zstandard",
+    95: "xz",
+    98: "PPMd",
+    99: "AES",
+}
 # Other names are not part of the layout; one that leaves the archive ("../") never matches.
 _MEMBER = re.compile(
     rf"(?P<root>(?:(?!\.)[^/\\]+/){{0,2}})"
@@ -64,8 +72,7 @@ def recognises_filetree(path: Path) -> bool:
 def _stored_files(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
     """Yield what returns each file's bytes, by its name inside the folder or zip."""
     if path.is_dir():
-        files = (file for depth in range(3) for file in path.glob(depth * "*/" + "*/*/*.npy"))
-        yield {file.relative_to(path).as_posix(): file.read_bytes for file in files}
+        yield {file.relative_to(path).as_posix(): file.read_bytes for file in _arrays_in(path, 5)}
         return
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder; expected {_EXPECTED}.")
@@ -74,7 +81,36 @@ def _stored_files(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
     except Exception as error:  # a damaged directory fails in many ways
         raise InputError(f"{path}: is not a folder or a complete zip file; expected {_EXPECTED}.") from error
     with archive:
-        yield {info.filename: partial(archive.read, info) for info in archive.infolist()}
+        members: dict[str, zipfile.ZipInfo] = {}
+        for info in archive.infolist():
+            # Some programs of Windows write its separator.
+            name = info.filename.replace("\\", "/")
+            if members.setdefault(name, info) is not info and _MEMBER.fullmatch(name):
+                raise InputError(f"{path}: holds '{name}' twice; expected each file once.")
+        for name, info in members.items():
+            if _MEMBER.fullmatch(name):
+                _refuse_packing(path, name, info)
+        yield {name: partial(archive.read, info) for name, info in members.items()}
+
+
+def _arrays_in(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield the .npy files in a folder and, by so many levels in all, those in it; links are followed."""
+    for entry in sorted(folder.iterdir()):
+        if entry.suffix == ".npy" and not entry.is_dir():
+            yield entry
+        elif depth > 1 and not entry.name.startswith(".") and entry.is_dir():
+            yield from _arrays_in(entry, depth - 1)
+
+
+def _refuse_packing(path: Path, name: str, info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & 1:
+        raise InputError(f"{path}: '{name}' is encrypted; expected a zip without a password.")
+    if info.compress_type not in _PACKED:
+        how = _OTHER_PACKING.get(info.compress_type, "an unknown method")
+        raise InputError(
+            f"{path}: '{name}' is packed with {how} (method {info.compress_type}); expected deflate, bzip2, "
+            "lzma or none, or the unpacked folder."
+        )
 
 
 class _FileTree(Layout):
@@ -102,7 +138,11 @@ class _FileTree(Layout):
         try:
             # Unlike numpy.load it takes nothing but this format; objects, which are pickled, are refused.
             return np.lib.format.read_array(io.BytesIO(self._read[name]()), allow_pickle=False)
+        except FileNotFoundError as error:
+            raise InputError(f"'{name}' is a link to a file that is not there; expected the file.") from error
         except Exception as error:  # damaged bytes fail in unpacking, in the header, in the data
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the system's, not the file's
             reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
             raise InputError(
                 f"'{name}' is damaged or pickled ({reason}); expected an array in the .npy format."

@@ -62,7 +62,10 @@ class Layout(ABC):
         """Yield slices of `trials` and the pixels that these show, numbers (B, 36 f, 64 f), in order."""
 
     def column(self, name: str) -> np.ndarray:
-        """Return a column of bytes (UTF-8), strings of any storage or whole numbers as str, (T,) or (N,)."""
+        """Return a column of bytes (UTF-8), strings of any storage or whole numbers as str, (T,) or (N,).
+
+        Blanks and zero bytes at the ends of texts are no part of them.
+        """
         values, what = self.load(name), f"{self.holder} '{name}'"
         if values.ndim != 1:
             raise InputError(f"{what} has shape {values.shape}; expected one dimension.")
@@ -73,7 +76,8 @@ class Layout(ABC):
                 values = [v.decode() if isinstance(v, bytes) else str(v) for v in values]
             except UnicodeDecodeError as error:
                 raise InputError(f"{what} is not UTF-8; expected text.") from error
-        return np.asarray(values).astype(np.str_)
+        # Some programs fill texts up with blanks or zero bytes.
+        return np.char.strip(np.asarray(values).astype(np.str_), " \t\r\n\0")
 
     def trial_column(self, aliases: Sequence[str]) -> np.ndarray:
         """Return the first column over trials, str (T,), that has one of these names."""

@@ -43,6 +43,8 @@ def find_reader(path: str | Path) -> Reader:
     expected = f"expected a scan {', or '.join(reader.form for reader in READERS)}"
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; {expected}.")
+    if path.is_dir():
+        next(path.iterdir(), None)  # a folder that must not be listed is not an empty one
     for reader in READERS:
         if reader.recognises(path):
             return reader

@@ -9,6 +9,7 @@ with a whole number f, gray levels 0..255; ``responses`` (T, N); ``tiers`` (T,);
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 from neuroreg.errors import InputError
 from neuroreg.files.kinds import head, is_hdf5
 from neuroreg.files.storage import new_h5, open_foreign_h5
+from neuroreg.scans.hdf5_sources import check_content, missing_target
 from neuroreg.scans.layout import DROPPING, Layout, expect_image_shape, read_layout
 from neuroreg.scans.missing import Missing
 from neuroreg.scans.scan import STIMULUS_SHAPE, Scan, refuse_non_finite
@@ -50,7 +52,17 @@ def read_static_hdf5(path: str | Path, missing: Missing = "refuse") -> Scan:
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         except (OSError, RuntimeError) as error:
-            raise InputError(f"{path}: cannot be read to the end; expected {_EXPECTED}.") from error
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the system's, not the file's
+            raise InputError(
+                f"{path}: cannot be read to the end ({_reason(error)}); expected {_EXPECTED}, undamaged."
+            ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what HDF5 gives as the cause, the last parenthesis of its text."""
+    match = re.search(r"\(([^()]+)\)\s*$", str(error).splitlines()[0] if str(error) else "")
+    return match[1] if match else type(error).__name__
 
 
 def recognises_static_hdf5(path: Path) -> bool:
@@ -74,19 +86,27 @@ class _StaticHdf5(Layout):
             self._dataset(name)
 
     def __contains__(self, name: str) -> bool:
-        return isinstance(self._file.get(name), h5py.Dataset)
+        if isinstance(self._file.get(name), h5py.Dataset):
+            return True
+        # What may be missing as a whole must not be lost to a link that leads nowhere.
+        return missing_target(self._file, name) is not None
 
     def _dataset(self, name: str) -> h5py.Dataset:
-        if name not in self:
+        dataset = self._file.get(name)
+        if not isinstance(dataset, h5py.Dataset):
+            target = missing_target(self._file, name)
+            if target:
+                raise InputError(f"dataset '{name}' is {target}; expected it inside this file.")
             raise InputError(f"no dataset '{name}'; expected {_EXPECTED}.")
-        return self._file[name]
+        check_content(dataset)
+        return dataset
 
     def load(self, name: str) -> np.ndarray:
         return np.asarray(self._dataset(name)[()])
 
     def check(self, trials: int) -> None:
         for kind in filter(self.has, ("images", *_MEASURED)):
-            dataset = self._file[kind]
+            dataset = self._dataset(kind)
             if dataset.dtype.kind not in "fiu":
                 raise InputError(f"dataset '{kind}' holds {dataset.dtype}; expected numbers.")
             if not dataset.ndim or len(dataset) != trials:
