@@ -34,7 +34,7 @@ def start(folder, body, **environment):
 
 
 def ended(process):
-    stderr = process.communicate(timeout=60)[1].decode()
+    stderr = process.communicate(timeout=300)[1].decode()
     return process.returncode, stderr
 
 

@@ -236,7 +236,9 @@ def _unknown(key: str, names: Iterable, known: Iterable, what: str) -> Problems:
     for name in names:
         if name not in known:
             listed = ", ".join(option for option in known if option is not None)
-            yield key, f"'{name}' is not among the {what}; expected one of: {listed}."
+            # Names of one line as they are.
+            shown = f"'{name}'" if str(name).isprintable() else repr(name)
+            yield key, f"{shown} is not among the {what}; expected one of: {listed}."
 
 
 _CHECKS = (_names, _download_files, _stimuli, _targets, _models, _samples)
