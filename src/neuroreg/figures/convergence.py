@@ -14,7 +14,7 @@ from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, st
 _AXES = {
     "repetitions": "Repetitions",
     "settings": "Settings, at random",
-    "budget": "Passes, forward and backward",
+    "budget": "Passes",
 }
 MISSED = 0.01  # share of the attacked samples
 
