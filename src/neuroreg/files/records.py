@@ -85,7 +85,11 @@ def _config_field(cls: type) -> str | None:
 
 
 def write_record(
-    path: str | Path, record: object, *, config: Mapping | None = None, inputs: Iterable[str | Path] = ()
+    path: str | Path,
+    record: object,
+    *,
+    config: Mapping | None = None,
+    inputs: Iterable[str | Path] | Mapping[str, str] = (),
 ) -> None:
     """Write a record to a new file, atomically; `config` and `inputs` as in `storage.write_h5`.
 

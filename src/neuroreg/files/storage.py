@@ -78,7 +78,7 @@ def write_h5(
     datasets: Mapping[str, np.ndarray],
     *,
     config: Mapping | None = None,
-    inputs: Iterable[str | Path] = (),
+    inputs: Iterable[str | Path] | Mapping[str, str] = (),
 ) -> None:
     """Write `datasets` to a new HDF5 file that says what it is, what made it and from what.
 
@@ -93,7 +93,8 @@ def write_h5(
     config
         The settings that made the content, stored as JSON.
     inputs
-        Files and folders that the content was made from; their names and SHA-256 are stored.
+        Files and folders that the content was made from; their names and SHA-256 are stored. Where these are
+        known already, what `digests` returned.
     """
     arrays = {name: np.asarray(values) for name, values in datasets.items()}
     attributes = {
@@ -110,19 +111,25 @@ def write_h5(
                 file.create_dataset(name, data=values)
 
 
-def _origin(config: Mapping | None, inputs: Iterable[str | Path]) -> dict[str, str]:
+def digests(paths: Iterable[str | Path]) -> dict[str, str]:
+    """Return the SHA-256 of files and folders by their names, see `sha256`."""
+    return {Path(path).name: sha256(path) for path in paths}
+
+
+def _origin(config: Mapping | None, inputs: Iterable[str | Path] | Mapping[str, str]) -> dict[str, str]:
     """Return the attributes that say what made a file and from what."""
-    digests = {Path(path).name: sha256(path) for path in inputs}
+    found = dict(inputs) if isinstance(inputs, Mapping) else digests(inputs)
     return {
-        name: json.dumps(part, sort_keys=True)
-        for name, part in (("config", config or {}), ("inputs", digests))
+        name: json.dumps(part, sort_keys=True) for name, part in (("config", config or {}), ("inputs", found))
     }
 
 
-def was_made_from(path: str | Path, kind: str, *, config: Mapping, inputs: Iterable[str | Path]) -> bool:
+def was_made_from(
+    path: str | Path, kind: str, *, config: Mapping, inputs: Iterable[str | Path] | Mapping[str, str]
+) -> bool:
     """Return whether `write_h5` wrote a file with these settings and from inputs of these bytes.
 
-    False too where there is no such file or it is unreadable.
+    `inputs` as `write_h5` takes them. False too where there is no such file or it is unreadable.
     """
     try:
         with open_h5(path, kind) as file:

@@ -1,0 +1,93 @@
+"""The searches of one job: several attacks on one model; only those that have changed are made anew."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from neuroreg.devices import choose_device
+from neuroreg.files.records import read_record, write_record
+from neuroreg.files.resume import ResumeFile
+from neuroreg.files.storage import digests, was_made_from
+from neuroreg.images.classification import ClassificationData
+from neuroreg.robustness.attack_result import AttackResult
+from neuroreg.robustness.minimal_distance import choose_samples, search
+from neuroreg.training.checkpoints import load_model
+
+logger = logging.getLogger(__name__)
+
+
+def search_attacks(
+    model_path: str | Path,
+    data_path: str | Path,
+    outputs: Sequence[str | Path],
+    attacks: Sequence[Mapping],
+    codes: Sequence[str],
+    *,
+    samples: int,
+    parts: int = 1,
+    part: int = 0,
+    repetitions: int,
+    seed: int,
+    batch_size: int,
+    device: str,
+) -> None:
+    """Write what `search` finds with each attack; keep a file that the same settings, code and inputs made.
+
+    A search that was killed goes on where its state was last saved, beside its file as
+    ``resume_<name of the file>.safetensors``. States stay until all searches have ended, because Snakemake
+    deletes the outputs of a job that has failed.
+
+    Parameters
+    ----------
+    model_path, data_path
+        Files of a trained model and of `ClassificationData`, whose test images are attacked.
+    outputs, attacks, codes
+        For each attack the file to write, its entry in the config (name, method, settings), and the digest of
+        the code that it runs.
+    samples
+        How many test images, see `choose_samples`.
+    parts, part
+        Into how many jobs the samples are split, and which of them this is, from 0.
+    repetitions, seed, batch_size
+        See `search`.
+    device
+        ``"cpu"`` or ``"cuda"``.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or as `choose_device`, `choose_samples` and `search`.
+    """
+    model, data = load_model(model_path), read_record(data_path, ClassificationData)
+    sample = np.array_split(choose_samples(data.test_labels, samples, seed), parts)[part]
+    common = {"samples": samples, "repetitions": repetitions, "seed": seed}
+    common |= {"batch_size": batch_size, "device": device}
+    inputs = digests([model_path, data_path])
+    with ExitStack() as unfinished:
+        for attack, code, output in zip(attacks, codes, map(Path, outputs), strict=True):
+            config = attack | common | {"code": code}
+            resume = ResumeFile(output.with_name(f"resume_{output.stem}.safetensors"), code)
+            unfinished.enter_context(resume)
+            if was_made_from(output, AttackResult.KIND, config=config, inputs=inputs):
+                logger.info("%s: kept, nothing that decides it has changed", output)
+                continue
+            result = search(
+                model,
+                data.test_images[sample],
+                data.test_labels[sample],
+                sample,
+                data.test_images,
+                data.test_labels,
+                method=attack["method"],
+                settings=attack["settings"],
+                repetitions=repetitions,
+                seed=seed,
+                batch_size=batch_size,
+                device=choose_device(device),
+                pad=parts > 1,
+                resume=resume,
+            )
+            write_record(output, result, config=config, inputs=inputs)
