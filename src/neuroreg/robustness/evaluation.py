@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from neuroreg.devices import full_float32
 from neuroreg.errors import InputError
 from neuroreg.training.networks import BasicBlock, ResNet
 
@@ -30,18 +31,16 @@ def evaluation(model: nn.Module, device: torch.device) -> Iterator[None]:
     model.to(device)
     modes = [(module, module.training) for module in model.modules()]
     frozen = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    matmul_tf32 = matmul.allow_tf32
+    cudnn = torch.backends.cudnn
     model.eval().requires_grad_(False)
-    matmul.allow_tf32 = False
     try:
         with (
+            full_float32(),
             cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False),
             torch.autocast(device.type, enabled=False),
         ):
             yield
     finally:
-        matmul.allow_tf32 = matmul_tf32
         for module, training in modes:
             module.training = training
         for parameter, requires_grad in frozen:
