@@ -47,6 +47,10 @@ METHODS = {
 }
 
 
+# Settings of our Carlini & Wagner and DDN that Foolbox's do not have.
+OURS_ALONE = ("start_noise", "box", "checks", "bisections")
+
+
 def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     """Run Foolbox's version of our attack called `variant`, rows of one setting at a time.
 
@@ -164,10 +168,8 @@ def carlini_wagner(model: CountingModel, rows: Rows) -> tuple[Tensor, int]:
     Foolbox's early abort is off: it looks at the whole batch's loss, so that a sample's result would depend
     on its neighbours.
     """
-    setting, offset = dict(rows.setting), random_offset(rows)
-    for name in ("start_noise", "box", "checks", "bisections"):
-        del setting[name]
-    attack = foolbox.attacks.L2CarliniWagnerAttack(**setting, confidence=0, abort_early=False)
+    offset = random_offset(rows)
+    attack = foolbox.attacks.L2CarliniWagnerAttack(**_told(rows), confidence=0, abort_early=False)
     # Foolbox optimises an offset in tanh space that begins at 0; moving its origin moves the start.
     inputs = hooked(
         rows.x, lambda loss, differentiate: differentiate(lambda delta, *rest: loss(delta + offset, *rest))
@@ -194,11 +196,15 @@ def ddn(model: CountingModel, rows: Rows) -> tuple[Tensor, int]:
 
         return value_and_gradient
 
-    told = {name: value for name, value in rows.setting.items() if name != "bisections"}
-    attack = foolbox.attacks.DDNAttack(**told)
+    attack = foolbox.attacks.DDNAttack(**_told(rows))
     inputs = hooked(rows.x, wrap)
     found = attack.run(model.for_foolbox(rows.x.device), inputs, Misclassification(rows.labels)).raw
     return _unless(found == rows.x, found), model.passes  # where Foolbox found nothing it returns the image
+
+
+def _told(rows: Rows) -> dict[str, Any]:
+    """Return the settings of `rows` that Foolbox has, too."""
+    return {name: value for name, value in rows.setting.items() if name not in OURS_ALONE}
 
 
 def _unless(nothing: Tensor, found: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def smallest_epsilon(
     """
     failed, succeeded = torch.zeros_like(epsilon), torch.full_like(epsilon, torch.inf)
     closest, attempts = Closest(x), torch.zeros(len(x), dtype=torch.int64, device=x.device)
-    rows = torch.arange(len(x), device=x.device)
+    rows, epsilon = torch.arange(len(x), device=x.device), epsilon.clone()
     for _ in range(search_steps):
         tried = epsilon[rows]
         found = attempt(tried, rows)
@@ -83,9 +83,7 @@ def smallest_epsilon(
         # A failure further out than an adversarial says nothing.
         near = torch.where(near >= far, far / GROWTH, near)
         failed[rows], succeeded[rows] = near, far
-        epsilon = epsilon.index_put(
-            (rows,), torch.where(far.isinf(), (GROWTH * tried).clamp(max=1.0), (near + far) / 2)
-        )
+        epsilon[rows] = torch.where(far.isinf(), (GROWTH * tried).clamp(max=1.0), (near + far) / 2)
         rows = rows[torch.where(far.isinf(), tried < 1.0, far - near > RESOLVED * far)]
         if not len(rows):
             break
