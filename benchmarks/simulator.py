@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroreg.images.stimuli import Stimuli, make_stimuli
-from neuroreg.scans.reliability import average_repeats, signal_to_noise_weight
+from neuroreg.scans.reliability import average_repeats, by_blocks, signal_to_noise_weight
 from neuroreg.simulator.calibration import mean_oracle, single_trial_similarity
 from neuroreg.simulator.simulate import simulate_scan
 
@@ -54,9 +54,7 @@ def measure(stimuli: Stimuli, neurons: int, seed: int, name: str, settings: dict
     simulated = simulate_scan(stimuli, n_neurons=neurons, oracle_repeats=10, seed=seed, name=name, **settings)
     test = simulated.scan.tier == "test"
     responses, image = simulated.scan.responses[test], simulated.scan.image[test]
-    w = np.concatenate(
-        [signal_to_noise_weight(responses[:, n : n + 256], image) for n in range(0, neurons, 256)]
-    )
+    w = by_blocks(lambda block: signal_to_noise_weight(block, image), responses, 256)
     return [
         single_trial_similarity(responses, image, seed + 1),
         mean_oracle(responses, image),

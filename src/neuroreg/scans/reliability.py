@@ -1,9 +1,29 @@
 """How reliably neurons answer, measured on trials that showed the same image: arrays in, arrays out."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 _SMALLEST_DEVIATION = 0.01  # of the mean over neurons, as in the lab's loaders
 _BLOCK = 512  # neurons at once: bounds the memory of a copy in double precision
+
+
+def by_blocks(
+    measure: Callable[[np.ndarray], np.ndarray], responses: np.ndarray, block: int = _BLOCK
+) -> np.ndarray:
+    """Return what `measure` says of each neuron, asked for `block` of them at a time.
+
+    Parameters
+    ----------
+    measure
+        Responses (T, n) to one number for each neuron, (n,).
+    responses
+        Float (T, N), N at least 1.
+    block
+        At most so many neurons are handed over at once.
+    """
+    starts = range(0, responses.shape[1], block)
+    return np.concatenate([measure(responses[:, start : start + block]) for start in starts])
 
 
 def response_deviation(responses: np.ndarray) -> np.ndarray:
@@ -22,8 +42,7 @@ def response_deviation(responses: np.ndarray) -> np.ndarray:
     numpy.ndarray
         float64 (N,), positive, in the units of the responses; ones if every neuron is constant.
     """
-    parts = range(0, responses.shape[1], _BLOCK)
-    deviation = np.concatenate([responses[:, n : n + _BLOCK].std(0, dtype=np.float64) for n in parts])
+    deviation = by_blocks(lambda block: block.std(0, dtype=np.float64), responses)
     # Rounding leaves a constant neuron with a deviation of about eps times its level.
     deviation[responses.max(0) == responses.min(0)] = 0
     deviation = np.maximum(deviation, _SMALLEST_DEVIATION * deviation.mean())

@@ -5,14 +5,13 @@ from typing import Literal
 
 import numpy as np
 
-from neuroreg.scans.reliability import response_deviation
+from neuroreg.scans.reliability import by_blocks, response_deviation
 from neuroreg.scans.scan import Scan
 
 logger = logging.getLogger(__name__)
 Units = Literal["std", "source"]
 UNITS: tuple[Units, ...] = ("std", "source")
 FEWEST_EFFECTIVE = 0.05  # share of the neurons below which a few of them decide the similarity
-_BLOCK = 512  # neurons at once: bounds the memory of a copy in double precision
 
 
 def response_units(scan: Scan, units: Units) -> np.ndarray:
@@ -56,8 +55,7 @@ def effective_neurons(responses: np.ndarray, weights: np.ndarray) -> float:
     float
         Between 1 and N; 0 if no weighted response varies.
     """
-    parts = [slice(start, start + _BLOCK) for start in range(0, len(weights), _BLOCK)]
-    variance = np.concatenate([responses[:, part].var(0, dtype=np.float64) for part in parts])
+    variance = by_blocks(lambda block: block.var(0, dtype=np.float64), responses)
     size = np.where(variance > 0, np.abs(np.asarray(weights, np.float64)), 0)
     if not size.any():
         return 0.0

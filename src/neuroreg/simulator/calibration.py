@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 
 from neuroreg.errors import InputError
 from neuroreg.scans.reliability import (
+    by_blocks,
     jackknife_oracle,
     repeated_trials,
     response_deviation,
@@ -56,7 +57,7 @@ def single_trial_similarity(responses: np.ndarray, image: np.ndarray, seed: int)
         raise InputError(f"{len(repeats)} images repeated; expected at least {FEWEST_IMAGES}.")
     rng = np.random.default_rng(derive_seed(seed, "single trials"))
     counts = counts[counts > 1]
-    w = _by_chunk(signal_to_noise_weight, responses, image)
+    w = by_blocks(lambda block: signal_to_noise_weight(block, image), responses, _CHUNK)
     weights = w / response_deviation(responses[repeated_trials(image)])
     correlations = []
     for first in rng.integers(counts, size=(_ROUNDS, len(counts))):
@@ -76,15 +77,7 @@ def mean_oracle(responses: np.ndarray, image: np.ndarray) -> float:
     image
         int (T,), which image each trial showed; those shown once are left out.
     """
-    return float(_by_chunk(jackknife_oracle, responses, image).mean())
-
-
-def _by_chunk(
-    measure: Callable[[np.ndarray, np.ndarray], np.ndarray], responses: np.ndarray, image: np.ndarray
-) -> np.ndarray:
-    """Return what `measure` says of each neuron, (N,)."""
-    starts = range(0, responses.shape[1], _CHUNK)
-    return np.concatenate([measure(responses[:, start : start + _CHUNK], image) for start in starts])
+    return float(by_blocks(lambda block: jackknife_oracle(block, image), responses, _CHUNK).mean())
 
 
 @dataclass(frozen=True)
