@@ -12,6 +12,14 @@ sys.path.insert(0, str(BASE / "src"))
 search_path = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 os.environ.update(PYTHONPATH=os.pathsep.join([str(BASE / "src"), *search_path]))
 
+try:
+    import neuroreg.workflow.config
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"Error: {sys.executable}: no Python package '{error.name}'; expected the environment that make sets up "
+        "(source .venv/bin/activate)."
+    )
+
 
 configfile: BASE / "config.yaml"
 

@@ -1,6 +1,7 @@
 import h5py
 
 from neuroreg.errors import InputError
+from neuroreg.files.refusals import refusal
 from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
 from neuroreg.workflow.config import check_files, validate_config
@@ -13,15 +14,19 @@ from neuroreg.workflow.grid import (
     simulation_note,
     target_file,
 )
+from neuroreg.workflow.start import check_python
 from neuroreg.workflow.yaml_checks import check_text
 
 try:
+    check_python(sys.executable)
     for path in [BASE / "config.yaml", *workflow.config_settings.configfiles]:
         check_text(path)
     validate_config(config)
     check_files(config)
 except InputError as error:
     sys.exit(f"Error: {error}")
+except OSError as error:
+    sys.exit(f"Error: {refusal(error)}")
 
 ENVIRONMENT = "../envs/neuroreg.yaml"
 GPU = int(config["device"] == "cuda")

@@ -11,6 +11,8 @@ rule prepare_stimuli:
         "results/logs/prepare_stimuli.log",
     benchmark:
         "results/benchmarks/prepare_stimuli.tsv"
+    # It reads what users bring, which another try does not change.
+    retries: 0
     conda:
         ENVIRONMENT
     threads: 1
@@ -33,6 +35,8 @@ rule prepare_classification:
         "results/logs/prepare_classification.log",
     benchmark:
         "results/benchmarks/prepare_classification.tsv"
+    # It reads what users bring, which another try does not change.
+    retries: 0
     conda:
         ENVIRONMENT
     threads: 1

@@ -93,6 +93,8 @@ rule ingest_scan:
         "results/logs/ingest_scan/{scan}.log",
     benchmark:
         "results/benchmarks/ingest_scan/{scan}.tsv"
+    # It reads what users bring, which another try does not change.
+    retries: 0
     conda:
         ENVIRONMENT
     threads: 1

@@ -79,6 +79,8 @@ if FEATURES:
             "results/benchmarks/measure_feature_similarity/{target}.tsv"
         wildcard_constraints:
             target="|".join(FEATURES),
+        # It reads what users bring, which another try does not change.
+        retries: 0
         conda:
             ENVIRONMENT
         threads: 1

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from rights import without_rights
 from snakemake.utils import update_config
 
 from neuroreg.errors import InputError
@@ -352,6 +353,29 @@ def test_a_missing_file_of_weights_is_named(config, tmp_path):
         check_files(changed(config, "targets.0", target | {"weights": str(path)}))
     path.write_bytes(b"")
     check_files(changed(config, "targets.0", target | {"weights": str(path)}))
+
+
+@pytest.mark.parametrize("section", ["classification", "stimuli"])
+def test_a_missing_folder_of_images_is_named(config, tmp_path, section):
+    config[section] |= {"source": "image_folder", "path": str(tmp_path / "absent")}
+    expected = rf"^config key '{section}.path': no folder '.*absent'; expected a folder of images\.$"
+    with pytest.raises(InputError, match=expected):
+        check_files(config)
+    config[section]["path"] = str(tmp_path)
+    check_files(config)
+
+
+def test_a_recorded_scan_without_rights_is_named(config):
+    with without_rights() as folder:
+        path = folder / "mine.h5"
+        path.touch()
+        config["scans"][0] = {"name": "mine", "source": "recorded", "path": str(path)}
+        check_files(config)
+        path.chmod(0)
+        with pytest.raises(
+            InputError, match=r"'scans\[0\].path': no permission to read '.*mine\.h5'; expected"
+        ):
+            check_files(config)
 
 
 def test_a_missing_key_is_named(config):

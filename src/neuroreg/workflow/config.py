@@ -1,5 +1,6 @@
 """The whole config: what the rooms' settings make together, and checks of what crosses them."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -245,7 +246,7 @@ _CHECKS = (_names, _download_files, _stimuli, _targets, _models, _samples)
 
 
 def check_files(config: Mapping) -> None:
-    """Check that the files of recorded scans and of features' weights are there.
+    """Check that the files and folders that a valid config names are there and may be read.
 
     Raises
     ------
@@ -253,14 +254,22 @@ def check_files(config: Mapping) -> None:
         With one sentence for the first that is not.
     """
     for index, scan in enumerate(config["scans"]):
-        if scan["source"] == "recorded" and not Path(scan["path"]).exists():
-            raise InputError(
-                f"config key 'scans[{index}].path': no file or folder '{scan['path']}'; "
-                "expected a recorded scan."
-            )
+        if scan["source"] == "recorded":
+            _expect(f"scans[{index}].path", scan["path"], "a recorded scan")
     for index, target in enumerate(config["targets"]):
-        path = target.get("weights")
-        if path and not Path(path).is_file():
-            raise InputError(
-                f"config key 'targets[{index}].weights': no file '{path}'; expected weights of VGG19."
-            )
+        if path := target.get("weights"):
+            _expect(f"targets[{index}].weights", path, "weights of VGG19", file=True)
+    for section in ("classification", "stimuli"):
+        if config[section]["source"] == "image_folder":
+            _expect(f"{section}.path", config[section]["path"], "a folder of images", folder=True)
+
+
+def _expect(key: str, path: str, what: str, *, file: bool = False, folder: bool = False) -> None:
+    place = Path(path)
+    found = place.is_file() if file else place.is_dir() if folder else place.exists()
+    if not found:
+        kind = "file" if file else "folder" if folder else "file or folder"
+        raise InputError(f"config key '{key}': no {kind} '{path}'; expected {what}.")
+    rights = os.R_OK | (os.X_OK if place.is_dir() else 0)
+    if not os.access(place, rights, effective_ids=os.access in os.supports_effective_ids):
+        raise InputError(f"config key '{key}': no permission to read '{path}'; expected {what}.")

@@ -1,0 +1,22 @@
+"""What is wrong with the place that the workflow runs in, told before any job is started."""
+
+import re
+
+from neuroreg.errors import InputError
+
+
+def check_python(executable: str) -> None:
+    """Check that Snakemake can start jobs with this Python: it puts the path into a shell's line as it is.
+
+    Raises
+    ------
+    InputError
+        If a shell would take the path for something else.
+    """
+    other = re.search(r"[^\w@%+=:,./~-]", executable)
+    if other:
+        what = "a blank" if other[0].isspace() else f"the character {other[0]}"
+        raise InputError(
+            f"{executable}: {what} in the path of Python, with which Snakemake starts no job; expected the "
+            "environment (.venv) in a folder of another name."
+        )

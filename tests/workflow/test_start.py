@@ -1,0 +1,113 @@
+"""What is told at the start, and what is tried again, from the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from neuroreg.errors import InputError
+from neuroreg.workflow.job import BAD_INPUT
+from neuroreg.workflow.start import check_python
+
+OVERLAY = {
+    "scans": [{"name": "mine", "source": "recorded", "path": "mine.h5"}],
+    "targets": [
+        {"name": name, "kind": "denoised", "scans": ["mine"]}
+        for name in ("neural", "neural_one_scan", "shuffle", "raw")
+    ],
+}
+
+
+def snakemake(root, folder, *arguments, python=sys.executable):
+    (folder / "mine.yaml").write_text(yaml.safe_dump(OVERLAY))
+    command = [
+        python,
+        "-m",
+        "snakemake",
+        *arguments,
+        "--snakefile",
+        root / "Snakefile",
+        "--directory",
+        folder,
+    ]
+    command += ["--cores", "1", "--configfile", root / "configs" / "smoke.yaml", folder / "mine.yaml"]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_bad_input_is_tried_once_has_its_exit_code_and_shows_its_log(root, tmp_path):
+    (tmp_path / "mine.h5").write_text("neuron,response\n")
+    done = snakemake(root, tmp_path, "results/scans/mine.h5", "--retries", "2")
+    assert done.returncode != 0
+    sentences = [line for line in done.stderr.splitlines() if line.startswith("ingest_scan: ")]
+    assert len(sentences) == 1 and "mine.h5: is a text file; expected a scan" in sentences[0]
+    assert f"returned non-zero exit status {BAD_INPUT}." in done.stderr
+    assert "Trying to restart" not in done.stderr and "Traceback" not in done.stderr
+    log = (tmp_path / "results/logs/ingest_scan/mine.log").read_text().splitlines()
+    assert log[-1].endswith(sentences[0].removeprefix("ingest_scan: "))
+    assert log[-1] in done.stderr  # where jobs run elsewhere, the only way to the terminal
+
+
+def test_every_rule_that_reads_what_users_bring_is_tried_once(root):
+    """Of the others, those that are killed go on where they were."""
+    text = "\n".join(path.read_text() for path in (root / "rules").glob("*.smk"))
+    bodies = dict(part.split(":", 1) for part in text.split("rule ")[1:] if ":" in part)
+    readers = ("download_scan", "ingest_scan", "prepare_stimuli", "prepare_classification")
+    for name in (*readers, "measure_feature_similarity"):
+        assert "retries: 0" in bodies[name]
+    for name in ("train_model", "fit_response_model", "search_adversarials"):
+        assert "retries" not in bodies[name]
+    for profile in ("default", "slurm"):
+        assert (
+            yaml.safe_load((root / "profiles" / profile / "config.yaml").read_text())["show-failed-logs"]
+            is True
+        )
+
+
+@pytest.mark.parametrize(
+    "path", ["/home/a b/.venv/bin/python", "/home/a'b/python", "/home/$x/python", "/a;b/python"]
+)
+def test_a_python_that_no_shell_finds_is_told(path):
+    with pytest.raises(InputError, match="in the path of Python, with which Snakemake starts no job"):
+        check_python(path)
+    check_python("/home/神经/.venv-3.11/bin/python3")
+    check_python(sys.executable)
+
+
+def test_an_environment_in_a_folder_with_a_blank_is_told_at_the_start(root, tmp_path):
+    linked = tmp_path / "my project" / "python"
+    linked.parent.mkdir()
+    linked.symlink_to(Path(sys.executable))
+    (tmp_path / "mine.h5").touch()
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    python = str(linked)
+    code = f"import os, sys; os.environ.update({environment!r})\n"
+    code += f"os.execv({python!r}, [{python!r}, *sys.argv[1:]])"
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(OVERLAY))
+    command = [sys.executable, "-c", code, "-m", "snakemake", "-n", "--snakefile", root / "Snakefile"]
+    command += ["--directory", tmp_path, "--cores", "1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"Error: {linked}: a blank in the path of Python" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_environment_without_a_package_is_told(root, tmp_path):
+    (tmp_path / "lazy_loader.py").write_text("raise ModuleNotFoundError('gone', name='lazy_loader')\n")
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-n",
+        "--snakefile",
+        root / "Snakefile",
+        "--directory",
+        tmp_path,
+    ]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([*command, "--cores", "1"], env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "no Python package 'lazy_loader'; expected the environment that make sets up" in done.stderr
+    assert "Traceback" not in done.stderr
