@@ -33,7 +33,7 @@ def main(snakemake):
             repetitions=params.repetitions,
             seed=params.seed,
             batch_size=params.batch_size,
-            device=choose_device(params.device),
+            device=choose_device(params.device, snakemake.resources.devices),
             pad=params.parts > 1,
             resume=resume,
         )

@@ -22,7 +22,7 @@ def test_the_table_of_attack_settings_is_complete(root):
 
 
 def test_one_version_everywhere(root):
-    changes = re.findall(r"^## (\S+)$", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
+    changes = re.findall(r"^## (\d\S+)$", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert changes[0] == yaml.safe_load((root / "CITATION.cff").read_text())["version"]
     assert changes[0] == neuroreg.__version__
 
