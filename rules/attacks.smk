@@ -9,11 +9,11 @@ rule search_adversarials:
         model="results/models/{model}/seed{seed}/model.safetensors",
         data="results/classification.h5",
     output:
-        until_joined(per_part("results/attacks/{model}/seed{seed}/{attack}.h5")),
+        search_outputs("results/attacks/{model}/seed{seed}/{attack}.h5"),
     log:
-        per_part("results/logs/search_adversarials/{model}/seed{seed}/{attack}.log"),
+        per_search("results/logs/search_adversarials/{model}/seed{seed}/{attack}.log"),
     benchmark:
-        per_part("results/benchmarks/search_adversarials/{model}/seed{seed}/{attack}.tsv")
+        per_search("results/benchmarks/search_adversarials/{model}/seed{seed}/{attack}.tsv")
     conda:
         ENVIRONMENT
     threads: 1
@@ -23,14 +23,16 @@ rule search_adversarials:
         gpu=GPU,
         devices=DEVICES,
     params:
-        attack=attack,
+        attacks=attacks,
         samples=config["adversarial"]["samples"],
         parts=PARTS,
         repetitions=config["adversarial"]["repetitions"],
         batch_size=config["adversarial"]["batch_size"],
         device=config["device"],
         seed=config["seed"],
-        code=lambda wildcards: code("search_adversarials", attack_module(wildcards)),
+        code=lambda wildcards: [
+            code("search_adversarials", attack_module(entry)) for entry in attacks(wildcards)
+        ],
     script:
         "../workflow_scripts/search_adversarials.py"
 
@@ -59,7 +61,7 @@ if PARTS > 1:
             mem_mb=600,
             runtime=30,
         params:
-            attack=attack,
+            attack=lambda wildcards: attacks(wildcards)[0],
             repetitions=config["adversarial"]["repetitions"],
             seed=config["seed"],
             code=code("join_searches"),

@@ -26,7 +26,6 @@ rule tabulate_claims:
         sweep=run_table(SWEEP),
         runs=run_table(CONDITIONS),
         conditions=condition_models(config),
-        seed=config["seed"],
         note=NOTE,
         code=code("tabulate_claims"),
     script:

@@ -1,12 +1,23 @@
 import h5py
 
 from neuroreg.errors import InputError
+from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
 from neuroreg.workflow.config import check_files, validate_config
 from neuroreg.workflow.digests import code_digest
-from neuroreg.workflow.grid import by_name, condition_models, entry_names, grid_runs, simulation_note
+from neuroreg.workflow.grid import (
+    by_name,
+    condition_models,
+    entry_names,
+    grid_runs,
+    simulation_note,
+    target_file,
+)
+from neuroreg.workflow.yaml_checks import check_text
 
 try:
+    for path in [BASE / "config.yaml", *workflow.config_settings.configfiles]:
+        check_text(path)
     validate_config(config)
     check_files(config)
 except InputError as error:
@@ -27,6 +38,7 @@ SCANS = entry_names(config["scans"])
 TARGETS = entry_names(config["targets"])
 ATTACKS = entry_names(config["adversarial"]["attacks"])
 PARTS = config["adversarial"]["parts"]
+TOGETHER = config["adversarial"]["together"] and PARTS == 1
 TIGHTENING = entry_names(config["adversarial"]["tightening"])
 SIMULATED = [scan["name"] for scan in config["scans"] if scan["source"] == "simulated"]
 DOWNLOADED = [scan["name"] for scan in config["scans"] if scan["source"] == "download"]
@@ -122,15 +134,22 @@ def download(wildcards):
 
 
 def model_target(wildcards):
-    """The similarity that a model shares; nothing for the unregularised one."""
+    """The similarity that a model of a seed shares; nothing for the unregularised one."""
     target = by_name(config["models"], wildcards.model)["target"]
-    return [] if target is None else [f"results/similarity/{target}.h5", "results/stimuli.h5"]
+    if target is None:
+        return []
+    return [target_file(config["targets"], target, wildcards.seed), "results/stimuli.h5"]
 
 
-def attack(wildcards):
-    """The attack's entry in the config."""
+def shuffle_names(wildcards):
+    """What a permutation is drawn by: the target's name, and the training seed if it has one of its own."""
+    return list(Path(wildcards.shuffle).parts)
+
+
+def attacks(wildcards):
+    """The entries in the config of the attacks that a job searches with: one, or all of them."""
     entries = [*config["adversarial"]["attacks"], *config["adversarial"]["tightening"]]
-    return by_name(entries, wildcards.attack)
+    return entries if TOGETHER else [by_name(entries, wildcards.attack)]
 
 
 def per_part(path):
@@ -139,11 +158,22 @@ def per_part(path):
     return path if PARTS == 1 else f"{stem}.part{{part}}.{suffix}"
 
 
-def until_joined(path):
-    """An output for each part is deleted once the parts are joined."""
-    return path if PARTS == 1 else temp(path)
+def per_search(path):
+    """Where a job of searches writes what it has one of: a log."""
+    return f"{Path(path).parent}{Path(path).suffix}" if TOGETHER else per_part(path)
 
 
-def attack_module(wildcards):
-    """The module that the attack is loaded from."""
-    return f"neuroreg.robustness.attacks.{find_method(attack(wildcards)['method']).module}"
+def search_outputs(path):
+    """The files of a job of searches.
+
+    Those of all attacks stay where they are when it starts: it makes only what has changed. An output for each
+    part is deleted once the parts are joined.
+    """
+    if TOGETHER:
+        return [update(file) for file in expand(path, attack=[*ATTACKS, *TIGHTENING], allow_missing=True)]
+    return path if PARTS == 1 else temp(per_part(path))
+
+
+def attack_module(entry):
+    """The module that an attack is loaded from."""
+    return f"neuroreg.robustness.attacks.{find_method(entry['method']).module}"

@@ -1,7 +1,5 @@
-# The scans whose images are the pool; none where it comes from elsewhere.
-POOL_SCANS = {"scan": [config["stimuli"]["scan"]], "intersection": SCANS, "union": SCANS}.get(
-    config["stimuli"]["source"], []
-)
+# Scans decide what is in the pool: one or all by what they have shown, all by what they repeat.
+POOL_SCANS = SCANS if config["stimuli"]["source"] in SHOWN else []
 
 
 rule prepare_stimuli:

@@ -10,7 +10,7 @@ SHOWN_TARGET = max(
 FIGURES = {
     "plot_fig1": {
         "labels": {"figure": "Fig. 1", "shows": "accuracy under noise, per alpha"},
-        "input": {"noise": run_files("results/noise/{model}/seed{seed}.csv", SWEEP)},
+        "input": {"noise": run_files("results/noise/{model}/seed{seed}.h5", SWEEP)},
         "params": {"runs": run_table(SWEEP)},
     },
     "tabulate_table1": {
@@ -20,13 +20,13 @@ FIGURES = {
     },
     "plot_noise": {
         "labels": {"figure": "Noise", "shows": "accuracy under noise, per condition"},
-        "input": {"noise": run_files("results/noise/{model}/seed{seed}.csv", CONDITIONS)},
+        "input": {"noise": run_files("results/noise/{model}/seed{seed}.h5", CONDITIONS)},
         "params": {"runs": run_table(CONDITIONS), "models": LABELS},
     },
     "plot_fig2": {
         "labels": {"figure": "Fig. 2", "shows": "minimal adversarial distance"},
         "input": {"distances": "results/distances.csv"},
-        "params": {"models": LABELS, "seed": config["seed"]},
+        "params": {"models": LABELS},
     },
     "plot_tightening": {
         "labels": {
@@ -34,7 +34,7 @@ FIGURES = {
             "shows": "minimal distance of the paper's attacks and of stronger ones",
         },
         "input": {"distances": "results/distances.csv"},
-        "params": {"models": LABELS, "attacks": TIGHTENING, "seed": config["seed"]},
+        "params": {"models": LABELS, "attacks": TIGHTENING},
     },
     "plot_survival": {
         "labels": {"figure": "Survival", "shows": "accuracy against the adversary's distance"},
@@ -86,7 +86,7 @@ FIGURES = {
         },
         "params": {
             "scans": SCANS,
-            "weight_exponent": config["reliability"]["weight_exponent"],
+            "weighting": config["reliability"],
             "seed": config["seed"],
         },
         "mem_mb": by_pool(1000, 4e-5, lambda input: input.target),

@@ -101,6 +101,7 @@ rule ingest_scan:
         runtime=60,
     params:
         neurons=config["neurons"],
+        missing=config["missing"],
         code=code("ingest_scan"),
     script:
         "../workflow_scripts/ingest_scan.py"

@@ -97,17 +97,20 @@ if FEATURES:
 
 if SHUFFLED:
 
+    # One for all models, and one for each training seed.
     rule shuffle_similarity:
         input:
-            lambda wildcards: (f"results/similarity/{by_name(config['targets'], wildcards.target)['of']}.h5"),
+            lambda wildcards: (
+                f"results/similarity/{by_name(config['targets'], shuffle_names(wildcards)[0])['of']}.h5"
+            ),
         output:
-            "results/similarity/{target}.h5",
+            "results/similarity/{shuffle}.h5",
         log:
-            "results/logs/shuffle_similarity/{target}.log",
+            "results/logs/shuffle_similarity/{shuffle}.log",
         benchmark:
-            "results/benchmarks/shuffle_similarity/{target}.tsv"
+            "results/benchmarks/shuffle_similarity/{shuffle}.tsv"
         wildcard_constraints:
-            target="|".join(SHUFFLED),
+            shuffle=rf"({'|'.join(SHUFFLED)})(/seed\d+)?",
         conda:
             ENVIRONMENT
         threads: 1
@@ -116,6 +119,7 @@ if SHUFFLED:
             runtime=60,
         params:
             seed=config["seed"],
+            names=shuffle_names,
             code=code("shuffle_similarity"),
         script:
             "../workflow_scripts/shuffle_similarity.py"

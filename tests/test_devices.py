@@ -16,6 +16,7 @@ from make_believe_gpu import MakeBelieveGpu
 from neuroreg.devices import choose_device
 with MakeBelieveGpu(devices=3):
     device = choose_device("cuda", "0,2")
+    assert choose_device("cuda", "0,2") == device  # asked again, it holds no other
     print(device.index, flush=True)
     sys.stdin.read()
 """

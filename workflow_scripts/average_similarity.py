@@ -9,9 +9,10 @@ from neuroreg.workflow.job import run_job
 def main(snakemake):
     weighting = snakemake.params.weighting
     scans = zip(snakemake.params.scans, snakemake.input.responses, strict=True)
+    exponent, units = weighting["weight_exponent"], weighting["units"]
     similarity = mean_similarity(
         (
-            denoised_similarity(name, read_record(path, PredictedResponses), weighting["weight_exponent"])
+            denoised_similarity(name, read_record(path, PredictedResponses), exponent, units)
             for name, path in scans
         ),
         {"kind": "denoised", **weighting},

@@ -15,12 +15,12 @@ def main(snakemake):
     name, neurons = snakemake.wildcards.scan, snakemake.params.neurons
     path = recorded_file(snakemake.input[0])
     reader = find_reader(path)
-    scan = reader.read(path)
+    scan = reader.read(path, snakemake.params.missing)
     selection = select_neurons(name, scan, **neurons)
     summary = summarise_scan(name, scan, selection)
     for line in summary_lines(summary):
         logging.info("%s", line)
-    config = {"format": reader.name, "neurons": neurons}
+    config = {"format": reader.name, "neurons": neurons, "missing": snakemake.params.missing}
     write_record(snakemake.output.scan, selection.scan, config=config, inputs=[path])
     write_json(snakemake.output.summary, summary)
 

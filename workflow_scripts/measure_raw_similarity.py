@@ -12,6 +12,7 @@ def main(snakemake):
         dict(zip(params.scans, snakemake.input.scans, strict=True)),
         read_record(snakemake.input.stimuli, Stimuli),
         exponent=params.weighting["weight_exponent"],
+        units=params.weighting["units"],
         bias_correction=params.weighting["bias_correction"],
         seed=params.seed,
     )

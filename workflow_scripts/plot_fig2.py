@@ -9,7 +9,7 @@ from neuroreg.workflow.job import run_job
 def main(snakemake):
     distances = read_csv(snakemake.input.distances)
     params = snakemake.params
-    figure, numbers = fig2(distances, params.models, params.note, params.seed)
+    figure, numbers = fig2(distances, params.models, params.note)
     save_drawing(snakemake.output, figure, numbers)
 
 

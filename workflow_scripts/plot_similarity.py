@@ -13,19 +13,22 @@ from neuroreg.workflow.job import run_job
 def main(snakemake):
     params = snakemake.params
     files = zip(params.scans, snakemake.input.scans, snakemake.input.responses, strict=True)
-    within, correlations = compare_scans(
+    found = compare_scans(
         (
             (name, read_record(scan, Scan), read_record(responses, PredictedResponses))
             for name, scan, responses in files
         ),
-        exponent=params.weight_exponent,
+        exponent=params.weighting["weight_exponent"],
+        units=params.weighting["units"],
         seed=params.seed,
     )
     # The first scan that has them stands for all.
-    shown, oracle = next(iter(within.items()), ("", None))
+    shown, oracle = next(iter(found.within.items()), ("", None))
     matrices = oracle and oracle.matrices()
     pool = read_record(snakemake.input.target, SimilarityMatrix).matrix
-    figure, numbers = similarity_figure(matrices, pool, correlations, params.note, shown)
+    figure, numbers = similarity_figure(
+        matrices, pool, found.correlations, found.effective, note=params.note, scan=shown
+    )
     save_drawing(snakemake.output, figure, numbers)
 
 

@@ -9,7 +9,7 @@ from neuroreg.workflow.job import run_job
 def main(snakemake):
     params = snakemake.params
     distances = read_csv(snakemake.input.distances)
-    figure, numbers = tightening_figure(distances, params.models, params.attacks, params.note, params.seed)
+    figure, numbers = tightening_figure(distances, params.models, params.attacks, params.note)
     save_drawing(snakemake.output, figure, numbers)
 
 

@@ -10,6 +10,7 @@ from neuroreg.response_model.files import load_response_model
 from neuroreg.response_model.predict import predict_pool
 from neuroreg.scans.scan import Scan
 from neuroreg.similarity.denoised import PredictedResponses
+from neuroreg.similarity.units import response_units
 from neuroreg.workflow.job import run_job
 
 
@@ -27,6 +28,7 @@ def main(snakemake):
         predict_pool(model, scan.images[oracle]),
         np.asarray(scores["w"], np.float32),
         np.asarray(scores["v"], np.float32),
+        response_units(scan, "std").astype(np.float32),
     )
     write_record(snakemake.output[0], responses, inputs=snakemake.input)
 

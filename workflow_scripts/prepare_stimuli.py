@@ -10,10 +10,13 @@ def main(snakemake):
     settings, seed = snakemake.params.settings, snakemake.params.seed
     source, pool_size = settings["source"], settings["pool_size"]
     if snakemake.params.scans:
-        shown = map(load_shown_images, snakemake.params.scans, snakemake.input.scans)
-        stimuli = stimuli_from_scans(list(shown), pool_size, seed, shared=source == "intersection")
+        shown = list(map(load_shown_images, snakemake.params.scans, snakemake.input.scans))
+        taken = [scan for scan in shown if source != "scan" or scan.scan == settings["scan"]]
+        others = [scan for scan in shown if scan not in taken]
+        stimuli = stimuli_from_scans(taken, pool_size, seed, shared=source == "intersection", others=others)
     else:
-        stimuli = make_stimuli(source, pool_size, settings["oracle_size"], settings["path"], seed)
+        sizes = (pool_size, settings["oracle_size"])
+        stimuli = make_stimuli(source, *sizes, settings["path"], seed, settings["crop"])
     write_record(snakemake.output[0], stimuli, config=settings | {"seed": seed}, inputs=snakemake.input)
 
 

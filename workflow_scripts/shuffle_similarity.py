@@ -7,7 +7,7 @@ from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    seed = derive_seed(snakemake.params.seed, "shuffle", snakemake.wildcards.target)
+    seed = derive_seed(snakemake.params.seed, "shuffle", *snakemake.params.names)
     similarity = shuffled(read_record(snakemake.input[0], SimilarityMatrix), seed)
     write_record(snakemake.output[0], similarity, inputs=snakemake.input)
 

@@ -17,7 +17,7 @@ def main(snakemake):
         name=snakemake.wildcards.scan,
         **snakemake.params.settings,
     )
-    logging.info("noise level %.3g", simulated.truth.noise)
+    logging.info("noise level %.3g, shared %.3g", simulated.truth.noise, simulated.truth.shared_noise)
     write_static_hdf5(snakemake.output[0], simulated.scan)
 
 

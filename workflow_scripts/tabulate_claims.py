@@ -17,10 +17,10 @@ def main(snakemake):
         [read_record(path, NoiseCounts) for path in paths] for paths in (inputs.sweep, inputs.conditions)
     )
     rows = [
-        *sweep_claims(sweep, params.sweep, params.seed),
-        *condition_claims(conditions, params.runs, params.conditions, params.seed),
+        *sweep_claims(sweep, params.sweep),
+        *condition_claims(conditions, params.runs, params.conditions),
         *gamma_claims(kept_epochs(read_runs(inputs.histories, params.sweep))),
-        *distance_claims(read_csv(inputs.distances), params.conditions, params.seed),
+        *distance_claims(read_csv(inputs.distances), params.conditions),
     ]
     table = claims_table(rows, params.note)
     write_csv(snakemake.output.table, table)

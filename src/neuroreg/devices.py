@@ -46,25 +46,27 @@ def choose_device(name: str, devices: str | int = "0") -> torch.device:
     return device
 
 
-_held = []  # open files, whose locks end with the process, however it ends
+_held = {}  # by GPU, open files, whose locks end with the process, however it ends
 
 
 def _least_held(numbers: list[int]) -> int:
+    if held := [number for number in _held if number in numbers]:
+        return held[0]
     folder = Path(tempfile.gettempdir()) / f"neuroreg-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     places = ((place, number) for place in count() for number in numbers)
-    return next(number for place, number in places if _hold(folder / f"{number}.{place}"))
+    return next(number for place, number in places if _hold(number, folder / f"{number}.{place}"))
 
 
-def _hold(path: Path) -> bool:
-    """Lock a file unless another process does; return whether that worked."""
+def _hold(number: int, path: Path) -> bool:
+    """Lock a GPU's file unless another process does; return whether that worked."""
     file = path.open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         return False
-    _held.append(file)
+    _held[number] = file
     return True
 
 

@@ -54,7 +54,7 @@ Distinct = Annotated[
     list[_T], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)
 ]
 WholeNumbers = BeforeValidator(_whole)  # beside a Literal of numbers
-Name = Annotated[str, Field(pattern=_NAME)]
+Name = Annotated[str, Field(pattern=_NAME, max_length=100)]  # file names have more added, and room for 255
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
@@ -134,7 +134,7 @@ def dotted(path: Iterable[str | int]) -> str:
 
 def show(value: object) -> str:
     """Return a value as it stands in JSON, cut where it is long."""
-    text = json.dumps(value, default=str)
+    text = json.dumps(value, default=str, skipkeys=True)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -216,6 +216,8 @@ def _explain(error: ErrorDetails, model: type[BaseModel], values: object) -> tup
             sentence = f"found {show(found)}; expected {_PATTERNS[context['pattern']]}."
         case "too_short":
             sentence = f"found {len(found)} entries; expected at least {context['min_length']}."
+        case "string_too_long":
+            sentence = f"found {len(found)} characters; expected at most {context['max_length']}."
         case "string_too_short":
             sentence = "found an empty text; expected a name."
         case kind if kind in _TYPES:
@@ -223,6 +225,8 @@ def _explain(error: ErrorDetails, model: type[BaseModel], values: object) -> tup
             sentence = f"found {show(found)}; expected {_TYPES[kind]}{' or null' * nullable}"
             if isinstance(found, str) and _TYPES[kind] in ("number", "integer") and _is_number(found):
                 sentence += f" (YAML reads {found} as text: write it with a decimal point, as in 1.0e-5)"
+            elif _TYPES[kind] == "string" and isinstance(found, bool | int | float):
+                sentence += " (write it in quotes)"
             sentence += "."
         case _:
             bounds = (

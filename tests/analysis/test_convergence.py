@@ -60,7 +60,7 @@ def test_every_curve_ends_at_the_bar_of_fig_2():
     frames = [
         pd.DataFrame(
             {"model": model, "seed": seed, "norm": norm, "sample": np.arange(7), "correct": own.correct}
-        ).assign(distance=own.distance[norm].min(axis=(0, 1)).astype(float), attack="")
+        ).assign(distance=own.distance[norm].min(axis=(0, 1)).astype(float), attack="", largest=20.0)
         for (model, seed), own in tries.items()
         for norm in NORMS
     ]
@@ -71,6 +71,7 @@ def test_every_curve_ends_at_the_bar_of_fig_2():
     for row in last.itertuples():
         bar = part(expected, norm=row.norm, model=row.model).iloc[0]
         assert row.mean == pytest.approx(bar["mean"], rel=1e-12)
+        assert row.bound == pytest.approx(bar["bound"], rel=1e-12)
         assert row.not_found == pytest.approx(bar["not_found"])
         assert (row.n, row.n_correct) == (bar["n"], bar["n_correct"])
     assert (last.loc[last["norm"] == "l1", "not_found"] == 2).all()
@@ -83,22 +84,22 @@ def test_repetitions_and_settings_against_all_subsets():
         distance = own.distance[norm].astype(float)
         for axis, name in ((0, "settings"), (1, "repetitions")):
             rows = part(table, norm=norm, axis=name)
-            total = own.queries[..., own.correct].sum() / own.correct.sum()
+            total = own.passes[..., own.correct].sum() / own.correct.sum()
             for row, size in zip(rows.itertuples(), range(1, distance.shape[axis] + 1), strict=True):
                 subsets = combinations(range(distance.shape[axis]), size)
                 means = [distance.take(chosen, axis).min(axis=(0, 1)).mean() for chosen in subsets]
                 assert row.mean == pytest.approx(np.mean(means), rel=1e-12)
                 assert row.count == size
-                assert row.queries == pytest.approx(total * size / distance.shape[axis])
+                assert row.passes == pytest.approx(total * size / distance.shape[axis])
 
 
 def test_the_budget_is_spent_on_the_cheapest_settings_first():
-    tries = {("none", 1): tries_of((4, 2, 6), correct=np.arange(6) != 2, queries=[50, 7, 7, 30])}
+    tries = {("none", 1): tries_of((4, 2, 6), correct=np.arange(6) != 2, passes=[50, 7, 7, 30])}
     own = tries["none", 1]
     rows = part(convergence(tries, {"none": "None"}), norm="l2", axis="budget")
     assert rows["setting"].tolist() == [own.setting[index] for index in (1, 2, 3, 0)]
     assert rows["attack"].tolist() == ["one", "two", "two", "one"]
-    assert rows["queries"].tolist() == [14, 28, 88, 188]
+    assert rows["passes"].tolist() == [14, 28, 88, 188]
     for count, row in enumerate(rows.itertuples(), start=1):
         spent = own.distance["l2"][[1, 2, 3, 0][:count]]
         assert row.mean == pytest.approx(spent.min(axis=(0, 1)).astype(float).mean())
@@ -135,14 +136,14 @@ def test_each_norm_has_one_sentence():
     assert convergence({("none", 1): tries_of(alike)}, {"none": "None"})["verdict"].iloc[0] == (
         "The mean falls through the last of 2 repetitions by at most 0 % (None), "
         "through the last of 4 settings by at most 0 % (None), "
-        "through the dearer half of the forward passes by at most 0 %: converged."
+        "through the dearer half of the passes by at most 0 %: converged."
     )
     # One repetition of two finds the second sample: nothing tells how the mean goes on.
     late = np.array([[[5.0, np.inf], [5.0, 5.0]]] * 2)
     assert convergence({("none", 1): tries_of(late)}, {"none": "None"})["verdict"].iloc[0] == (
         "The mean falls through the last of 2 repetitions by at most 0 % (None), "
         "through the last of 2 settings by at most 0 % (None), "
-        "through the dearer half of the forward passes by at most 0 %; "
+        "through the dearer half of the passes by at most 0 %; "
         "the last of 2 repetitions finds the first adversarial of 25 % of samples: not converged."
     )
     # What one model lets know says nothing of the other.
@@ -157,13 +158,14 @@ def test_each_norm_has_one_sentence():
 def test_nothing_attacked_and_nothing_found():
     table = convergence({("none", 1): tries_of((2, 2, 3), correct=[False] * 3)}, {"none": "None"})
     assert (table["mean"] == 0).all()
-    assert table["queries"].isna().all()
+    assert table["passes"].isna().all()
     table = convergence({("none", 1): tries_of(np.full((2, 2, 3), np.inf))}, {"none": "None"})
     assert table["mean"].isna().all()
+    assert (table["bound"] == 20).all()
     assert (table["not_found"] == 3).all()
     for frame in (table, convergence(two_models(), MODELS)):
         assert " ".join(frame.columns) == (
-            "norm model label axis count queries mean not_found n n_correct gain attack setting verdict"
+            "norm model label axis count passes mean bound not_found n n_correct gain attack setting verdict"
         )
 
 

@@ -24,9 +24,17 @@ def files(tmp_path):
     return entries, results
 
 
+def farthest(image, norm):
+    """The distance to the corner of the cube of images that is farthest, by numpy's norms."""
+    pixels = image.ravel() / 255
+    corner = (pixels < 0.5).astype(float)
+    return np.linalg.norm(corner - pixels, {"l0": 0, "l1": 1, "l2": 2, "linf": np.inf}[norm])
+
+
 def test_minimum_and_who_found_it(files):
     entries, results = files
     table = collect_distances(entries)
+    clean = results["none", 0, "ddn"].clean
     assert list(table.columns) == [
         "model",
         "seed",
@@ -35,12 +43,14 @@ def test_minimum_and_who_found_it(files):
         "correct",
         "norm",
         "distance",
+        "largest",
         "attack",
     ]
     assert len(table) == 3 * 4 * SAMPLES
     for row in table.itertuples():
         index = row.sample // 3
         assert row.label == index
+        assert row.largest == pytest.approx(farthest(clean[index], row.norm))
         assert row.correct == CORRECT[index]
         best, finder = np.inf, ""
         for attack in ("ddn", "pgd"):

@@ -2,143 +2,179 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy import stats
 
-from neuroreg.analysis.intervals import (
-    CLAIM_RESAMPLES,
-    FIGURE_RESAMPLES,
-    bootstrap_interval,
-    draw_counts,
-    percentile_interval,
-    resampled_means,
-    resampled_medians,
-    share_interval,
-)
+from neuroreg.analysis.intervals import contrast, positive, share, share_interval, simultaneous
+
+DIFFERENCE = np.array([1.0, -1.0])
 
 
-def drawn(seeds, samples, resamples, seed=0):
-    return draw_counts(seeds, samples, resamples, np.random.default_rng(seed))
+def of_seeds(table, images=4):
+    """Values (C, S, N) that all images of a seed share."""
+    return np.repeat(np.asarray(table, dtype=float)[..., None], images, axis=-1)
 
 
-def test_the_data_itself_comes_before_the_resamples():
-    for counts in drawn(3, 7, 5):
-        assert len(counts) == 6
-        assert (counts[0] == 1).all()
+def test_two_conditions_that_differ_by_seed_alone_give_the_paired_t_interval():
+    first, second = [0.3, 0.5, 0.35, 0.6], [0.2, 0.45, 0.4, 0.41]
+    found = contrast(of_seeds([first, second]), DIFFERENCE)
+    expected = stats.ttest_rel(first, second).confidence_interval(0.95)
+    assert found[1:3] == pytest.approx(expected)
+    assert found.freedom == pytest.approx(3)
 
 
-def test_as_many_are_drawn_as_there_are_each_equally_often():
-    seed_counts, sample_counts = drawn(4, 50, 2000)
-    assert (seed_counts.sum(axis=1) == 4).all()
-    assert (sample_counts.sum(axis=1) == 50).all()
-    # A count is binomial: mean 1, variance 1 - 1 / n.
-    assert seed_counts.mean(axis=0) == pytest.approx(np.ones(4), abs=4 * np.sqrt(0.75 / 2000))
-    assert sample_counts.var(axis=0) == pytest.approx(np.full(50, 0.98), abs=0.25)
-
-
-@given(st.integers(1, 4), st.integers(1, 9), st.integers(0, 10**6))
-def test_means_and_medians_are_those_of_the_drawn_values(seeds, samples, seed):
-    rng = np.random.default_rng(seed)
-    values = rng.integers(0, 5, (seeds, samples)).astype(float)
-    values[rng.random(values.shape) < 0.2] = np.inf
-    counted = np.isfinite(values)
-    counts = drawn(seeds, samples, 5, seed)
-    means, medians = resampled_means(values, counted, *counts), resampled_medians(values, *counts)
-    for index, (of_seed, of_sample) in enumerate(zip(*(c.astype(int) for c in counts), strict=True)):
-        rows = [np.repeat(row, of_sample) for row in np.repeat(values, of_seed, axis=0)]
-        kept = [row[np.isfinite(row)].mean() for row in rows if np.isfinite(row).any()]
-        np.testing.assert_allclose(means[index], np.mean(kept) if kept else np.nan)
-        assert medians[index] == np.median(rows)
-
-
-def interval_of_mean(values, chosen, rng):
-    counts = draw_counts(*values.shape, FIGURE_RESAMPLES, rng)
-    estimate, low, high = percentile_interval(resampled_means(values, chosen & np.isfinite(values), *counts))
-    assert low <= estimate <= high
-    return low, high
-
-
-def test_percentile_interval_of_one_seed_is_that_of_a_mean():
-    values = np.random.default_rng(4).normal(5, 1, size=(1, 400))
-    low, high = interval_of_mean(values, np.ones_like(values, bool), np.random.default_rng(0))
-    half = 1.96 * values.std() / 20
-    assert low == pytest.approx(values.mean() - half, abs=0.15 * half)
-    assert high == pytest.approx(values.mean() + half, abs=0.15 * half)
-
-
-def test_percentile_interval_resamples_seeds_too():
-    values = np.repeat([[0.0], [1.0]], 50, axis=1)  # all of the spread is between seeds
-    low, high = interval_of_mean(values, np.ones_like(values, bool), np.random.default_rng(0))
-    assert (low, high) == (0, 1)
-
-
-def test_percentile_interval_against_plain_resampling_with_gaps():
-    rng = np.random.default_rng(5)
-    values = rng.gamma(2, 1, size=(3, 40))
-    values[0, :8] = np.inf
-    chosen = rng.random((3, 40)) < 0.8
-    low, high = interval_of_mean(values, chosen, np.random.default_rng(0))
-    counted = np.where(chosen & np.isfinite(values), values, np.nan)
-    means = []
-    for _ in range(4000):
-        drawn = counted[np.ix_(rng.integers(3, size=3), rng.integers(40, size=40))]
-        means.append(np.nanmean(drawn, axis=1).mean())
-    np.testing.assert_allclose([low, high], np.percentile(means, [2.5, 97.5]), rtol=0.04)
-
-
-def test_percentiles_of_nothing_are_gaps():
-    assert np.isnan(percentile_interval(np.full(5, np.nan))).all()
-
-
-def covered(seeds, of_seed, of_sample, of_both, repeats=1000, samples=25):
-    """How often the interval holds the true mean, 0; values have effects of seed, sample and their pair."""
-    rng = np.random.default_rng(seeds)
-    hits = 0
-    for _ in range(repeats):
-        values = of_seed * rng.standard_normal((seeds, 1)) + of_sample * rng.standard_normal(samples)
-        values = values + of_both * rng.standard_normal((seeds, samples))
-        means = resampled_means(
-            values, np.ones(values.shape, bool), *draw_counts(*values.shape, CLAIM_RESAMPLES, rng)
-        )
-        _, low, high = bootstrap_interval(means, seeds)
-        hits += low <= 0 <= high
-    return hits / repeats
-
-
-@pytest.mark.parametrize("seeds", [2, 3, 5])
-def test_the_interval_covers_as_often_as_it_says_where_seeds_differ(seeds):
-    # Four standard errors of 1,000 trials about 0.95. Percentiles of three seeds would cover 0.75.
-    assert covered(seeds, of_seed=1.0, of_sample=0.02, of_both=0.02) == pytest.approx(0.95, abs=0.028)
-
-
-@pytest.mark.parametrize("seeds", [2, 5])
-@pytest.mark.parametrize("of_seed", [0.0, 0.3])
-def test_the_interval_covers_no_less_where_samples_differ_too(seeds, of_seed):
-    assert covered(seeds, of_seed, of_sample=1.0, of_both=1.0) > 0.95 - 0.028
-
-
-def test_the_interval_is_students_where_only_seeds_differ():
-    # Student's interval of 1, 2, 4: mean 7/3, standard error sqrt(7/9), t 4.3027.
-    values = np.repeat([[1.0], [2.0], [4.0]], 6, axis=1)
-    drawn = draw_counts(3, 6, CLAIM_RESAMPLES, np.random.default_rng(0))
-    interval = bootstrap_interval(resampled_means(values, np.ones((3, 6), bool), *drawn), 3)
-    assert interval.estimate == pytest.approx(7 / 3)
+def test_one_condition_that_differs_by_seed_alone_gives_students_interval():
+    found = contrast(of_seeds([[1, 2, 4]]), np.array([1.0]))
     reach = 4.3027 * np.sqrt(7) / 3
-    # The standard deviation of 1,000 resamples is within some percent of its own expectation.
-    assert interval.high - interval.estimate == pytest.approx(reach, rel=0.1)
-    assert interval.estimate - interval.low == pytest.approx(interval.high - interval.estimate)
+    assert found[:3] == pytest.approx((7 / 3, 7 / 3 - reach, 7 / 3 + reach), rel=1e-4)
 
 
-def test_one_seed_or_an_infinite_value_gives_no_interval():
-    for statistic, seeds in ((np.array([1.0, 1.0, 2.0]), 1), (np.array([1.0, 2.0, np.inf]), 3)):
-        interval = bootstrap_interval(statistic, seeds)
-        assert interval.estimate == 1
-        assert np.isnan([interval.low, interval.high]).all()
+def test_images_that_are_alike_in_all_seeds_give_the_interval_of_a_mean():
+    values = np.random.default_rng(0).gamma(2, 1, 50)
+    found = contrast(np.tile(values, (1, 3, 1)), np.array([1.0]))
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert found[1:3] == pytest.approx(expected)
+    assert found.freedom == pytest.approx(49)
+
+
+def least_squares(table, weights):
+    """A contrast's interval from a linear model of conditions and seeds, by its design matrix."""
+    conditions, seeds = table.shape
+    condition, seed = np.indices(table.shape).reshape(2, -1)
+    design = np.concatenate([np.eye(conditions)[condition], np.eye(seeds)[seed][:, 1:]], axis=1)
+    found, residual, rank, _ = np.linalg.lstsq(design, table.ravel(), rcond=None)
+    freedom = table.size - rank
+    weights = np.concatenate([weights, np.zeros(seeds - 1)])
+    error = np.sqrt(weights @ np.linalg.inv(design.T @ design) @ weights * residual[0] / freedom)
+    reach = stats.t.ppf(0.975, freedom) * error
+    return weights @ found - reach, weights @ found + reach
+
+
+@pytest.mark.parametrize("weights", [(1, -1, 0, 0), (-3, -1, 1, 3), (0, 0.5, 0.5, -1)])
+def test_a_contrast_pools_seeds_as_a_linear_model_of_all_runs_does(weights):
+    table = np.random.default_rng(3).normal(0, 1, (4, 3))
+    found = contrast(of_seeds(table), np.array(weights))
+    assert found[1:3] == pytest.approx(least_squares(table, np.array(weights, dtype=float)))
+    assert found.freedom == pytest.approx(6)
+
+
+def test_a_level_counts_what_seeds_do_in_all_conditions():
+    # Seeds alike in all conditions: the interval of one is Student's, other conditions add nothing.
+    seeds = np.array([0.1, 0.5, 0.3, 0.8])
+    table = of_seeds([seeds, seeds + 1, seeds + 5])
+    found = contrast(table, np.array([1.0, 0.0, 0.0]))
+    assert found[1:3] == pytest.approx(stats.ttest_1samp(seeds, 0).confidence_interval(0.95))
+    same = contrast(table, np.array([1.0, -1.0, 0.0]))
+    assert same[:3] == pytest.approx((-1, -1, -1))
+
+
+def test_images_that_say_nothing_leave_the_seeds_degrees_of_freedom():
+    rng = np.random.default_rng(7)
+    rest = rng.normal(0, 1, (2, 3, 12))
+    rest -= rest.mean(axis=1, keepdims=True)  # an image's mean over seeds is the same for all images
+    values = rest + rng.normal(0, 1, (2, 3, 1))
+    found = contrast(values, DIFFERENCE)
+    assert found.freedom == pytest.approx(2)
+    expected = stats.ttest_rel(*values.mean(axis=2)).confidence_interval(0.95)
+    assert found[1:3] == pytest.approx(expected)
+
+
+def test_the_variance_is_that_of_the_components():
+    # Mean of the estimated variance over many studies, against the variance of the estimates themselves.
+    rng = np.random.default_rng(1)
+    conditions, seeds, images, studies = 3, 3, 20, 4000
+    values = rng.normal(0, 0.3, (studies, conditions, seeds, 1)) + rng.normal(0, 0.2, (studies, 1, seeds, 1))
+    values = values + rng.normal(0, 1, (studies, conditions, 1, images))
+    values = values + rng.normal(0, 1, (studies, conditions, seeds, images))
+    for weights in ((1, -1, 0), (1, 0, 0), (-1, 0.5, 0.5)):
+        found = contrast(values, np.array(weights))
+        variance = ((found.high - found.low) / 2 / stats.t.ppf(0.975, found.freedom)) ** 2
+        squared, total = np.sum(np.square(weights)), np.sum(weights) ** 2
+        truth = (0.09 * squared + 0.04 * total) / seeds + squared * (1 / images + 1 / seeds / images)
+        assert variance.mean() == pytest.approx(truth, rel=0.04)
+        assert found.estimate.var() == pytest.approx(truth, rel=0.08)
+
+
+@given(st.integers(1, 4), st.integers(2, 4), st.integers(2, 9), st.integers(0, 10**6))
+def test_many_studies_at_once_give_what_each_gives(conditions, seeds, images, seed):
+    rng = np.random.default_rng(seed)
+    values, weights = rng.random((3, conditions, seeds, images)), rng.normal(size=conditions)
+    for method in (contrast, positive, lambda values, _: share(values, conditions - 1)):
+        together = method(values, weights)
+        for index, study in enumerate(values):
+            np.testing.assert_allclose([field[index] for field in together], method(study, weights))
+
+
+def test_one_seed_one_image_or_an_infinite_value_gives_no_interval():
+    values = np.random.default_rng(0).random((2, 3, 5))
+    infinite = values.copy()
+    infinite[0, 0, 0] = np.inf
+    for some in (values[:, :1], values[..., :1], infinite):
+        assert np.isnan(contrast(some, DIFFERENCE)[1:]).all()
+    difference = values[0, 0].mean() - values[1, 0].mean()
+    assert contrast(values[:, :1], DIFFERENCE).estimate == pytest.approx(difference)
+
+
+def test_a_condition_without_numbers_leaves_the_others_alone():
+    values = np.random.default_rng(0).random((3, 3, 5))
+    gap = values.copy()
+    gap[2] = np.nan
+    found = contrast(gap, np.array([1.0, -1.0, 0.0]))
+    assert tuple(found) == pytest.approx(tuple(contrast(values[:2], DIFFERENCE)))
+
+
+def test_ratios_are_intervals_of_logarithms():
+    # Small relative deviations of seeds: as the paired interval of the logarithms, and free of units.
+    rng = np.random.default_rng(2)
+    table = np.exp(rng.normal(0, 0.01, (2, 5))) * [[2.0], [3.0]]
+    found = positive(of_seeds(table), DIFFERENCE)
+    expected = np.exp(stats.ttest_rel(*np.log(table)).confidence_interval(0.95))
+    assert found[1:3] == pytest.approx(expected, rel=1e-3)
+    assert found.estimate == pytest.approx(table[0].mean() / table[1].mean())
+    scaled = positive(1000 * of_seeds(table), DIFFERENCE)
+    assert tuple(scaled) == pytest.approx(tuple(found))
+    assert np.isnan(positive(of_seeds(np.zeros((2, 3))), DIFFERENCE)[1:3]).all()
+
+
+@given(st.integers(2, 5), st.integers(2, 30), st.floats(0, 1), st.floats(0, 0.5), st.integers(0, 10**6))
+def test_intervals_stay_where_the_quantity_can_be(seeds, images, chance, spread, seed):
+    rng = np.random.default_rng(seed)
+    chances = np.clip(chance + rng.normal(0, spread, (3, seeds, 1)), 0, 1)
+    right = (rng.random((3, seeds, images)) < chances).astype(float)
+    found = share(right, 1)
+    assert 0 <= found.low <= found.estimate <= found.high <= 1
+    assert found.low < found.high
+    distances = rng.gamma(0.5, 1, (3, seeds, images)) + 1e-9
+    low, high = positive(distances, np.array([0.0, 1.0, 0.0]))[1:3]
+    assert 0 <= low < high
+
+
+def test_the_interval_of_an_accuracy_is_that_of_binomial_trials_where_seeds_agree():
+    right = np.tile(np.arange(400) < 60, (1, 3, 1)).astype(float)
+    found = share(right, 0)
+    expected = stats.binomtest(60, 400).proportion_ci(0.95, method="wilson")
+    assert found[1:3] == pytest.approx((expected.low, expected.high), abs=0.005)
+    exact = stats.binomtest(400, 400).proportion_ci(0.95, method="exact")
+    assert share(np.ones((1, 3, 400)), 0)[:3] == pytest.approx((1, exact.low, 1))
+
+
+def test_levels_that_are_one_have_one_levels_interval_and_independent_ones_bonferronis():
+    rng = np.random.default_rng(5)
+    level = rng.normal(0, 1, (2, 200, 300))  # so many seeds that the normal distribution serves
+    alike = simultaneous(np.tile(level, (6, 1, 1, 1)), DIFFERENCE)
+    single = contrast(level, DIFFERENCE)
+    width = single.high - single.low
+    assert alike.high - alike.low == pytest.approx(np.full(6, width), rel=0.02)
+    independent = simultaneous(rng.normal(0, 1, (6, 2, 200, 300)), DIFFERENCE)
+    error = (independent.high - independent.low) / 2
+    of_one = contrast(rng.normal(0, 1, (6, 2, 200, 300)), DIFFERENCE)
+    one = (of_one.high - of_one.low) / 2 / stats.norm.ppf(0.975)
+    assert (error / one).mean() == pytest.approx(stats.norm.ppf((1 + 0.95 ** (1 / 6)) / 2), rel=0.03)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 3), (1, 7), (6, 6), (14, 15), (7, 30)])
-def test_the_interval_of_a_share_is_clopper_and_pearsons(hits, n):
-    expected = binomtest(hits, n).proportion_ci(0.95, method="exact")
-    assert share_interval(hits / n, n)[1:] == pytest.approx((expected.low, expected.high))
+def test_the_interval_of_a_share_of_runs_is_clopper_and_pearsons(hits, n):
+    expected = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
+    assert share_interval(hits / n, n)[1:3] == pytest.approx((expected.low, expected.high))
 
 
 def test_half_an_observation_lies_between_whole_ones():

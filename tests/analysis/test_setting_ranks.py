@@ -117,14 +117,14 @@ def test_wins_and_ties_and_what_a_setting_is_worth():
             [[2.0, 9.0, 9.0, 0.0, np.inf]],
         ]
     )
-    tries = tries_of(distance, correct=[True, True, True, False, True], queries=[30, 20, 10])
+    tries = tries_of(distance, correct=[True, True, True, False, True], passes=[30, 20, 10])
     table = rank_settings({("none", 1): tries}, 0.01)
     rows = table[table["norm"] == "l2"].set_index("setting")
     assert rows.index.tolist() == list(tries.setting)
     # Sample 0 is a tie of all: the cheapest, setting 2, has it. Samples 3 and 4 do not count.
     assert rows["wins"].tolist() == [1, 1, 1]
     assert rows["samples"].tolist() == [3, 3, 3]
-    assert rows["queries"].tolist() == [30, 20, 10]
+    assert rows["passes"].tolist() == [30, 20, 10]
     assert rows["rise"].tolist() == pytest.approx([(2 + 1 + 9) / 10 - 1, (2 + 2 + 7) / 10 - 1, 0])
     assert rows["largest_rise"].tolist() == pytest.approx(rows["rise"].tolist())
     # The first settings of the attacks one and two, 0 and 2, stay; 1 is worth 10 %.
@@ -149,7 +149,7 @@ def test_repetitions_count_together_and_models_apart():
     }
     table = rank_settings(runs, 0.01)
     assert " ".join(table.columns) == (
-        "attack setting norm queries wins samples rise largest_rise never_wins never_wins_any_norm kept"
+        "attack setting norm passes wins samples rise largest_rise never_wins never_wins_any_norm kept"
     )
     assert len(table) == 6 * 4
     assert table["norm"].tolist() == list(NORMS) * 6
@@ -183,5 +183,5 @@ def test_nothing_found_keeps_the_references_only():
     assert (table["rise"] == 0).all()
     assert table[table["norm"] == "l0"]["kept"].tolist() == ["yes", "no", "yes", "no"]
     nobody = rank_settings({("none", 1): tries_of((4, 1, 3), correct=[False] * 3)}, 0.0)
-    assert nobody["queries"].isna().all()
+    assert nobody["passes"].isna().all()
     assert isinstance(nobody, pd.DataFrame)

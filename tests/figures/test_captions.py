@@ -16,7 +16,8 @@ def test_captions_render_without_a_complaint(path, note):
     template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
         path.read_text(encoding="utf-8")
     )
-    text = template.render(snakemake=SimpleNamespace(params=SimpleNamespace(note=note), config={}))
+    params = SimpleNamespace(note=note, weighting={"units": "std"})
+    text = template.render(snakemake=SimpleNamespace(params=params, config={}))
     complaints = io.StringIO()
     html = docutils.core.publish_string(
         text, writer="html5", settings_overrides={"warning_stream": complaints}

@@ -20,11 +20,14 @@ def test_the_figure_draws_every_curve_and_dots_what_lacks_hard_samples(tmp_path)
         [(axis, norm) for axis in ("repetitions", "settings", "budget") for norm in NORMS],
         strict=True,
     ):
-        assert len(ax.lines) == 2 * len(MODELS)
-        for dotted, solid, model in zip(ax.lines[::2], ax.lines[1::2], MODELS, strict=True):
+        assert len(ax.lines) == 3 * len(MODELS)
+        means, bounds = ax.lines[: 2 * len(MODELS)], ax.lines[2 * len(MODELS) :]
+        for dotted, solid, bound, model in zip(means[::2], means[1::2], bounds, MODELS, strict=True):
             chosen = (table["norm"] == norm) & (table["axis"] == axis) & (table["model"] == model)
             rows = table[chosen]
             late = (rows["not_found"] - rows["not_found"].iloc[-1]) > 0.01 * rows["n_correct"]
+            np.testing.assert_array_equal(bound.get_ydata(), rows["bound"])
+            assert (rows["bound"].diff().dropna() <= 1e-12).all()  # unlike the mean, it never rises
             assert dotted.get_linestyle() == ":"
             np.testing.assert_array_equal(solid.get_ydata(), rows.loc[~late, "mean"])
             assert len(dotted.get_ydata()) == late.sum() + 1

@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from figure_frames import correlations, similarities
+from figure_frames import correlations, effective, similarities
 
 from neuroreg.errors import InputError
 from neuroreg.figures.similarity import cluster_order, similarity_figure
@@ -12,7 +12,9 @@ from neuroreg.similarity.oracle import MODEL, SINGLE_TRIAL
 
 def test_similarity_draws_the_pairs_and_their_correlation():
     matrices = similarities()
-    fig, numbers = similarity_figure(matrices, similarities(20)["model"], correlations(), scan="s1")
+    fig, numbers = similarity_figure(
+        matrices, similarities(20)["model"], correlations(), effective(), scan="s1"
+    )
     rows, columns = np.triu_indices(9, 1)
     scatters = {ax.get_xlabel(): ax for ax in fig.axes}
     for label, reference, name, comparison, paper in (
@@ -32,7 +34,7 @@ def test_similarity_draws_the_pairs_and_their_correlation():
 
 def test_similarity_shows_three_matrices_in_one_order_on_one_scale():
     matrices = similarities()
-    fig, _ = similarity_figure(matrices, similarities(20)["model"], correlations(), scan="s1")
+    fig, _ = similarity_figure(matrices, similarities(20)["model"], correlations(), effective(), scan="s1")
     assert fig.axes[0].get_ylabel() == "9 oracle images\nof scan s1"
     images = [ax.get_images()[0] for ax in fig.axes if ax.get_images()]
     order = cluster_order(matrices["averaged"])
@@ -50,7 +52,7 @@ def test_cluster_order_brings_groups_together():
 
 def test_similarity_draws_the_pools_histogram_and_every_scan():
     pool = similarities(20)["model"]
-    fig, numbers = similarity_figure(similarities(), pool, correlations())
+    fig, numbers = similarity_figure(similarities(), pool, correlations(), effective())
     (histogram,) = [ax for ax in fig.axes if ax.get_title() == "Pool: 20 images"]
     values, edges, _ = histogram.patches[0].get_data()
     pairs = pool[np.triu_indices(20, 1)]
@@ -64,14 +66,41 @@ def test_similarity_draws_the_pools_histogram_and_every_scan():
     np.testing.assert_array_equal(given["paper"], [0.39, 0.73, 0.39, np.nan])
 
 
+def test_similarity_draws_the_share_of_effective_neurons_of_every_scan_and_says_what_it_was_given():
+    fig, numbers = similarity_figure(similarities(), similarities(20)["model"], correlations(), effective())
+    (ax,) = [ax for ax in fig.axes if ax.get_xlabel() == "Effective neurons (%)"]
+    std, source, limit = (line.get_xdata() for line in ax.get_lines())
+    np.testing.assert_allclose(std, [45, 60])
+    np.testing.assert_allclose(source, [2, 25])
+    np.testing.assert_allclose(limit, 5)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["units: std", "units: source"]
+    low, high = ax.get_xlim()
+    assert low < 2
+    assert high == 100
+    told = numbers[numbers["panel"] == "neurons"]
+    assert told["r"].isna().all()
+    given = effective()
+    for column in given:
+        assert told[column].tolist() == given[column].tolist()
+
+
+@pytest.mark.parametrize("number", [-1.0, 101.0])
+def test_more_effective_neurons_than_there_are_are_refused(number):
+    with pytest.raises(InputError, match="expected 0 to the number of neurons"):
+        similarity_figure(
+            similarities(), np.eye(4), correlations(), effective().assign(neurons=100, effective=number)
+        )
+
+
 @pytest.mark.parametrize("scans", [0, 2])
 def test_similarity_without_repeated_images_shows_the_rest(tmp_path, scans):
     frame = correlations().iloc[len(correlations()) - 1 :].iloc[: min(scans, 1)]
-    fig, numbers = similarity_figure(None, similarities(20)["model"], frame, "note")
+    fig, numbers = similarity_figure(None, similarities(20)["model"], frame, effective(), note="note")
     assert fig.axes[0].get_title() == "Pool: 20 images"
-    assert len(fig.axes) == 1 + min(scans, 1)
-    assert list(numbers.columns) == ["panel", "scan", "comparison", "r", "paper"]
-    assert numbers["r"].tolist() == frame["r"].tolist()
+    assert len(fig.axes) == 2 + min(scans, 1)
+    columns = ["panel", "scan", "comparison", "r", "paper", "units", "neurons", "effective"]
+    assert list(numbers.columns) == columns
+    assert numbers["r"].dropna().tolist() == frame["r"].tolist()
     save_figure(tmp_path / "figure.pdf", fig)
 
 
@@ -99,5 +128,5 @@ def test_similarity_without_repeated_images_shows_the_rest(tmp_path, scans):
 )
 def test_similarities_that_do_not_fit_are_refused(matrices, pool, frame, message):
     with pytest.raises(InputError, match=message) as caught:
-        similarity_figure(matrices, pool, frame)
+        similarity_figure(matrices, pool, frame, effective())
     assert re.fullmatch(r"[^\n]+\.", str(caught.value))

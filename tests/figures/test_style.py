@@ -15,6 +15,7 @@ from figure_frames import (
     conditions,
     correlations,
     distances,
+    effective,
     histories,
     similarities,
     sweep,
@@ -41,11 +42,11 @@ from neuroreg.figures.training import training_figure
 FIGURES = {
     "survival": lambda note="": survival_figure(distances(), LABELS, note),
     "examples": lambda note="": examples_figure(closest(), LABELS, CLASSES, note),
-    "fig1": lambda note="": fig1(sweep(), note),
-    "noise": lambda note="": noise_figure(conditions(), LABELS, note),
+    "fig1": lambda note="": fig1(*sweep(), note),
+    "noise": lambda note="": noise_figure(*conditions(), LABELS, note),
     "fig2": lambda note="": fig2(distances(), LABELS, note),
     "similarity": lambda note="": similarity_figure(
-        similarities(), similarities(20)["model"], correlations(), note
+        similarities(), similarities(20)["model"], correlations(), effective(), note=note
     ),
     "training": lambda note="": training_figure(histories(), note),
     "tightening": lambda note="": tightening_figure(tightened(), LABELS, STRONGER, note),

@@ -24,8 +24,9 @@ def distances() -> pd.DataFrame:
         for norm, scale in (("l0", 1.0), ("l1", 1.0), ("l2", 0.5), ("linf", 0.25)):
             for sample, entry in enumerate(entries):
                 distance, attack = entry or (0.0, "")
-                rows.append((model, seed, sample + 10, 3, entry is not None, norm, distance * scale, attack))
-    columns = ["model", "seed", "sample", "label", "correct", "norm", "distance", "attack"]
+                head = (model, seed, sample + 10, 3, entry is not None)
+                rows.append((*head, norm, distance * scale, 9.0, attack))
+    columns = ["model", "seed", "sample", "label", "correct", "norm", "distance", "largest", "attack"]
     return pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=0)
 
 
@@ -84,9 +85,10 @@ def test_table2_against_numpy():
     assert list(table.index[:2]) == [("l0", "neural"), ("l0", "none")]
     none = table.loc[("l1", "none")]
     assert none["mean"] == pytest.approx(np.mean([1, 3, 0, 2, 2, 0, 0, 4]))
-    assert none["median"] == pytest.approx(np.median([1, 3, 0, 2, 2, 0, 0, 4]))
+    assert none["median"] == pytest.approx(np.mean([np.median([1, 3, 0, 2]), np.median([2, 0, 0, 4])]))
+    assert none["mean_low"] < none["mean"] < none["mean_high"]
     assert none["mean_correct"] == pytest.approx(np.mean([np.mean([1, 3, 2]), np.mean([2, 4])]))
-    assert none["median_correct"] == pytest.approx(np.median([1, 3, 2, 2, 4]))
+    assert none["median_correct"] == pytest.approx(np.mean([np.median([1, 3, 2]), np.median([2, 4])]))
     assert (none["seeds"], none["n"], none["n_correct"], none["not_found"]) == (2, 8, 5, 0)
     assert none["success"] == 1
     assert (none["wins_pgd"], none["wins_ddn"]) == (3, 2)
@@ -99,8 +101,14 @@ def test_table2_counts_failures_instead_of_dropping_them():
     assert (neural["not_found"], neural["n"], neural["n_correct"]) == (3, 8, 7)
     assert neural["success"] == pytest.approx(4 / 7)
     assert neural["mean"] == pytest.approx(np.mean([np.mean([5, 0, 7]), np.mean([6, 8])]))
-    assert neural["median"] == np.median([5, INF, 0, 7, 6, INF, INF, 8]) == 7.5
-    assert neural["median_correct"] == 8
+    # Seeds [5, inf, 0, 7] and [6, inf, inf, 8]: medians 6 and inf.
+    assert neural["median"] == INF
+    assert neural["median_correct"] == INF
+    # The others count as 9, the largest distance possible.
+    assert neural["bound"] == pytest.approx(np.mean([5, 9, 0, 7, 6, 9, 9, 8]))
+    assert neural["bound_low"] < neural["bound"] < neural["bound_high"]
+    correct = [np.mean([5, 9, 7]), np.mean([6, 9, 9, 8])]
+    assert neural["bound_correct"] == pytest.approx(np.mean(correct))
     assert (neural["wins_ddn"], neural["wins_pgd"]) == (3, 1)
 
 
@@ -128,6 +136,8 @@ def test_table2_reads_its_own_csv_back(tmp_path):
         (lambda f: f.replace({"norm": {"l2": "L2"}}), "has the norm L2"),
         (lambda f: f.assign(distance=-1.0), "expected none below 0"),
         (lambda f: f.assign(correct=False), "misclassified sample has the distance inf"),
+        (lambda f: f.assign(largest=3.5), "distance .*; expected at most 3.5, the largest possible"),
+        (lambda f: f.assign(largest=INF), "has a largest possible distance of inf; expected a number"),
         (lambda f: f.assign(correct="yes"), "expected True or False"),
         (lambda f: f.assign(distance=np.nan), "gaps"),
         (lambda f: pd.concat([f, f.iloc[:1]]), "more than one row"),

@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 from figure_frames import INF, LABELS, STRONGER, distances, tightened
 
-from neuroreg.analysis.distances import distance_matrix
-from neuroreg.analysis.intervals import FIGURE_RESAMPLES, draw_counts, resampled_means
 from neuroreg.errors import InputError
+from neuroreg.figures.fig2 import fig2
 from neuroreg.figures.tightening import tightening_figure
 from neuroreg.robustness.attack_result import NORMS
-from neuroreg.seeds import derive_seed
 
 
 def test_tightening_draws_both_means_with_fig2s_intervals_and_who_came_closer():
     frame = tightened()
     fig, numbers = tightening_figure(frame, LABELS, STRONGER)
     above, below = fig.axes[:4], fig.axes[4:]
+    _, fig2_rows = fig2(frame, LABELS)
+    fig2_rows = fig2_rows[(fig2_rows["level"] == "over seeds") & (fig2_rows["samples"] == "all")]
     for norm, means, shares in zip(NORMS, above, below, strict=True):
         for x, model in enumerate(LABELS):
             chosen = (numbers["norm"] == norm) & (numbers["model"] == model)
@@ -26,14 +26,15 @@ def test_tightening_draws_both_means_with_fig2s_intervals_and_who_came_closer():
             assert row["ratio"] == pytest.approx(row["tightened"] / row["mean"])
             assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"] <= 1
             assert row["tightened_low"] < row["tightened"] < row["tightened_high"]
-            distance, _, _ = distance_matrix(frame, model, norm)
-            rng = np.random.default_rng(derive_seed(0, "tightening", norm, model))
-            drawn = draw_counts(*distance.shape, FIGURE_RESAMPLES, rng)
-            means_drawn = resampled_means(distance, np.isfinite(distance), *drawn)[1:]
-            own = np.percentile(means_drawn, [2.5, 97.5])
-            assert (row["mean_low"], row["mean_high"]) == tuple(own)
+            whisker = fig2_rows[(fig2_rows["norm"] == norm) & (fig2_rows["model"] == model)].iloc[0]
+            assert (row["mean_low"], row["mean_high"]) == (whisker["low"], whisker["high"])
             assert (row["n"], row["not_found"]) == (len(counted), len(part) - len(counted))
             assert row["tightened_not_found"] == 0
+            all_of_them = part["distance"].replace(INF, 50.0)  # the largest distance possible there
+            assert row["mean_bound"] == pytest.approx(all_of_them.mean())
+            assert row["tightened_bound"] == pytest.approx(part["tightened"].mean())
+            assert row["ratio_bound"] == pytest.approx(part["tightened"].mean() / all_of_them.mean())
+            assert ("No adversarial found" in means.get_xlabel()) == (norm == "l0")
             bars = means.patches[2 * x : 2 * x + 2]
             assert [bar.get_height() for bar in bars] == [row["mean"], row["tightened"]]
             assert means.texts[x].get_text() == f"{row['ratio']:.2f}"

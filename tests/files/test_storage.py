@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from neuroreg.errors import InputError
-from neuroreg.files.storage import atomic_path, open_h5, read_json, read_strings, sha256, write_h5, write_json
+from neuroreg.files.storage import (
+    atomic_path,
+    open_h5,
+    read_json,
+    read_strings,
+    sha256,
+    was_made_from,
+    write_h5,
+    write_json,
+)
 
 
 def write(path, **changes):
@@ -22,6 +31,24 @@ def test_what_is_written_is_read_back(tmp_path):
         assert read_strings(file["key"]).tolist() == ["x/1", "ü/2"]
         assert json.loads(file.attrs["config"]) == {"alpha": 2.0}
         assert list(json.loads(file.attrs["inputs"]).values()) == [sha256(__file__)]
+
+
+def test_whether_a_file_was_made_from_this(tmp_path):
+    path, source = tmp_path / "file.h5", tmp_path / "source"
+    source.write_text("content")
+    config = {"alpha": 2.0, "sizes": (1, 2)}
+    assert not was_made_from(path, "scan", config=config, inputs=[source])
+    write(path, config=config, inputs=[source])
+    assert was_made_from(path, "scan", config=config, inputs=[source])
+    assert was_made_from(path, "scan", config=dict(reversed(config.items())), inputs=[str(source)])
+    assert not was_made_from(path, "model", config=config, inputs=[source])
+    assert not was_made_from(path, "scan", config=config | {"alpha": 2.5}, inputs=[source])
+    assert not was_made_from(path, "scan", config=config, inputs=[source, __file__])
+    source.write_text("Content")
+    assert not was_made_from(path, "scan", config=config, inputs=[source])
+    source.write_text("content")
+    damaged(path)
+    assert not was_made_from(path, "scan", config=config, inputs=[source])
 
 
 def test_same_content_same_bytes(tmp_path):

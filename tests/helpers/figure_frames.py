@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from neuroreg.robustness.attack_result import NORMS, Closest
+from neuroreg.robustness.noise_counts import NoiseCounts
 from neuroreg.similarity.oracle import MODEL, SINGLE_TRIAL
 
 INF = float("inf")
@@ -12,23 +13,25 @@ NOTE = "Simulated scans: a made-up cortex."
 LABELS = {"none": "None", "shuffle": "Shuffle", "neural": "Neural"}
 
 
-def noise(seeds: dict[str, int], alphas: dict[str, float]) -> pd.DataFrame:
+def noise(seeds: dict[str, int], alphas: dict[str, float]) -> tuple[list[NoiseCounts], list[dict]]:
+    """Counts and runs, in no order."""
     rng = np.random.default_rng(0)
-    rows = [
-        (model, alphas[model], seed, sigma, rng.random(), 100)
+    runs = [
+        {"model": model, "alpha": alphas[model], "seed": seed}
         for model, count in seeds.items()
         for seed in range(1, count + 1)
-        for sigma in (0.0, 0.05, 0.1)
     ]
-    frame = pd.DataFrame(rows, columns=["model", "alpha", "seed", "sigma", "accuracy", "n"])
-    return frame.sample(frac=1, random_state=0)
+    sigma = np.array([0.05, 0.0, 0.1])
+    counts = [NoiseCounts(sigma, rng.binomial(5, rng.random((3, 1)), (3, 20)), 5) for _ in runs]
+    order = rng.permutation(len(runs))
+    return [counts[index] for index in order], [runs[index] for index in order]
 
 
-def sweep() -> pd.DataFrame:
+def sweep() -> tuple[list[NoiseCounts], list[dict]]:
     return noise({"a8": 3, "none": 2, "a2": 1}, {"none": 0.0, "a2": 2.0, "a8": 8.0})
 
 
-def conditions() -> pd.DataFrame:
+def conditions() -> tuple[list[NoiseCounts], list[dict]]:
     return noise({"neural": 3, "none": 2, "shuffle": 1}, {"none": 0.0, "neural": 20.0, "shuffle": 20.0})
 
 
@@ -52,6 +55,7 @@ def distances(failures: bool = True, seeds: int = 3, samples: int = 12) -> pd.Da
                             "correct": correct,
                             "norm": norm,
                             "distance": distance,
+                            "largest": 50.0,
                             "attack": np.where(correct & np.isfinite(distance), "pgd", ""),
                         }
                     )
@@ -116,6 +120,18 @@ def correlations() -> pd.DataFrame:
     )
 
 
+def effective() -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            ("s1", "std", 200, 90.0),
+            ("s1", "source", 200, 4.0),
+            ("s2", "std", 100, 60.0),
+            ("s2", "source", 100, 25.0),
+        ],
+        columns=["scan", "units", "neurons", "effective"],
+    )
+
+
 def closest(seed: int = 4, samples: int = 7) -> dict[str, Closest]:
     rng = np.random.default_rng(seed)
     clean = rng.integers(0, 256, (samples, 32, 32), dtype=np.uint8)
@@ -133,7 +149,7 @@ def closest(seed: int = 4, samples: int = 7) -> dict[str, Closest]:
             adversarial["l2"][6], distance["l2"][6], predicted["l2"][6] = np.nan, INF, -1
         label, sample = np.full(samples, 1), 10 * np.arange(samples)
         result[model] = Closest(
-            sample, label, clean, correct, distance, distance, adversarial, predicted, attack
+            sample, label, clean, correct, distance, distance, adversarial, predicted, attack, 0 * label
         )
     return result
 

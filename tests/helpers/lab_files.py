@@ -83,12 +83,12 @@ FORMS = {
 }
 
 
-def read_as(form, folder, parts):
+def read_as(form, folder, parts, missing="refuse"):
     """Write `parts` in a form and read the file or folder."""
     write, read = FORMS[form]
     path = Path(folder) / f"lab.{form}"
     write(path, parts)
-    return read(path)
+    return read(path, missing)
 
 
 def assert_same_scan(a, b):

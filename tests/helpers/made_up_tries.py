@@ -29,13 +29,14 @@ def attack_result(seed, repetitions=3, settings=2, failing=0.0):
         best_adversarial={norm: rng.random((SAMPLES, 32, 32)).astype(np.float32) for norm in NORMS},
         predicted={norm: rng.integers(0, 10, SAMPLES) for norm in NORMS},
         found_by={norm: rng.integers(0, 2, (SAMPLES, 2)) for norm in NORMS},
-        queries=rng.integers(0, 99, (settings, repetitions, SAMPLES)),
+        passes=rng.integers(0, 99, (settings, repetitions, SAMPLES)),
         verified=np.isfinite(distance["l2"]),
+        not_finite=np.isinf(distance["l2"]) & (rng.random((settings, repetitions, SAMPLES)) < 0.5),
         settings=tuple({"steps": k + 1, "gamma": 0.1} for k in range(settings)),
     )
 
 
-def tries_of(distance, correct=None, queries=None, failing=0.0, seed=0):
+def tries_of(distance, correct=None, passes=None, failing=0.0, seed=0):
     """Tries with the given distances under every norm, or random ones of the given shape (T, K, S).
 
     Parameters
@@ -43,30 +44,33 @@ def tries_of(distance, correct=None, queries=None, failing=0.0, seed=0):
     distance
         Array (T, K, S), or a shape.
     correct
-        bool (S,); all by default. Others have distance 0 and no queries.
-    queries
+        bool (S,); all by default. Others have distance 0 and no passes.
+    passes
         Forward passes of each setting (T,); 1, 2, ... by default.
     failing
         Share of random distances that are inf.
+
+    The largest distance possible is 20.
     """
     rng = np.random.default_rng(seed)
     shape = distance if isinstance(distance, tuple) else np.shape(distance)
     correct = np.ones(shape[2], dtype=bool) if correct is None else np.asarray(correct)
-    queries = np.arange(1, shape[0] + 1) if queries is None else np.asarray(queries)
+    passes = np.arange(1, shape[0] + 1) if passes is None else np.asarray(passes)
     values = {}
     for norm in NORMS:
         values[norm] = rng.random(shape) + 0.1 if isinstance(distance, tuple) else np.array(distance, float)
         values[norm][rng.random(shape) < failing] = np.inf
         values[norm][..., ~correct] = 0
         values[norm] = values[norm].astype(np.float32)
-    passes = np.broadcast_to(queries[:, None, None], shape) * correct
+    passes = np.broadcast_to(passes[:, None, None], shape) * correct
     half = (shape[0] + 1) // 2
     return Tries(
+        largest={norm: np.full(shape[2], 20.0) for norm in NORMS},
         attack=("one",) * half + ("two",) * (shape[0] - half),
         setting=tuple(json.dumps({"steps": index}) for index in range(shape[0])),
         correct=correct,
         distance=values,
-        queries=passes.astype(np.int64),
+        passes=passes.astype(np.int64),
     )
 
 

@@ -87,9 +87,9 @@ def linear_ratios(
     labels = logits.argmax(axis=1)
     images = torch.from_numpy(x).view(6, 1, 16, 16)
     model = linear_model(weight, bias)
-    found, queries = run_attack(method, model, images, torch.from_numpy(labels), repetition, **setting)
+    found, passes = run_attack(method, model, images, torch.from_numpy(labels), repetition, **setting)
     assert (model(found).argmax(dim=1).numpy() != labels).all()
-    assert (queries > 1).all()
+    assert (passes > 1).all()
     minima = np.full(6, np.inf)
     for row, label in enumerate(labels):
         for other in set(range(classes)) - {label}:

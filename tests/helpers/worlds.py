@@ -26,6 +26,7 @@ SWEEP = {
     32.0: (0.90, 0.70, 0.50, 0.1),
 }
 NOISE = {"None": SWEEP[0.0], "Shuffle": (0.92, 0.6, 0.35, 0.2), "Neural": (0.91, 0.7, 0.5, 0.3)}
+LARGEST = {"l0": 1024.0, "l1": 700.0, "l2": 23.0, "linf": 1.0}  # distances possible
 LAYERS = {
     2.0: (1, 1, 1, 1, 1),
     4.0: (1, 1, 1, 1, 1),
@@ -82,6 +83,7 @@ def distances(medians, seeds=SEEDS, samples=400):
                 distance = median * np.exp(sample + rng.normal(0, 0.005) + rng.normal(0, 0.05, samples))
                 run = {"model": CONDITIONS[name], "seed": seed, "sample": np.arange(samples), "label": 0}
                 run |= {"correct": True, "norm": norm, "distance": distance, "attack": "pgd"}
+                run |= {"largest": LARGEST[norm]}
                 parts.append(pd.DataFrame(run))
     return pd.concat(parts, ignore_index=True)
 
@@ -89,10 +91,10 @@ def distances(medians, seeds=SEEDS, samples=400):
 def table(sweep, conditions, of_gamma, of_distances, models=CONDITIONS):
     """The table of claims, by the name of the claim."""
     rows = [
-        *sweep_claims(*sweep, 0),
-        *condition_claims(*conditions, models, 0),
+        *sweep_claims(*sweep),
+        *condition_claims(*conditions, models),
         *gamma_claims(of_gamma),
-        *distance_claims(of_distances, models, 0),
+        *distance_claims(of_distances, models),
     ]
     return claims_table(rows, "").set_index("claim")
 

@@ -87,7 +87,7 @@ def test_subset_is_stratified(size):
     [
         ({"source": "digits", "train_size": 1439}, "train_size is 1439; expected at most 1438"),
         ({"source": "digits", "test_size": 360}, "test_size is 360; expected at most 359"),
-        ({"source": "mnist"}, "source 'mnist'; expected digits, cifar10, cifar100, image_folder"),
+        ({"source": "mnist"}, "source 'mnist'; expected photograph_patches, digits, cifar10, cifar100"),
         ({"source": "cifar10"}, "source 'cifar10' without a path"),
         ({"source": "image_folder"}, "source 'image_folder' without a path"),
     ],
@@ -227,13 +227,57 @@ def test_image_folder_errors(folder):
     with pytest.raises(InputError, match="class 'cow' only in train; expected the same classes"):
         make_classification("image_folder", path=folder, seed=0)
     (folder / "test" / "cow").mkdir()
-    with pytest.raises(InputError, match=r"train/cow: no images; expected \.jpg"):
+    with pytest.raises(InputError, match="train/cow: no images; expected some of each"):
         make_classification("image_folder", path=folder, seed=0)
     with pytest.raises(InputError, match="no folder 'train'; expected train/<class>/ and test/<class>/"):
         make_classification("image_folder", path=folder / "test", seed=0)
     (folder / "empty" / "train").mkdir(parents=True)
     with pytest.raises(InputError, match="empty/train: no folders; expected one folder of images per class"):
         make_classification("image_folder", path=folder / "empty", seed=0)
+
+
+def test_classes_and_images_are_found_by_one_rule(folder):
+    """What is hidden is no class and no image; a class of links in another format is one."""
+    plain = make_classification("image_folder", path=folder, seed=0)
+    hidden = folder / "train" / ".ipynb_checkpoints"
+    hidden.mkdir()
+    for place in (hidden, folder / "train" / "cat" / ".ipynb_checkpoints"):
+        place.mkdir(exist_ok=True)
+        Image.new("L", (32, 32)).save(place / "0-checkpoint.png")
+    (folder / "train" / "list.txt").touch()
+    assert_equal(make_classification("image_folder", path=folder, seed=0), plain)
+    for part in ("train", "test"):
+        store = folder / "store" / part
+        (folder / part / "dog").rename(folder / part / "kept")
+        store.mkdir(parents=True)
+        for file in (folder / part / "kept").iterdir():
+            with Image.open(file) as image:
+                image.save(store / f"{file.stem}.bmp")
+            file.unlink()
+        (folder / part / "kept").rmdir()
+        (folder / part / "dog").symlink_to(store)
+    assert_equal(make_classification("image_folder", path=folder, seed=0), plain)
+
+
+def test_an_image_on_its_side_is_read_upright(folder):
+    upright = np.add.outer(np.arange(32), 4 * np.arange(32)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(upright)).save(folder / "train" / "cat" / "0.png", exif=exif)
+    data = make_classification("image_folder", path=folder, seed=0)
+    np.testing.assert_array_equal(data.train_images[0], upright)
+
+
+def test_one_class_is_refused(folder):
+    """As when the folder is given one level too high."""
+    (folder / "deep" / "train").mkdir(parents=True)
+    (folder / "deep" / "test").mkdir()
+    for part in ("train", "test"):
+        (folder / part).rename(folder / "deep" / part / "images")
+    with pytest.raises(
+        InputError, match=r"deep/train: one folder, 'images'; expected .* two classes or more"
+    ):
+        make_classification("image_folder", path=folder / "deep", seed=0)
 
 
 # Stratified samples
@@ -292,6 +336,7 @@ def test_round_trip(tmp_path):
         ("train_labels", np.zeros(5, np.int64), r"train labels int64 \(5,\); expected int64 \(6,\)"),
         ("test_labels", np.full(4, 2), "test labels: 2 to 2; expected 0 to 1"),
         ("classes", np.array(["cat", "cat"]), "classes hold a name twice"),
+        ("classes", np.array(["cat"]), "classes: found 1; expected at least 2"),
         ("classes", np.array([1, 2]), r"classes int64 \(2,\); expected str"),
     ],
 )

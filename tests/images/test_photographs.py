@@ -62,21 +62,49 @@ def test_more_photographs_than_can_be_found(monkeypatch):
         photograph_stimuli(3000, seed=0)
 
 
-def test_folder_takes_the_centre_crop_in_gray_reduced_by_area(tmp_path):
-    save_image(tmp_path / "n01" / "n01_7.png", (160, 256))
+def gray_pixels(path):
+    rgb = np.asarray(Image.open(path), dtype=np.float64)
+    return (299 * rgb[..., 0] + 587 * rgb[..., 1] + 114 * rgb[..., 2]) / 1000
+
+
+@pytest.mark.parametrize(
+    ("shape", "top", "left"),
+    [((144, 256), 0, 0), ((160, 256), 8, 0), ((375, 500), 115, 122), ((201, 301), 28, 22)],
+)
+def test_folder_takes_the_papers_crop_in_gray_reduced_by_four(tmp_path, caplog, shape, top, left):
+    save_image(tmp_path / "n01" / "n01_7.png", shape)
     images, key = folder_stimuli(tmp_path, 1, seed=0)
-    rgb = np.asarray(Image.open(tmp_path / "n01" / "n01_7.png"), dtype=np.float64)
-    gray = (299 * rgb[..., 0] + 587 * rgb[..., 1] + 114 * rgb[..., 2]) / 1000
-    expected = downscale_local_mean(gray[8:152], (4, 4))  # 144 of 160 rows, from the middle
+    gray = gray_pixels(tmp_path / "n01" / "n01_7.png")
+    expected = downscale_local_mean(gray[top : top + 144, left : left + 256], (4, 4))
     assert key.tolist() == ["n01/n01_7"]
     assert np.abs(images[0] - expected).max() <= 0.5 + 1e-9
+    assert not caplog.records
 
 
-def test_wide_image_is_cropped_at_the_sides(tmp_path):
+@pytest.mark.parametrize(
+    ("shape", "rows", "columns", "factor"),
+    [((288, 600), (0, 288), (44, 556), 8), ((400, 320), (110, 290), (0, 320), 5)],
+)
+def test_the_largest_crop_is_taken_where_it_is_asked_for(tmp_path, shape, rows, columns, factor):
+    save_image(tmp_path / "a" / "x.png", shape)
+    images, _ = folder_stimuli(tmp_path, 1, seed=0, crop="largest")
+    cut = gray_pixels(tmp_path / "a" / "x.png")[slice(*rows), slice(*columns)]
+    assert np.abs(images[0] - downscale_local_mean(cut, (factor, factor))).max() <= 0.5 + 1e-9
+    assert not np.array_equal(images, folder_stimuli(tmp_path, 1, seed=0)[0])
+
+
+def test_of_a_smaller_image_the_largest_crop_is_taken(tmp_path, caplog):
     save_image(tmp_path / "a" / "x.png", (72, 300), mode="L")
-    images, _ = folder_stimuli(tmp_path, 1, seed=0)
-    gray = np.asarray(Image.open(tmp_path / "a" / "x.png"), dtype=np.float64)
-    assert np.abs(images[0] - downscale_local_mean(gray[:, 86:214], (2, 2))).max() <= 0.5 + 1e-9
+    save_image(tmp_path / "a" / "y.png", (400, 128), mode="L")
+    save_image(tmp_path / "a" / "z.png", (200, 300), mode="L")
+    images, _ = folder_stimuli(tmp_path, 3, seed=0)
+    x, y, z = (np.asarray(Image.open(tmp_path / "a" / f"{name}.png"), dtype=np.float64) for name in "xyz")
+    cuts = (x[:, 86:214], 2), (y[164:236], 2), (z[28:172, 22:278], 4)
+    for image, (cut, factor) in zip(images, cuts, strict=True):
+        assert np.abs(image - downscale_local_mean(cut, (factor, factor))).max() <= 0.5 + 1e-9
+    assert (
+        f"{tmp_path}: 2 of 3 images are smaller than 144x256; their largest 9:16 crop is taken" in caplog.text
+    )
 
 
 def test_folder_is_searched_at_any_depth_and_sampled_by_seed(tmp_path):

@@ -48,6 +48,17 @@ def test_image_folder(tmp_path):
     assert stimuli.oracle.sum() == 1
 
 
+def test_what_is_cut_from_the_images_of_a_folder(tmp_path):
+    gray = np.zeros((200, 300), np.uint8)
+    gray[28:172, 22:278] = 200
+    Image.fromarray(gray).save(tmp_path / "a.png")
+    centre, largest = (
+        make_stimuli("image_folder", 1, 0, tmp_path, crop=crop) for crop in ("centre", "largest")
+    )
+    assert centre.images.min() == 200
+    assert largest.images.min() == 0
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -134,6 +145,17 @@ def test_an_image_that_another_scan_repeats_under_another_key_is_not_in_the_pool
     scans = [shown("a", {"c/0": 0, "c/1": 1, "c/2": 2}), shown("b", {"d/0": 0, "d/3": 3}, ["d/0"])]
     stimuli = stimuli_from_scans(scans, None, seed=0)
     assert stimuli.key[stimuli.oracle].tolist() == ["c/0"]
+
+
+def test_what_another_scan_repeats_is_not_in_the_pool_of_one_scan():
+    one = shown("a", {f"c/{i}": i for i in range(6)}, ["c/0"])
+    # d/1 is c/1, c/2 another image, d/7 shown by b alone; d/3, which is c/3, is not repeated.
+    other = shown("b", {"d/1": 1, "c/2": 8, "d/7": 7, "d/3": 3}, ["d/1", "c/2", "d/7"])
+    stimuli = stimuli_from_scans([one], None, seed=0, others=[other, shown("c", {"e/5": 5}, ["e/5"])])
+    assert described(stimuli) == {f"c/{i}": i for i in range(6)}
+    assert stimuli.key[stimuli.oracle].tolist() == ["c/0", "c/1", "c/5"]
+    with pytest.raises(InputError, match=r"3 images in any scan, .*; expected at least 4 \(pool_size\)\."):
+        stimuli_from_scans([one], 4, seed=0, others=[other, shown("c", {"e/5": 5}, ["e/5"])])
 
 
 @pytest.mark.parametrize("shared", [False, True])

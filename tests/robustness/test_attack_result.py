@@ -23,7 +23,7 @@ def test_a_file_comes_back_as_it_was(tmp_path):
     write_record(tmp_path / "a.h5", result, config={"seed": 3})
     back = read_record(tmp_path / "a.h5", AttackResult)
     assert back.settings == result.settings
-    for name in ("sample", "label", "clean", "clean_correct", "queries", "verified"):
+    for name in ("sample", "label", "clean", "clean_correct", "passes", "verified", "not_finite"):
         assert np.array_equal(getattr(back, name), getattr(result, name))
         assert getattr(back, name).dtype == getattr(result, name).dtype
     for name in ("distance", "best_adversarial", "predicted", "found_by"):
@@ -90,7 +90,7 @@ def test_settings_of_all_attacks_follow_each_other(tmp_path):
     for norm in NORMS:
         assert np.array_equal(tries.distance[norm][:2], one.distance[norm])
         assert np.array_equal(tries.distance[norm][2:], two.distance[norm])
-    assert np.array_equal(tries.queries[2:], two.queries)
+    assert np.array_equal(tries.passes[2:], two.passes)
 
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path):
@@ -117,8 +117,8 @@ def test_runs_have_the_files_that_follow_each_other(tmp_path):
 
 
 def test_costs_are_means_over_attacked_samples_of_all_runs():
-    one = tries_of((3, 2, 4), correct=[True, False, False, True], queries=[10, 1, 5])
-    two = tries_of((3, 2, 4), correct=[True, True, True, True], queries=[40, 1, 5])
+    one = tries_of((3, 2, 4), correct=[True, False, False, True], passes=[10, 1, 5])
+    two = tries_of((3, 2, 4), correct=[True, True, True, True], passes=[40, 1, 5])
     assert setting_costs({("a", 1): one, ("b", 1): two}).tolist() == [30, 1, 5]
     nobody = tries_of((3, 2, 4), correct=[False] * 4)
     assert np.isnan(setting_costs({("a", 1): nobody})).all()

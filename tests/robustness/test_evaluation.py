@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from neuroreg.robustness.evaluation import FixedBatch, folded
+from neuroreg.robustness.evaluation import FixedBatch, Watched, folded
 from neuroreg.training.networks import ResNet
 
 
@@ -124,3 +124,28 @@ def test_every_pass_has_the_same_shape(rows):
     torch.testing.assert_close(logits, expected)
     gradients = [torch.autograd.grad(y.sum(), p)[0] for y, p in ((logits, point), (expected, reference))]
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_logits_that_are_not_finite_are_remembered(bad):
+    class Breaks(nn.Module):
+        def forward(self, x):
+            sums = x.flatten(1)[:, :3]
+            return torch.where(sums > 1, bad, sums)
+
+    watched = Watched(Breaks())
+    assert not watched.met()
+    x = torch.rand(4, 1, 2, 2, requires_grad=True)
+    assert torch.equal(watched(x), x.flatten(1)[:, :3])
+    assert not watched.met()
+    y = x.detach().clone()
+    y[2, 0, 0, 1] = 2.0
+    y.requires_grad_()
+    logits = watched(y)
+    assert torch.equal(logits[[0, 1, 3]], y.flatten(1)[[0, 1, 3], :3])
+    assert not logits[2].any()
+    (gradient,) = torch.autograd.grad(logits.sum(), y)
+    assert not gradient[2].any()
+    assert gradient[0].any()
+    watched(x)
+    assert watched.met()

@@ -127,7 +127,7 @@ def flagged(table, model):
 def test_an_ordinary_model_is_not_flagged(plain, found):
     table = checks({("plain", 1): plain[0]}, {("plain", 1): found})
     assert flagged(table, "plain") <= {"last repetition"}
-    assert len(table) == 3 + 3 * 4
+    assert len(table) == 4 + 3 * 4
     assert (table.loc[table["check"] == "transfer", "flag"] == "none").all()
     assert (table.set_index("check").loc[["zero gradients", "float32 gradients"], "n"] == 5).all()
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import nn
 
-from neuroreg.errors import InputError
 from neuroreg.robustness.verification import measure, verify
 from neuroreg.training.networks import ResNet
 
@@ -177,14 +176,33 @@ def test_the_model_is_asked_in_eval_mode():
     assert model[0].training
 
 
-def test_a_model_with_nan_logits_is_refused():
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("column", [0, 1])
+def test_where_logits_are_not_finite_nothing_holds(bad, column):
     class Broken(Threshold):
         def forward(self, x):
-            return super().forward(x) * torch.nan
+            logits = super().forward(x)
+            changed = (x != clean[0]).flatten(1).any(dim=1)
+            spoilt = logits.clone()
+            spoilt[:, column] = bad
+            return torch.where(changed[:, None] & (x.flatten(1)[:, :1] > 0.7), spoilt, logits)
 
-    with pytest.raises(InputError, match="logits are NaN"):
-        clean = image().view(1, 1, 32, 32)
-        verify(Broken(slice(0, 1)), clean, torch.tensor([0]), clean, batch_size=1, device=CPU)
+    clean, model = image().view(1, 1, 32, 32), Broken(slice(0, 1))
+    candidates = torch.stack([clean[0], clean[0]])
+    candidates[:, 0, 0, 0] = torch.tensor([0.9, 0.65])
+    found = verify(
+        model, clean.repeat(2, 1, 1, 1), torch.tensor([0, 0]), candidates, batch_size=2, device=CPU
+    )
+    intact = verify(
+        Threshold(slice(0, 1)),
+        clean.repeat(2, 1, 1, 1),
+        torch.tensor([0, 0]),
+        candidates,
+        batch_size=2,
+        device=CPU,
+    )
+    assert intact.verified[0]
+    assert found.verified.tolist() == [False, bool(intact.verified[1])]
 
 
 def test_what_holds_in_a_batch_holds_alone():

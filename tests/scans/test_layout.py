@@ -162,15 +162,18 @@ def test_statistics_are_ignored_however_they_are_spelled(read, tmp_path, spellin
     assert_same_scan(read(parts(**extra)), read_as("static_hdf5", tmp_path, parts()))
 
 
-@pytest.mark.parametrize("number", [np.uint8, np.float32, np.float64])
-def test_large_images_are_reduced_by_area(read, number):
+@pytest.mark.parametrize(
+    ("factor", "number"), [(2, np.uint8), (3, np.float32), (4, np.uint8), (4, np.float64), (5, np.float32)]
+)
+def test_large_images_are_reduced_by_area(read, factor, number):
     rng = np.random.default_rng(0)
-    pixels = {image: rng.integers(0, 256, (1, 144, 256)) for image in set(SHOWN)}
+    pixels = {image: rng.integers(0, 256, (1, 36 * factor, 64 * factor)) for image in set(SHOWN)}
     scan = read(parts(images=np.array([pixels[image] for image in SHOWN]).astype(number)))
     for trial, image in enumerate(SHOWN):
         for row, column in ((0, 0), (35, 63), (17, 5)):
-            block = pixels[image][0, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
-            assert scan.images[scan.image[trial], row, column] == round(block.sum() / 16)
+            top, left = factor * row, factor * column
+            block = pixels[image][0, top : top + factor, left : left + factor]
+            assert scan.images[scan.image[trial], row, column] == round(block.sum() / factor**2)
 
 
 def test_an_area_mean_keeps_the_golden_images(read, tmp_path):
@@ -264,13 +267,16 @@ def changed(name, index, value):
             parts(images=np.zeros((12, 2, 36, 64))),
             "images.* has 2 channels, so .* made with colored images .*; expected 1 channel of gray",
         ),
+        (parts(images=np.zeros((12, 1, 18, 32))), r"images.*: an image has shape \(1, 18, 32\); expected"),
+        (parts(images=np.zeros((12, 1, 72, 192))), r"images.*: an image has shape \(1, 72, 192\); expected"),
+        (parts(images=np.zeros((12, 1, 0, 0))), r"images.*: an image has shape \(1, 0, 0\); expected"),
         (
-            parts(images=np.zeros((12, 2, 144, 256))),
+            parts(images=np.zeros((12, 2, 108, 192))),
             "images.* has 2 channels, so the scan was made with colored",
         ),
         (
-            parts(images=np.zeros((12, 1, 72, 128))),
-            r"images.*: an image has shape \(1, 72, 128\); expected \(1, 36, 64\) or \(1, 144, 256\)",
+            parts(images=np.zeros((12, 1, 72, 127))),
+            r"images.*: an image has shape \(1, 72, 127\); expected \(1, 36, 64\), or both of its",
         ),
         (
             changed("image_id", 9, 7),

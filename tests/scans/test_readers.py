@@ -121,6 +121,14 @@ def test_the_documented_format_works(tmp_path, monkeypatch):
     np.testing.assert_array_equal(scan.responses, content["responses"].astype(np.float32))
     assert scan.oracle_trials().keys() == {2}
 
+    content["responses"][1, 2] = np.nan
+    np.savez(tmp_path / "gap.npz", **content)
+    with pytest.raises(InputError, match=r"gap\.npz: scan: responses holds 1 values that are NaN"):
+        reader.read(tmp_path / "gap.npz")
+    assert reader.read(tmp_path / "gap.npz", "drop_trials").image.tolist() == [1, 0, 1]
+    assert reader.read(tmp_path / "gap.npz", "drop_neurons").unit_id.tolist() == [0, 1, 3, 4]
+    content["responses"][1, 2] = 0
+
     np.savez(tmp_path / "short.npz", **content | {"shown": np.array([2, 0])})
     with pytest.raises(InputError, match=r"short\.npz: scan: "):
         reader.read(tmp_path / "short.npz")

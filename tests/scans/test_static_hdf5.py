@@ -161,7 +161,8 @@ def test_damaged_data_are_refused(tmp_path):
     damaged = bytearray(path.read_bytes())
     damaged[offset] ^= 0xFF
     path.write_bytes(damaged)
-    with pytest.raises(InputError, match=r"scan\.h5: cannot be read to the end"):
+    expected = r"scan\.h5: cannot be read to the end \(filter returned failure.*\); expected a scan"
+    with pytest.raises(InputError, match=expected):
         read_static_hdf5(path)
 
 

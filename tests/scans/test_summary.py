@@ -27,6 +27,8 @@ def scan():
         area=np.array(["V1", "LM", "V1", "V1"]),
         layer=np.array(["L4", "L4", "L4", "L2/3"]),
         left_out=np.array(["final_test", "live", "final_test"]),
+        missing_tier=np.array(["train", "test", "train"]),
+        missing_unit=np.array([8, 9]),
     )
 
 
@@ -51,8 +53,10 @@ def test_summary(scan):
             "layers": {"L2/3": {"read": 1, "kept": 0}, "L4": {"read": 3, "kept": 2}},
         },
         "trials": {"train": 2, "validation": 1, "test": 11},
+        "missing": {"trials": {"train": 2, "test": 1}, "neurons": 2},
         "left_out_tiers": {"final_test": 2, "live": 1},
         "withheld_tiers": [],
+        "negative_responses": 0.0,
         "images": {"count": 8, "sha256": digest_of(scan)},
         "repeats": {"1": 1, "2": 2, "3": 2},
         "ragged": True,
@@ -65,9 +69,24 @@ def test_summary(scan):
         f"scan 'mine': images: 8, sha256 {digest_of(scan)}",
         "scan 'mine': test images x showings: 1 x 1, 2 x 2, 2 x 3 (ragged)",
         "scan 'mine': covariates, columns with anything but 0: behavior 2, pupil_center 0",
+        "scan 'mine': dropped for missing values: trials: train 2, test 1; neurons: 2",
         "scan 'mine': tier 'final_test' left out: 2 trials",
         "scan 'mine': tier 'live' left out: 1 trials",
     ]
+
+
+def test_negative_responses_are_told_by_their_share(scan):
+    responses = scan.responses.copy()
+    responses[3, :2] = -1
+    negative = replace(scan, responses=responses)
+    summary = summarise_scan("mine", negative, select_neurons("mine", negative))
+    assert summary["negative_responses"] == 2 / (14 * 4)
+    (line,) = [line for line in summary_lines(summary) if "negative" in line]
+    assert line.startswith(
+        "scan 'mine': negative responses: 3.6% of all; they count as 0 where response models"
+    )
+    v1 = select_neurons("mine", negative, areas=["V1"])
+    assert summarise_scan("mine", negative, v1)["negative_responses"] == 1 / (14 * 3)
 
 
 def test_a_competition_scan(scan):

@@ -126,6 +126,10 @@ def test_denoised_weights():
     for bad in ((-w, v), (w, v * np.nan)):
         with pytest.raises(InputError, match="at least 0"):
             denoised_weights(*bad)
+    np.testing.assert_allclose(denoised_weights(w, v, 2.0, np.array([2.0, 0.5, 1.0])), [0.5, 0.08, 0.0])
+    for bad in ([1.0, 2.0], [1.0, 0.0, 2.0], [1.0, np.nan, 2.0], -1.0):
+        with pytest.raises(InputError, match=r"^unit: .*; expected \(3,\) positive numbers\.$"):
+            denoised_weights(w, v, 1.0, np.array(bad))
     with pytest.raises(InputError, match="shape"):
         denoised_weights(w, v[:2])
     with pytest.raises(InputError, match=r"exponent: found 0\.0"):
@@ -253,26 +257,29 @@ def oracle_scan(rng, images=4, repeats=(2, 2, 3, 2), neurons=6, noise=1.0):
     return scan, signal[:images]
 
 
-def test_oracle_similarities_come_from_one_trial_the_mean_and_the_model():
+@pytest.mark.parametrize("units", ["std", "source"])
+def test_oracle_similarities_come_from_one_trial_the_mean_and_the_model(units):
     rng = np.random.default_rng(5)
     scan, signal = oracle_scan(rng)
     w, v = rng.random(6) + 0.1, rng.random(6)
-    found = oracle_similarities(scan, signal, w, v, exponent=2.0, seed=0)
+    unit = scan.responses.std(0, dtype=np.float64) if units == "std" else 1
+    measured, modelled = w**2 / unit, (w * v) ** 2 / unit
+    found = oracle_similarities(scan, signal, w, v, exponent=2.0, units=units, seed=0)
     np.testing.assert_array_equal(found.key, scan.key[:4])
     trials = [np.flatnonzero(scan.image == i) for i in range(4)]
     average = np.array([scan.responses[t].mean(0) for t in trials])
-    np.testing.assert_allclose(found.averaged, centred_cosine(average, w**2), atol=1e-6)
-    np.testing.assert_allclose(found.model, centred_cosine(signal, (w * v) ** 2), atol=1e-6)
+    np.testing.assert_allclose(found.averaged, centred_cosine(average, measured), atol=1e-6)
+    np.testing.assert_allclose(found.model, centred_cosine(signal, modelled), atol=1e-6)
     matches = [
         choice
         for choice in itertools.product(*trials)
-        if np.allclose(found.single_trial, centred_cosine(scan.responses[list(choice)], w**2), atol=1e-6)
+        if np.allclose(found.single_trial, centred_cosine(scan.responses[list(choice)], measured), atol=1e-6)
     ]
     assert len(matches) == 1
     left_out = [
         scan.responses[[k for k in t if k != one]].mean(0) for t, one in zip(trials, matches[0], strict=True)
     ]
-    np.testing.assert_allclose(found.others_averaged, centred_cosine(np.array(left_out), w**2), atol=1e-6)
+    np.testing.assert_allclose(found.others_averaged, centred_cosine(np.array(left_out), measured), atol=1e-6)
     assert found.model_to_average == similarity_correlation(found.model, found.averaged)
     others = [oracle_similarities(scan, signal, w, v, seed=seed).single_trial for seed in range(1, 5)]
     assert any(not np.allclose(found.single_trial, other) for other in others)
@@ -282,7 +289,7 @@ def test_single_trials_take_turns():
     rng = np.random.default_rng(11)
     scan, signal = oracle_scan(rng, repeats=(2, 3, 3, 2))
     w = rng.random(6) + 0.1
-    found = oracle_similarities(scan, signal, w, np.ones(6), seed=3)
+    found = oracle_similarities(scan, signal, w, np.ones(6), units="source", seed=3)
     trials = [np.flatnonzero(scan.image == i) for i in range(4)]
     r = {}
     for choice in itertools.product(*trials):
@@ -327,7 +334,7 @@ def test_leaving_one_trial_out_has_its_closed_form():
         noise[2 + image] = 2
         responses[scan.image == image] = signal[image] + [noise, -noise]
     scan = dataclasses.replace(scan, responses=responses)
-    found = oracle_similarities(scan, signal, np.ones(6), np.ones(6), seed=0)
+    found = oracle_similarities(scan, signal, np.ones(6), np.ones(6), units="source", seed=0)
     one = [[1, -0.5, -0.25, -0.25], [-0.5, 1, -0.25, -0.25], [-0.25, -0.25, 1, -0.5], [-0.25, -0.25, -0.5, 1]]
     both = [[1, -1, 0, 0], [-1, 1, 0, 0], [0, 0, 1, -1], [0, 0, -1, 1]]
     np.testing.assert_allclose(found.single_trial, one, atol=1e-6)

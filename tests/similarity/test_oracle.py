@@ -34,7 +34,8 @@ def make_scan(seed: int, oracle: int, withheld: bool = False) -> tuple[Scan, Pre
     pool, repeated = (rng.gamma(2.0, 1.0, (n, NEURONS)).astype(np.float32) for n in (10, oracle))
     w, v = rng.random((2, NEURONS)).astype(np.float32)
     pool_key = np.array([f"c/{i}" for i in range(10)])
-    return scan, PredictedResponses(pool_key, pool, scan.key[:oracle], repeated, w, v)
+    std = rng.uniform(0.5, 2, NEURONS).astype(np.float32)
+    return scan, PredictedResponses(pool_key, pool, scan.key[:oracle], repeated, w, v, std)
 
 
 def test_scans_with_too_few_repeated_images_are_compared_between_scans_only():
@@ -46,7 +47,9 @@ def test_scans_with_too_few_repeated_images_are_compared_between_scans_only():
         "withheld": make_scan(5, 4, withheld=True),
         "three": make_scan(6, 3),
     }
-    within, table = compare_scans(((name, *entry) for name, entry in entries.items()), exponent=2.0, seed=0)
+    within, table, effective = compare_scans(
+        ((name, *entry) for name, entry in entries.items()), exponent=2.0, seed=0
+    )
     assert list(within) == ["full", "three"]
     r = {(row.scan, row.comparison): row.r for row in table.itertuples()}
     assert len(r) == len(table) == 2 * 2 + 15
@@ -58,23 +61,51 @@ def test_scans_with_too_few_repeated_images_are_compared_between_scans_only():
         assert r[name, SINGLE_TRIAL] == expected.single_trial_to_average
         assert r[name, MODEL] == expected.model_to_average
     pools = {
-        name: centred_cosine(responses.predicted, (responses.w.astype(np.float64) * responses.v) ** 2)
+        name: centred_cosine(
+            responses.predicted, (responses.w.astype(np.float64) * responses.v) ** 2 / responses.std
+        )
         for name, (_, responses) in entries.items()
     }
     for a, b in itertools.combinations(entries, 2):
         expected = similarity_correlation(pools[a], pools[b])
         assert r[f"{a} and {b}", BETWEEN_SCANS] == pytest.approx(expected)
+    assert list(zip(effective["scan"], effective["units"], strict=True)) == list(
+        itertools.product(entries, ("std", "source"))
+    )
+    assert set(effective["neurons"]) == {NEURONS}
+    for row in effective.itertuples():
+        responses = entries[row.scan][1]
+        scaled = responses.predicted * (responses.w.astype(np.float64) * responses.v) ** 2
+        share = (scaled / responses.std if row.units == "std" else scaled).var(0)
+        assert row.effective == pytest.approx(share.sum() ** 2 / np.square(share).sum())
+
+
+def test_both_comparisons_are_in_the_units_asked_for():
+    entry = make_scan(1, 5)
+    found = compare_scans([("a", *entry), ("b", *make_scan(2, 5))], exponent=1.0, units="source", seed=0)
+    scan, responses = entry
+    expected = oracle_similarities(
+        scan, responses.oracle_predicted, responses.w, responses.v, units="source", seed=0
+    )
+    r = found.correlations.set_index(["scan", "comparison"])["r"]
+    assert r["a", MODEL] == expected.model_to_average
+    plain = [
+        centred_cosine(one.predicted, one.w.astype(np.float64) * one.v)
+        for one in (responses, make_scan(2, 5)[1])
+    ]
+    assert r["a and b", BETWEEN_SCANS] == pytest.approx(similarity_correlation(*plain))
 
 
 def test_scans_without_enough_repeated_images_are_compared_with_each_other_only():
     entries = [("two", *make_scan(1, 2)), ("withheld", *make_scan(2, 4, withheld=True))]
-    within, frame = compare_scans(entries, exponent=1.0, seed=0)
+    within, frame, _ = compare_scans(entries, exponent=1.0, seed=0)
     assert within == {}
     assert frame["comparison"].tolist() == [BETWEEN_SCANS]
-    within, frame = compare_scans(entries[:1], exponent=1.0, seed=0)
+    within, frame, effective = compare_scans(entries[:1], exponent=1.0, seed=0)
     assert within == {}
     assert list(frame.columns) == ["scan", "comparison", "r"]
     assert frame.empty
+    assert effective["units"].tolist() == ["std", "source"]
 
 
 def test_comparing_and_drawing_scans_imports_no_torch():

@@ -58,30 +58,40 @@ def saved(folder, **scans):
     return {name: folder / f"{name}.h5" for name in scans}
 
 
-def expected(scan, keys, exponent=1.0, bias_correction=False):
+def expected(scan, keys, exponent=1.0, bias_correction=False, units="std"):
     """From the one trial of each key, and w from the test tier."""
     index = {key: i for i, key in enumerate(scan.key.tolist())}
     rows = [scan.responses[scan.image == index[key]] for key in keys]
     assert all(len(row) == 1 for row in rows)
     test = scan.tier == "test"
     w = signal_to_noise_weight(scan.responses[test], scan.image[test], bias_correction=bias_correction)
-    return centred_cosine(np.concatenate(rows), w**exponent)
+    unit = scan.responses.std(0, dtype=np.float64) if units == "std" else 1
+    return centred_cosine(np.concatenate(rows), w**exponent / unit)
 
 
-@pytest.mark.parametrize(("exponent", "bias_correction"), [(1.0, False), (2.0, True)])
-def test_the_mean_over_scans_of_what_all_have_measured(tmp_path, exponent, bias_correction):
+@pytest.mark.parametrize(
+    ("exponent", "bias_correction", "units"),
+    [(1.0, False, "std"), (2.0, True, "std"), (2.0, False, "source")],
+)
+def test_the_mean_over_scans_of_what_all_have_measured(tmp_path, exponent, bias_correction, units):
     a = make_scan(1, [7, 0, 1, 2, 3, 4, 5, 6], validation=[8])
     b = make_scan(2, range(1, 12))
     found = raw_similarity(
-        saved(tmp_path, a=a, b=b), stimuli(), exponent=exponent, bias_correction=bias_correction, seed=1
+        saved(tmp_path, a=a, b=b),
+        stimuli(),
+        exponent=exponent,
+        units=units,
+        bias_correction=bias_correction,
+        seed=1,
     )
     keys = [f"c/{i}" for i in range(1, 9)]
     assert found.key.tolist() == keys
     assert found.scans == ("a", "b")
-    parts = [expected(scan, keys, exponent, bias_correction) for scan in (a, b)]
+    parts = [expected(scan, keys, exponent, bias_correction, units) for scan in (a, b)]
     np.testing.assert_allclose(found.matrix, np.mean(parts, 0), atol=1e-6)
     assert found.provenance == {
         "kind": "raw",
+        "units": units,
         "weight_exponent": exponent,
         "bias_correction": bias_correction,
         "seed": 1,
@@ -96,6 +106,7 @@ def test_one_of_several_trials_is_chosen_by_the_seed(tmp_path):
     trials = [np.flatnonzero(scan.image == index[f"c/{i}"]) for i in range(4)]
     test = scan.tier == "test"
     w = signal_to_noise_weight(scan.responses[test], scan.image[test])
+    w /= scan.responses.std(0, dtype=np.float64)
     possible = [centred_cosine(scan.responses[list(choice)], w) for choice in itertools.product(*trials)]
     seen = set()
     for seed in range(20):
@@ -113,7 +124,8 @@ def test_withheld_trials_are_not_measured(tmp_path):
     # No repeats are measured either: every neuron weighs the same.
     index = {key: i for i, key in enumerate(scan.key.tolist())}
     rows = [scan.responses[scan.image == index[key]][0] for key in found.key]
-    np.testing.assert_allclose(found.matrix, centred_cosine(np.array(rows), np.ones(NEURONS)), atol=1e-6)
+    weights = 1 / scan.responses[scan.tier == "train"].std(0, dtype=np.float64)
+    np.testing.assert_allclose(found.matrix, centred_cosine(np.array(rows), weights), atol=1e-6)
 
 
 def test_what_was_never_shown_has_no_raw_similarity(tmp_path):

@@ -9,6 +9,7 @@ from neuroreg.response_model.predict import predict_pool, predict_trials
 from neuroreg.response_model.reliability import measure_neurons
 from neuroreg.similarity.matrix import centred_cosine, denoised_weights, similarity_correlation
 from neuroreg.similarity.oracle import oracle_similarities
+from neuroreg.similarity.units import response_units
 from neuroreg.simulator.calibration import single_trial_similarity
 from neuroreg.simulator.simulate import simulate_scan
 
@@ -41,7 +42,7 @@ def oracle(simulated, fitted):
 def true_similarity(simulated, keys):
     row = {key: i for i, key in enumerate(simulated.truth.key)}
     expected = simulated.truth.expected[[row[key] for key in keys]].astype(np.float64)
-    return centred_cosine(expected, simulated.truth.w)
+    return centred_cosine(expected, simulated.truth.w / response_units(simulated.scan, "std"))
 
 
 def test_the_model_is_nearer_to_the_truth_than_single_trials(simulated, oracle):
@@ -65,7 +66,7 @@ def test_the_model_recovers_repeat_averaged_similarity_as_in_the_paper(simulated
 def test_the_model_knows_the_similarity_of_the_pool(simulated, fitted, stimuli):
     model, quality = fitted
     pool = ~stimuli.oracle
-    weights = denoised_weights(quality.w, quality.v)
+    weights = denoised_weights(quality.w, quality.v, unit=response_units(simulated.scan, "std"))
     found = centred_cosine(predict_pool(model, stimuli.images[pool]), weights)
     assert similarity_correlation(found, true_similarity(simulated, stimuli.key[pool])) > 0.7
 

@@ -19,8 +19,9 @@ def stimuli():
 
 
 def simulate(stimuli, **changes):
-    settings = {"n_neurons": 60, "oracle_repeats": 8, "noise": 1.0, "single_trial_similarity": None}
-    return simulate_scan(stimuli, **{**settings, "seed": 1, "name": "a", **changes})
+    settings = {"n_neurons": 60, "oracle_repeats": 8, "seed": 1, "name": "a"}
+    noise = {"single_trial_similarity": None, "mean_oracle": None, "noise": 1.0, "shared_noise": 0.5}
+    return simulate_scan(stimuli, **{**settings, **noise, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def simulated(stimuli):
 
 @pytest.fixture(scope="module")
 def noise_free(stimuli):
-    return simulate(stimuli, noise=0.0)
+    return simulate(stimuli, noise=0.0, shared_noise=0.0)
 
 
 def expected_per_trial(simulated, stimuli):
@@ -140,7 +141,7 @@ def test_behaviour_multiplies_and_the_pupil_shifts_the_noise_free_responses(nois
 
 def test_noise_leaves_the_mean_and_has_the_stated_variance(stimuli):
     # The truth's v says how much of each neuron's variance over repeated trials is noise.
-    mean = simulate(stimuli, noise=0.0).scan.responses.astype(np.float64)
+    mean = simulate(stimuli, noise=0.0, shared_noise=0.0).scan.responses.astype(np.float64)
     simulated = simulate(stimuli, noise=0.1)
     error = simulated.scan.responses - mean
     test = simulated.scan.tier == "test"
@@ -170,15 +171,24 @@ def test_the_level_is_set_to_the_similarity_of_single_trials(stimuli):
         ({"oracle_repeats": 0}, "oracle_repeats is 0; expected at least 1"),
         ({"noise": -0.1}, "noise is -0.1; expected 0 or more"),
         ({"noise": float("nan")}, "noise is nan; expected 0 or more"),
-        ({"noise": None}, "single_trial_similarity is None and noise is None; expected a number for one"),
+        ({"shared_noise": -1.0}, "shared_noise is -1.0; expected 0 or more"),
+        (
+            {"noise": None},
+            "simulated scan 'a': found shared_noise 0.5; expected two numbers for single_trial_similarity, ",
+        ),
+        (
+            {"noise": None, "shared_noise": None},
+            "simulated scan 'a': found none; expected two numbers for single_trial_similarity, mean_orac",
+        ),
         (
             {"single_trial_similarity": 0.39},
-            "single_trial_similarity is 0.39 and noise is 1.0; expected a number for one of the two",
+            "found single_trial_similarity 0.39, noise 1, shared_noise 0.5; expected two numbers for single",
         ),
+        ({"noise": None, "mean_oracle": 1.0}, "mean_oracle is 1.0; expected between 0 and 1"),
         ({"noise": None, "single_trial_similarity": 1.0}, "is 1.0; expected between 0 and 1"),
         (
             {"noise": None, "single_trial_similarity": 0.99},
-            "simulated scan 'a': single_trial_similarity 0.99 is out of reach (noise of level 0.018 gives",
+            "simulated scan 'a': single_trial_similarity 0.99 is out of reach of 60 neurons (noise of l",
         ),
         (
             {"noise": None, "single_trial_similarity": 0.39, "oracle_repeats": 1},

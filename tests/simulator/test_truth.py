@@ -22,7 +22,14 @@ def stimuli():
 
 def simulate(stimuli, noise):
     settings = {"n_neurons": 200, "oracle_repeats": REPEATS, "dropped_fraction": 0.0, "seed": 1, "name": "a"}
-    return simulate_scan(stimuli, single_trial_similarity=None, noise=noise, **settings)
+    return simulate_scan(
+        stimuli,
+        single_trial_similarity=None,
+        mean_oracle=None,
+        noise=noise,
+        shared_noise=0.5 * noise,
+        **settings,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +81,7 @@ def test_weights_fall_with_behaviour_and_the_pupil(repeats, stimuli):
     # At rest there would be less noise: what `expected` and the noise alone give is above the true w.
     _, mean, image, truth = repeats
     clean = simulate(stimuli, 0.0).truth
-    assert clean.noise == 0
+    assert clean.noise == clean.shared_noise == 0
     assert np.median(clean.w) < 5  # without noise, behaviour and pupil remain
     assert (clean.w >= truth.w).all()
     np.testing.assert_allclose(clean.w, signal_to_noise_weight(mean, image, bias_correction=True), rtol=1e-3)
@@ -103,10 +110,13 @@ def test_no_reader_of_the_workflow_opens_the_truth(tmp_path):
     from neuroreg.scans.scan import Scan
 
     path = tmp_path / "a.h5"
-    truth = SimulatedTruth(np.array(["c/1", "c/2"]), np.ones((2, 3), np.float32), 0.5, np.ones(3), np.ones(3))
+    truth = SimulatedTruth(
+        np.array(["c/1", "c/2"]), np.ones((2, 3), np.float32), 0.5, 0.7, np.ones(3), np.ones(3)
+    )
     write_record(path, truth, config={"noise": 0.5})
     with open_h5(path, "simulated_truth") as file:
         assert file["noise"][()] == 0.5
+        assert file["shared_noise"][()] == 0.7
         assert {name: file[name].shape for name in ("key", "expected", "w", "v")} == {
             "key": (2,),
             "expected": (2, 3),

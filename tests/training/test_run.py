@@ -60,6 +60,16 @@ def test_same_seed_same_bytes_and_another_seed_another_model(trained):
     assert not states_equal(trained, run(seed=3))
 
 
+def test_the_log_ratios_alpha_is_a_quarter_of_the_formulas_to_the_bit(trained):
+    # All factors are powers of two: alpha 5 of the formula is alpha 1.25 of the descendant's code.
+    settings = TrainingSettings(**{**vars(SETTINGS), "fisher_z": "log_ratio"})
+    descendant = run(settings=settings, alpha=1.25)
+    assert states_equal(trained, descendant)
+    for ours, theirs in zip(trained.history, descendant.history, strict=True):
+        assert theirs["similarity_loss"] == pytest.approx(4 * ours["similarity_loss"], rel=1e-6)
+    assert not states_equal(trained, run(settings=settings))
+
+
 def test_alpha_zero_keeps_gamma_at_its_start():
     result = run(alpha=0.0, target=None)
     assert result.history[-1]["gamma_5"] == pytest.approx(0.2)

@@ -134,12 +134,12 @@ def test_settings_cannot_be_changed():
         (
             "classification.test_size",
             20,
-            "config key 'adversarial.samples': found 32; expected at most classification.test_size, 20.",
+            "config key 'adversarial.samples': found 28; expected at most classification.test_size, 20.",
         ),
         (
             "adversarial.parts",
             33,
-            "config key 'adversarial.parts': found 33; expected at most adversarial.samples, 32.",
+            "config key 'adversarial.parts': found 33; expected at most adversarial.samples, 28.",
         ),
         (
             "scans.0.path",
@@ -162,7 +162,7 @@ def test_settings_cannot_be_changed():
             "classification.path",
             "data/images",
             "config key 'classification.path': found \"data/images\"; "
-            "expected nothing, source 'digits' does not use it.",
+            "expected nothing, source 'photograph_patches' does not use it.",
         ),
         ("scans", [], "config key 'scans': found 0 entries; expected at least 1."),
         ("sweep.seeds", [1, 1], "config key 'sweep.seeds': found repeated entries; expected each once."),
@@ -293,14 +293,14 @@ def test_settings_cannot_be_changed():
         (
             "simulator.noise",
             1.0,
-            "config key 'simulator.noise': found 1.0 beside single_trial_similarity 0.39; "
-            "expected a number for one of the two.",
+            "config key 'simulator.noise': found single_trial_similarity 0.39, mean_oracle 0.35, noise 1.0, "
+            "shared_noise null; expected two numbers and null for the others.",
         ),
         (
             "simulator.single_trial_similarity",
             None,
-            "config key 'simulator.noise': found null beside single_trial_similarity null; "
-            "expected a number for one of the two.",
+            "config key 'simulator.noise': found single_trial_similarity null, mean_oracle 0.35, noise null, "
+            "shared_noise null; expected two numbers and null for the others.",
         ),
         (
             "stimuli.pool_size",

@@ -1,4 +1,4 @@
-"""The script of the rule search_adversarials, killed as a scheduler kills, and started again."""
+"""The rule search_adversarials: killed as a scheduler kills and started again, settings changed."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from neuroreg.files.records import write_record
+from neuroreg.files.records import read_record, write_record
 from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.training.checkpoints import save_model
@@ -24,17 +24,20 @@ class Named(list):
         super().__init__(values.values())
         self.__dict__.update(values)
 
-setting = {"steps": 60}
+steps = int(sys.argv[2])
 snakemake = SimpleNamespace(
     input=Named(model="model.safetensors", data="classification.h5"),
-    output=Named(attack="ddn.h5"),
+    output=Named(first="short.h5", second="ddn.h5"),
     log=["log"],
     threads=1,
     rule="search_adversarials",
     wildcards={},
     params=SimpleNamespace(
-        attack={"name": "ddn", "method": "ddn", "settings": [setting, {"steps": 60, "gamma": 0.1}]},
-        samples=8, parts=1, repetitions=2, batch_size=2, device="cpu", seed=0, code="this",
+        attacks=[
+            {"name": "short", "method": "ddn", "settings": [{"steps": 5}]},
+            {"name": "ddn", "method": "ddn", "settings": [{"steps": steps}, {"steps": steps, "gamma": 0.1}]},
+        ],
+        samples=8, parts=1, repetitions=2, batch_size=2, device="cpu", seed=0, code=["this", "that"],
     ),
 )
 runpy.run_path(sys.argv[1], init_globals={"snakemake": snakemake}, run_name="__main__")
@@ -57,19 +60,50 @@ def folders(tmp_path):
     return tmp_path / "undisturbed", tmp_path / "killed"
 
 
-def test_a_killed_search_ends_with_the_same_bytes(root, folders):
-    command = [sys.executable, "-c", RUN, str(root / "workflow_scripts" / "search_adversarials.py")]
+def start(root, folder, steps=60):
+    script = root / "workflow_scripts" / "search_adversarials.py"
+    return subprocess.Popen([sys.executable, "-c", RUN, str(script), str(steps)], cwd=folder)
+
+
+def finish(root, folder, steps=60):
+    assert start(root, folder, steps).wait() == 0
+    return (folder / "log").read_text()
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_killed_search_ends_with_the_same_bytes(root, folders, deleted):
     undisturbed, killed = folders
-    subprocess.run(command, cwd=undisturbed, check=True)
-    resume = killed / "resume_ddn.safetensors"
-    running = subprocess.Popen(command, cwd=killed)
-    while not resume.exists() and running.poll() is None:
+    finish(root, undisturbed)
+    running = start(root, killed)
+    while not (killed / "resume_ddn.safetensors").exists() and running.poll() is None:
         time.sleep(0.01)
     running.kill()
     assert running.wait() == -signal.SIGKILL
-    assert resume.exists()
+    assert (killed / "short.h5").exists() and (killed / "resume_short.safetensors").exists()
     assert not (killed / "ddn.h5").exists()
-    subprocess.run(command, cwd=killed, check=True)
-    assert "going on after" in (killed / "log").read_text()
-    assert (killed / "ddn.h5").read_bytes() == (undisturbed / "ddn.h5").read_bytes()
+    if deleted:  # as Snakemake does with the outputs of a job that has failed
+        (killed / "short.h5").unlink()
+    log = finish(root, killed)
+    assert log.count("going on after") == 1 + deleted
+    assert ("short.h5: kept" in log) != deleted
+    assert "setting 1 of 1" not in log  # the first attack was done
+    for name in ("short.h5", "ddn.h5"):
+        assert (killed / name).read_bytes() == (undisturbed / name).read_bytes()
     assert not list(killed.glob("*resume*"))
+
+
+def test_only_what_has_changed_is_searched_for_again(root, folders):
+    folder, fresh = folders
+    finish(root, folder)
+    before = {name: (folder / name).read_bytes() for name in ("short.h5", "ddn.h5")}
+    log = finish(root, folder)
+    assert "short.h5: kept" in log and "ddn.h5: kept" in log and "batch" not in log
+    log = finish(root, folder, steps=70)
+    assert "short.h5: kept" in log and "ddn.h5: kept" not in log
+    finish(root, fresh, steps=70)
+    assert (folder / "short.h5").read_bytes() == before["short.h5"] == (fresh / "short.h5").read_bytes()
+    assert before["ddn.h5"] != (folder / "ddn.h5").read_bytes() == (fresh / "ddn.h5").read_bytes()
+    path = folder / "classification.h5"  # another input: all of it
+    data = read_record(path, ClassificationData)
+    write_record(path, data, config={"of": "another make"})
+    assert "kept" not in finish(root, folder, steps=70)

@@ -18,8 +18,10 @@ import yaml
 
 from neuroreg.files.records import read_record
 from neuroreg.files.storage import read_csv, read_json, sha256
+from neuroreg.images.stimuli import Stimuli
 from neuroreg.robustness.attack_result import AttackResult
 from neuroreg.robustness.recheck import recheck
+from neuroreg.scans.scan import Scan
 from neuroreg.similarity.matrix import SimilarityMatrix
 
 FIGURES = (
@@ -218,6 +220,32 @@ def test_a_search_in_parts_is_joined_in_the_order_of_the_samples(finished, fresh
     assert [file.name for file in (fresh.folder / path).parent.iterdir()] == ["ddn.h5"]
 
 
+def test_searches_apart_find_the_same_to_the_bit(finished, fresh):
+    fresh.take_up(finished, "attacks")
+    targets = [f"results/attacks/none/seed1/{name}.h5" for name in ("ddn", "sigma_zero")]
+    configs = ("smoke", fresh.overlay("apart", {"adversarial": {"together": False}}))
+    assert fresh.planned(*targets, configs=configs) == {"search_adversarials": 2}
+    fresh.make(*targets, configs=configs)
+    for target in targets:
+        assert (fresh.folder / target).read_bytes() == (finished.folder / target).read_bytes()
+
+
+def test_an_attack_more_leaves_the_searches_before_it_alone(finished, fresh):
+    target = "results/attacks/none/seed1/fab_l2.h5"
+    fresh.take_up(finished)
+    folder = fresh.results / "attacks" / "none" / "seed1"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    more = [{"name": name, "method": name, "settings": [{"steps": 20}]} for name in ("sigma_zero", "fab_l2")]
+    configs = ("smoke", fresh.overlay("more", {"adversarial": {"tightening": more}}))
+    assert fresh.planned(target, configs=configs) == {"search_adversarials": 1}
+    fresh.make(target, configs=configs)
+    log = (fresh.results / "logs" / "search_adversarials" / "none" / "seed1.log").read_text()
+    assert log.count("kept") == len(before) == 5
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert after == before | {"fab_l2.h5": after["fab_l2.h5"]}
+    assert fresh.planned(target, configs=configs) == {}
+
+
 def test_masking_is_checked_for_every_model(finished):
     table = read_csv(finished.results / "masking.csv")
     assert set(table["model"]) == {"none", "shuffle", "neural", "raw"}
@@ -319,7 +347,7 @@ def test_the_papers_jobs(fresh):
 def test_the_jobs_of_stronger_attacks(fresh):
     assert "plot_tightening" not in fresh.planned(configs=("paper",))
     planned = fresh.planned(configs=("paper", "tightening"))
-    assert planned["search_adversarials"] == 3 * 5 * (10 + 8)
+    assert planned["search_adversarials"] == 3 * 5 * (10 + 10)
     assert planned["plot_tightening"] == 1
 
 
@@ -444,6 +472,14 @@ def test_neurons_are_selected_and_the_scan_is_summarised(fresh):
     assert result.returncode != 0
     assert "ingest_scan: scan 'mine': no neuron is in neurons.areas LM; it has area V1" in result.stderr
 
+    poison(fresh.folder / "data" / "mine.h5")
+    dropping = {"missing": "drop_neurons"}
+    fresh.overlay("mine", only_scan(source="recorded", path="data/mine.h5") | dropping)
+    fresh.make("results/scans/mine.h5", configs=("smoke", "mine"))
+    assert read_json(fresh.results / "scans" / "mine.json")["missing"] == {"trials": {}, "neurons": 1}
+    with h5py.File(fresh.results / "scans" / "mine.h5") as file:
+        assert file["neurons/unit_id"][()].tolist() == [1, 2, 4, 5]
+
 
 def test_a_recorded_scan_goes_the_whole_way(fresh):
     recorded(fresh.folder / "data" / "mine.h5")
@@ -452,11 +488,39 @@ def test_a_recorded_scan_goes_the_whole_way(fresh):
     fresh.make("results/similarity.pdf", configs=("smoke", "mine"))
     frame = pd.read_csv(fresh.results / "similarity.csv")
     assert set(frame["scan"]) == {"mine"}
+    effective = frame[frame["panel"] == "neurons"]
+    assert effective["units"].tolist() == ["std", "source"]
+    assert effective["effective"].between(1, effective["neurons"]).all()
     with h5py.File(fresh.results / "similarity" / "neural.h5") as file:
         matrix = file["matrix"][()]
     assert matrix.shape == (30, 30)
     np.testing.assert_allclose(np.diag(matrix), 1)
     np.testing.assert_array_equal(matrix, matrix.T)
+
+
+def test_a_pool_of_one_scan_lacks_what_another_repeats(fresh):
+    scans = []
+    for seed, name in enumerate("ab"):
+        recorded(fresh.folder / "data" / f"{name}.h5", seed)
+        scans.append({"name": name, "source": "recorded", "path": f"data/{name}.h5"})
+    with h5py.File(fresh.folder / "data" / "b.h5", "r+") as file:
+        first, second = np.flatnonzero(file["tiers"][()] == b"train")[:2]
+        for name in ("images", "item_info/frame_image_id", "item_info/frame_image_class"):
+            file[name][second] = file[name][first]
+        for trial in (first, second):
+            file["tiers"][trial] = b"test"
+        key = b"/".join(file[f"item_info/frame_image_{part}"][first] for part in ("class", "id")).decode()
+    kinds = {"neural": "denoised", "neural_one_scan": "denoised", "raw": "raw"}
+    targets = [{"name": name, "kind": kind, "scans": ["a"]} for name, kind in kinds.items()]
+    targets.append({"name": "shuffle", "kind": "shuffled", "of": "neural"})
+    stimuli = {"source": "scan", "scan": "a", "pool_size": None}
+    fresh.overlay("two", {"scans": scans, "targets": targets, "stimuli": stimuli})
+    fresh.make("results/stimuli.h5", configs=("smoke", "two"))
+    stimuli = read_record(fresh.results / "stimuli.h5", Stimuli)
+    scan = read_record(fresh.results / "scans" / "a.h5", Scan)
+    assert stimuli.key.tolist() == scan.key.tolist()
+    assert set(stimuli.key[stimuli.oracle]) == {key, *scan.key[scan.repeated_images()]}
+    assert key not in scan.key[scan.repeated_images()]
 
 
 def test_a_pool_that_two_scans_share_and_its_raw_similarity(fresh):
@@ -472,7 +536,8 @@ def test_a_pool_that_two_scans_share_and_its_raw_similarity(fresh):
     ]
     stimuli = {"source": "intersection", "pool_size": None}
     fresh.overlay("two", {"scans": scans, "targets": targets, "stimuli": stimuli})
-    fresh.make("results/similarity/shuffle.h5", "results/overlap.csv", configs=("smoke", "two"))
+    shuffles = [f"results/similarity/{name}.h5" for name in ("shuffle", "shuffle/seed1", "shuffle/seed2")]
+    fresh.make(*shuffles, "results/overlap.csv", configs=("smoke", "two"))
     assert not (fresh.results / "response_models").exists()
     with h5py.File(fresh.results / "stimuli.h5") as file:
         pool = file["key"].asstr()[()][~file["oracle"][()]]
@@ -480,12 +545,32 @@ def test_a_pool_that_two_scans_share_and_its_raw_similarity(fresh):
     assert row["shared_keys"] == row["shared_pixels"] == len(pool) + 8
     assert row["conflicts"] == 0
     raw = read_record(fresh.results / "similarity/raw.h5", SimilarityMatrix)
-    shuffle = read_record(fresh.results / "similarity/shuffle.h5", SimilarityMatrix)
-    assert raw.key.tolist() == shuffle.key.tolist() == pool.tolist()
     assert raw.scans == ("a", "b")
-    assert shuffle.provenance["of"] == raw.provenance
-    order = shuffle.permutation
-    np.testing.assert_array_equal(shuffle.matrix, raw.matrix[np.ix_(order, order)])
+    orders = set()
+    for path in shuffles:
+        shuffle = read_record(fresh.folder / path, SimilarityMatrix)
+        assert raw.key.tolist() == shuffle.key.tolist() == pool.tolist()
+        assert shuffle.provenance["of"] == raw.provenance
+        order = shuffle.permutation
+        np.testing.assert_array_equal(shuffle.matrix, raw.matrix[np.ix_(order, order)])
+        orders.add(tuple(order))
+    assert len(orders) == 3
+
+
+def test_every_training_seed_shares_a_shuffle_of_its_own(fresh):
+    models = [
+        f"results/models/{name}/seed{seed}/model.safetensors"
+        for name in ("shuffle", "neural")
+        for seed in (1, 2)
+    ]
+    planned = fresh.planned(*models)
+    assert planned["shuffle_similarity"] == 2
+    assert planned["average_similarity"] == 1
+    assert planned["train_model"] == 4
+    targets = yaml.safe_load((fresh.code / "configs" / "smoke.yaml").read_text())["targets"]
+    next(target for target in targets if target["name"] == "shuffle")["permutation"] = "one"
+    fresh.overlay("one", {"targets": targets})
+    assert fresh.planned(*models, configs=("smoke", "one"))["shuffle_similarity"] == 1
 
 
 def test_raw_targets_leave_out_what_a_scan_has_not_measured(finished):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from neuroreg.errors import InputError
@@ -118,18 +119,20 @@ def check_distances(distances: pd.DataFrame, models: Mapping[str, str]) -> pd.Da
     ----------
     distances
         Columns model, seed, sample, norm (l0, l1, l2, linf), distance (>= 0; 0 if misclassified; inf if no
-        adversarial was found), correct (bool), attack (text; empty or NaN if none).
+        adversarial was found), largest (the largest distance possible, finite), correct (bool), attack (text;
+        empty or NaN if none).
     models
         Model name to display label.
 
     Raises
     ------
     InputError
-        If a column, a model or a norm is missing, a distance is negative, a misclassified sample has a
-        distance above 0, or the runs differ in their samples.
+        If a column, a model or a norm is missing, a distance is negative or larger than possible, a
+        misclassified sample has a distance above 0, or the runs differ in their samples.
     """
     what = "distances"
-    check_frame(distances, what, ["model", "norm", "attack", "correct"], ["seed", "sample", "distance"])
+    numeric = ["seed", "sample", "distance", "largest"]
+    check_frame(distances, what, ["model", "norm", "attack", "correct"], numeric)
     if not pd.api.types.is_bool_dtype(distances["correct"]):
         raise InputError(
             f"{what}: column correct holds {distances['correct'].dtype}; expected True or False."
@@ -140,6 +143,18 @@ def check_distances(distances: pd.DataFrame, models: Mapping[str, str]) -> pd.Da
     frame = select_models(distances, what, models)
     if (frame["distance"] < 0).any():
         raise InputError(f"{what}: has a distance of {frame['distance'].min()}; expected none below 0.")
+    if not np.isfinite(frame["largest"]).all():
+        raise InputError(
+            f"{what}: has a largest possible distance of {frame['largest'].max()}; expected a number."
+        )
+    # Distances are of float32 images.
+    beyond = frame[np.isfinite(frame["distance"]) & (frame["distance"] > frame["largest"] * (1 + 1e-5))]
+    if len(beyond):
+        first = beyond.iloc[0]
+        raise InputError(
+            f"{what}: model {first['model']}, sample {first['sample']} has the {first['norm']} distance "
+            f"{first['distance']}; expected at most {first['largest']}, the largest possible."
+        )
     wrong = frame.loc[~frame["correct"], "distance"]
     if (wrong != 0).any():
         raise InputError(f"{what}: a misclassified sample has the distance {wrong.max()}; expected 0.")

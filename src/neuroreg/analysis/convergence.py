@@ -50,13 +50,14 @@ def convergence(runs: Mapping[ModelSeed, Tries], models: Mapping[str, str]) -> p
     attacks together, each with all repetitions: the expectation over all subsets of t. A greedy order, best
     first, would look converged whatever the settings; that of random ones falls as long as another setting
     of this kind helps. ``budget``: settings in the order of their cost, the cheapest first, each with all
-    repetitions; one order for all models, which no distance decides (mean forward passes per attacked sample
+    repetitions; one order for all models, which no distance decides (mean passes per attacked sample
     over all runs; of equals the first in the config).
 
     As in Fig. 2, the mean is over all samples, misclassified ones counting 0, then over seeds; samples
     without an adversarial are left out of it and counted. Where only some of the tries find one, expectations
     are over draws that do and ``budget`` takes those found so far; so where ``not_found`` is above its last
-    value the mean is that of the easier samples and too small.
+    value the mean is that of the easier samples and too small. ``bound`` is the mean over all samples, the
+    largest possible distance of the image standing for each adversarial that is not found.
 
     Parameters
     ----------
@@ -69,8 +70,8 @@ def convergence(runs: Mapping[ModelSeed, Tries], models: Mapping[str, str]) -> p
     -------
     DataFrame
         One row per norm, model, axis and count: norm, model, label, axis, count (r or t; for ``budget`` the
-        settings so far), queries (forward passes per attacked sample up to there, mean over seeds; for
-        expectations the expected), mean, not_found (samples of all seeds, expected), n (samples of all
+        settings so far), passes (passes per attacked sample up to there, mean over seeds; for
+        expectations the expected), mean, bound, not_found (samples of all seeds, expected), n (samples of all
         seeds), n_correct (those attacked), gain (the share by which the mean fell since the row before; NaN
         in the first), attack and setting (``budget`` only: the one added), and verdict: one sentence per
         norm, in the norm's first row.
@@ -94,10 +95,11 @@ def convergence(runs: Mapping[ModelSeed, Tries], models: Mapping[str, str]) -> p
                 "n_correct": sum(int(tries.correct.sum()) for tries in own),
             }
             for axis in AXES:
-                queries, mean, not_found = np.stack([curve[axis] for curve in curves], axis=1)
+                passes, mean, bound, not_found = np.stack([curve[axis] for curve in curves], axis=1)
                 head = {"norm": norm, "model": model, "label": label, "axis": axis}
                 part = pd.DataFrame({**head, "count": np.arange(1, mean.shape[1] + 1)})
-                part = part.assign(queries=_mean(queries), mean=_mean(mean), not_found=not_found.sum(axis=0))
+                part = part.assign(passes=_mean(passes), mean=_mean(mean), bound=_mean(bound))
+                part = part.assign(not_found=not_found.sum(axis=0))
                 before = part["mean"].shift()
                 part = part.assign(**counted, gain=1 - part["mean"] / before.where(before > 0))
                 if axis == "budget":
@@ -111,20 +113,22 @@ def convergence(runs: Mapping[ModelSeed, Tries], models: Mapping[str, str]) -> p
 
 
 def _curves(tries: Tries, norm: str, order: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield each axis and float64 (3, counts): queries, mean, not found."""
+    """Yield each axis and float64 (4, counts): passes, mean, bound, not found."""
     distance = tries.distance[norm].astype(np.float64)
     per_setting = distance.min(axis=1)
-    spent = tries.queries[..., tries.correct].sum(axis=1)
+    spent = tries.passes[..., tries.correct].sum(axis=1)
     spent = spent.mean(axis=1) if spent.shape[1] else np.full(len(spent), np.nan)
     for axis, values in (("repetitions", distance.min(axis=0)), ("settings", per_setting)):
         best, missed = expected_best(values)
         counts = np.arange(1, len(values) + 1)
-        mean = _mean(best, axis=1)
-        yield axis, np.stack([spent.sum() * counts / len(values), mean, missed.sum(axis=1)])
+        bound = np.where(missed < 1, best * (1 - missed), 0) + missed * tries.largest[norm]
+        spent_so_far = spent.sum() * counts / len(values)
+        yield axis, np.stack([spent_so_far, _mean(best, axis=1), bound.mean(axis=1), missed.sum(axis=1)])
     so_far = np.minimum.accumulate(per_setting[order], axis=0)
     lost = np.isinf(so_far)
     mean = _mean(np.where(lost, np.nan, so_far), axis=1)
-    yield "budget", np.stack([np.cumsum(spent[order]), mean, lost.sum(axis=1)])
+    bound = np.where(lost, tries.largest[norm], so_far).mean(axis=1)
+    yield "budget", np.stack([np.cumsum(spent[order]), mean, bound, lost.sum(axis=1)])
 
 
 def _mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
@@ -138,7 +142,7 @@ def verdict(rows: pd.DataFrame) -> str:
     """Return one sentence on the convergence of one norm, from its rows of `convergence`.
 
     It names the largest gain over models through the last repetition, the last setting, and the settings that
-    take the dearer half of the forward passes. Converged: neither of the first two is above `CONVERGED`, nor
+    take the dearer half of the passes. Converged: neither of the first two is above `CONVERGED`, nor
     is the share of attacked samples for which the last one found the first adversarial; undecided: one of
     them cannot be known.
     """
@@ -156,7 +160,7 @@ def verdict(rows: pd.DataFrame) -> str:
             )
     halves = [_second_half(run) for _, run in rows[rows["axis"] == "budget"].groupby("model", sort=False)]
     if not np.isnan(halves).all():
-        effects.append(f"the dearer half of the forward passes by at most {_percent(np.nanmax(halves))}")
+        effects.append(f"the dearer half of the passes by at most {_percent(np.nanmax(halves))}")
     state = "not converged" if np.nanmax(gains) > CONVERGED else "converged"
     state = "undecided" if np.isnan(gains).any() else state
     if not effects:
@@ -179,7 +183,7 @@ def _percent(share: float) -> str:
 
 
 def _second_half(budget: pd.DataFrame) -> float:
-    """Return the share by which the mean falls after the last row within half of the forward passes."""
-    half = budget[budget["queries"] <= budget["queries"].iloc[-1] / 2]
+    """Return the share by which the mean falls after the last row within half of the passes."""
+    half = budget[budget["passes"] <= budget["passes"].iloc[-1] / 2]
     before = half["mean"].iloc[-1] if len(half) else np.nan
     return 1 - budget["mean"].iloc[-1] / before if before > 0 else np.nan

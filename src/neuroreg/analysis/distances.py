@@ -1,14 +1,18 @@
 """Minimal adversarial distances of all models as one table, and what is summed up of it."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from neuroreg.analysis.intervals import positive
+from neuroreg.analysis.linear import linear_means, linear_medians
 from neuroreg.errors import InputError
 from neuroreg.robustness.attack_result import NORMS, closest_adversarials
+from neuroreg.robustness.largest import largest_distances
 
 ONE_SEED, OVER_SEEDS = "one seed", "over seeds"  # the column level of every frame of drawn numbers
 
@@ -28,12 +32,14 @@ def collect_distances(
     Returns
     -------
     DataFrame
-        Columns model, seed, sample, label, correct, norm, distance, attack. `distance` (float64, pixels in
-        [0, 1]) is the minimum over attacks, settings and repetitions: inf if none was found, 0 where
-        `correct` is False. `attack` is the first that reached it, empty if none did or the clean sample is
-        misclassified. Ordered by the first appearance of (model, seed), then norm, then sample. If there is
-        any `tightening`: ``distance_<attack>``, the smallest distance that each of these attacks found by
-        itself; tightened and tightened_by, like distance and attack, but over all attacks.
+        Columns model, seed, sample, label, correct, norm, distance, largest, attack. `distance` (float64,
+        pixels in [0, 1]) is the minimum over attacks, settings and repetitions: inf if none was found, 0
+        where `correct` is False. `largest` is the distance of the farthest image there is
+        (`neuroreg.robustness.largest.largest_distances`). `attack` is the first that reached it, empty if
+        none did or the clean sample is misclassified. Ordered by the first appearance of (model, seed), then
+        norm, then sample. If there is any `tightening`: ``distance_<attack>``, the smallest distance that
+        each of these attacks found by itself; tightened and tightened_by, like distance and attack, but over
+        all attacks.
 
     Raises
     ------
@@ -60,6 +66,7 @@ def collect_distances(
         alone = {attack: closest_adversarials([path], [attack]) for attack, path in further.items()}
         # All files at once, so that differences in samples are noticed.
         every = closest_adversarials([*paths, *further.values()], [*attacks, *further]) if further else None
+        largest = largest_distances(found.clean)
         parts += [
             pd.DataFrame(
                 {
@@ -70,6 +77,7 @@ def collect_distances(
                     "correct": found.correct,
                     "norm": norm,
                     "distance": found.distance[norm],
+                    "largest": largest[norm],
                     "attack": found.attack[norm],
                     **{f"distance_{attack}": own.distance[norm] for attack, own in alone.items()},
                     **(
@@ -87,9 +95,11 @@ def collect_distances(
 
 
 def distance_matrix(
-    distances: pd.DataFrame, model: str, norm: str
+    distances: pd.DataFrame, model: str, norm: str, column: str = "distance"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return one model's distances under one norm as a matrix; `distances` as `check_distances` returns them.
+
+    `column` names another than that of the distances.
 
     Returns
     -------
@@ -101,24 +111,101 @@ def distance_matrix(
         The seeds, ascending. Columns are in ascending order of the sample's index.
     """
     part = distances[(distances["model"] == model) & (distances["norm"] == norm)]
-    table = part.pivot(index="seed", columns="sample", values=["distance", "correct"])
-    distance, correct = table["distance"], table["correct"]
+    table = part.pivot(index="seed", columns="sample", values=[column, "correct"])
+    distance, correct = table[column], table["correct"]
     return distance.to_numpy(np.float64), correct.to_numpy(bool), distance.index.to_numpy()
 
 
-def _summary(distance: np.ndarray, correct: np.ndarray) -> dict[str, float | int]:
+@dataclass(frozen=True)
+class SharedSeeds:
+    """The distances under one norm of C models that share S seeds, N samples.
+
+    Attributes
+    ----------
+    models
+        C names.
+    distance, correct
+        float64 and bool (C, S, N), each as of `distance_matrix`.
+    largest
+        float64 (C, S, N), the distance of the farthest image there is.
+    seeds
+        (S,), ascending.
+    """
+
+    models: tuple[str, ...]
+    distance: np.ndarray
+    correct: np.ndarray
+    largest: np.ndarray
+    seeds: np.ndarray
+
+    def bounded(self, distance: np.ndarray | None = None) -> np.ndarray:
+        """Return the distances, or others like them, with the largest possible ones in place of inf."""
+        distance = self.distance if distance is None else distance
+        return np.where(np.isfinite(distance), distance, self.largest)
+
+
+def stack_distances(distances: pd.DataFrame, models: Iterable[str], norm: str) -> list[SharedSeeds]:
+    """Return the distances under one norm, those of models that share their seeds together."""
+    groups: dict[tuple, dict[str, tuple]] = {}
+    for model in models:
+        distance, correct, seeds = distance_matrix(distances, model, norm)
+        largest = distance_matrix(distances, model, norm, "largest")[0]
+        groups.setdefault(tuple(seeds), {})[model] = (distance, correct, largest)
+    return [
+        SharedSeeds(
+            tuple(group),
+            *(np.stack(matrices) for matrices in zip(*group.values(), strict=True)),
+            np.array(seeds),
+        )
+        for seeds, group in groups.items()
+    ]
+
+
+def _summary(distance: np.ndarray, correct: np.ndarray, bounded: np.ndarray) -> dict[str, float | int]:
     """Summarise one set of distances: the mean of the finite ones, the median with inf as largest."""
     found = np.isfinite(distance)
     tried = int(correct.sum())
     failures = int((~found).sum())
     return {
         "mean": float(distance[found].mean()) if found.any() else math.nan,
+        "bound": float(bounded.mean()) if distance.size else math.nan,
         "median": float(np.median(distance)) if distance.size else math.nan,
         "n": int(distance.size),
         "n_correct": tried,
         "not_found": failures,
         "success": 1 - failures / tried if tried else math.nan,
     }
+
+
+def _over_seeds(of_seeds: list[dict[str, float | int]]) -> dict[str, float | int]:
+    """Return one summary of several seeds': means of their means and medians, sums of their numbers."""
+    total = {name: sum(row[name] for row in of_seeds) for name in ("n", "n_correct", "not_found")}
+    means = {}
+    for name in ("mean", "bound", "median"):
+        known = [row[name] for row in of_seeds if not math.isnan(row[name])]
+        means[name] = float(np.mean(known)) if known else math.nan
+    tried = total["n_correct"]
+    return {**means, **total, "success": 1 - total["not_found"] / tried if tried else math.nan}
+
+
+def _intervals(group: SharedSeeds, chosen: np.ndarray) -> Iterator[dict[str, float]]:
+    """Yield for each model of a group the ends of the intervals of its mean, its bound and its median."""
+    linear = {
+        "": linear_means(group.distance, chosen & np.isfinite(group.distance)),
+        "bound_": linear_means(group.bounded(), chosen),
+        "median_": linear_medians(group.distance, chosen),
+    }
+    # A few of the largest distances make means vary so much that nothing is to be learnt of other models'.
+    failing = (chosen & np.isinf(group.distance)).any(axis=(1, 2))
+    for weights in np.eye(len(group.models)):
+        ends = {}
+        for name, values in linear.items():
+            of = failing if name == "bound_" and failing @ weights else np.full_like(failing, True)
+            _, low, high, _ = positive(values[of], weights[of])
+            ends |= {f"{name}low": float(low), f"{name}high": float(high)}
+        if not failing @ weights:
+            ends |= {"bound_low": ends["low"], "bound_high": ends["high"]}
+        yield ends
 
 
 def distance_statistics(distances: pd.DataFrame, models: Mapping[str, str]) -> pd.DataFrame:
@@ -136,24 +223,37 @@ def distance_statistics(distances: pd.DataFrame, models: Mapping[str, str]) -> p
     pandas.DataFrame
         One row per norm, model, `samples` and level. `samples` is ``all`` (misclassified samples count with
         distance 0) or ``correct`` (only samples that the model classifies correctly); `level` is ``one seed``
-        or ``over seeds``. `mean`: of the distances found, over seeds the mean of the seeds' means; `median`:
-        with inf as the largest, over seeds of all seeds' samples together; `n`: distances; `n_correct`: those
-        of correctly classified samples; `not_found`: samples without an adversarial; `success`: the share of
-        the correctly classified samples for which one was found.
+        or ``over seeds``. `mean`: of the distances found; `bound`: of all, the largest possible distance of
+        the image standing for those not found, so that the mean lies at most there; `median`: with inf as
+        the largest; over seeds the mean of the seeds' means, bounds and medians. low, high, bound_low,
+        bound_high, median_low, median_high: the ends of their 95 % intervals
+        (`neuroreg.analysis.intervals`; NaN for single seeds); `n`: distances; `n_correct`:
+        those of correctly classified samples; `not_found`: samples without an adversarial; `success`: the
+        share of the correctly classified samples for which one was found.
     """
     rows = []
     for norm in NORMS:
+        summaries = {}
+        for group in stack_distances(distances, models, norm):
+            for samples in ("all", "correct"):
+                chosen = np.ones_like(group.correct) if samples == "all" else group.correct
+                ends = _intervals(group, chosen)
+                matrices = (group.distance, group.correct, group.bounded())
+                for index, (model, interval) in enumerate(zip(group.models, ends, strict=True)):
+                    of_seeds = [
+                        _summary(*(values[index, seed, counted] for values in matrices))
+                        for seed, counted in enumerate(chosen[index])
+                    ]
+                    over = {"level": OVER_SEEDS, "seed": None, "seeds": len(group.seeds)}
+                    summaries[model, samples] = [over | _over_seeds(of_seeds) | interval] + [
+                        {"level": ONE_SEED, "seed": int(seed), "seeds": 1, **row}
+                        for seed, row in zip(group.seeds, of_seeds, strict=True)
+                    ]
         for model, label in models.items():
-            distance, correct, seeds = distance_matrix(distances, model, norm)
-            for samples, chosen in (("all", np.ones_like(correct)), ("correct", correct)):
+            for samples in ("all", "correct"):
                 head = {"norm": norm, "model": model, "label": label, "samples": samples}
-                per_seed = [_summary(d[c], k[c]) for d, k, c in zip(distance, correct, chosen, strict=True)]
-                pooled = _summary(distance[chosen], correct[chosen])
-                means = [row["mean"] for row in per_seed if not math.isnan(row["mean"])]
-                pooled["mean"] = float(np.mean(means)) if means else math.nan
-                rows.append({**head, "level": OVER_SEEDS, "seed": None, "seeds": len(seeds), **pooled})
-                rows += [
-                    {**head, "level": ONE_SEED, "seed": int(seed), "seeds": 1, **row}
-                    for seed, row in zip(seeds, per_seed, strict=True)
-                ]
-    return pd.DataFrame(rows).astype({"seed": "Int64"})
+                rows += [head | row for row in summaries[model, samples]]
+    head = "norm model label samples level seed seeds mean low high bound bound_low bound_high"
+    head += " median median_low median_high"
+    order = [*head.split(), "n", "n_correct", "not_found", "success"]
+    return pd.DataFrame(rows)[order].astype({"seed": "Int64"})

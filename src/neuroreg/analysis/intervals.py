@@ -1,10 +1,23 @@
-"""95 % intervals that stay honest with a handful of seeds or runs.
+"""The one method behind all 95 % intervals: variance between seeds plus variance over images.
 
-All but that of a share rest on one way of resampling: seeds and, independently, samples are drawn with
-replacement, and a drawn sample counts in all drawn seeds, because all models see the same samples. What is
-wanted of the data is computed of each resample too, the data itself being the first, and an interval is made
-of these values: `draw_counts`, then `resampled_means` or `resampled_medians`, then `percentile_interval` (the
-figures) or `bootstrap_interval` (the claims).
+Values are an array (..., C, S, N): C conditions that share S seeds and N images. They are taken for draws
+from a mixed model,
+
+    value of c, s, i = mean of c + seed s + seed s in c + image i + image i in c + rest,
+
+all terms but the mean random, so that an interval speaks of other seeds and other images of the same kind.
+The variance of a contrast of conditions, a weighted sum of their means, is estimated by the sum of
+
+- the variance between seeds: that of the seeds' means over images, divided by S. It is pooled over
+  conditions: each condition's seeds deviate from its own mean; what all conditions share of these deviations
+  (S - 1 degrees of freedom) is told from what they do not ((C - 1) (S - 1)), and both count as the weights
+  say; of a difference the shared part cancels. This part holds the rest of each seed's images already.
+- the variance over images: that of the images' means over seeds, less what the rest explains of it, divided
+  by N. The images are the same for all seeds, which do not average it out.
+
+Its degrees of freedom are Satterthwaite's (1946, Biometrics Bulletin 2, 110), the factor Student's t. Pooling
+takes seeds to vary equally in all conditions; docs/intervals.md shows what happens where they do not, and how
+often the intervals hold the truth.
 """
 
 from typing import NamedTuple
@@ -12,146 +25,220 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import beta, t
 
+from neuroreg.analysis.linear import linear_logarithms
+
 LEVEL = 0.95
-FIGURE_RESAMPLES, CLAIM_RESAMPLES = 2000, 1000
+_DRAWS = 20_000  # of the largest of several t values
 
 
 class Interval(NamedTuple):
-    """An estimate and its 95 % interval; NaN for bounds that cannot be had."""
+    """An estimate, its 95 % interval and the degrees of freedom behind it.
+
+    NaN for bounds that cannot be had. Arrays over the leading axes of the values if they have any.
+    """
 
     estimate: float
     low: float
     high: float
+    freedom: float = np.nan
 
 
-def draw_counts(
-    seeds: int, samples: int, resamples: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return how often each seed and each sample counts: once in the data itself, as drawn in each resample.
+class _Part(NamedTuple):
+    """One mean square: what it adds to the variance, its degrees of freedom, and what is squared."""
 
-    Returns
-    -------
-    seed_counts : float64 (1 + resamples, seeds)
-        The first row is all ones; rows sum to `seeds`.
-    sample_counts : float64 (1 + resamples, samples)
-        The first row is all ones; rows sum to `samples`.
-    """
+    factor: float
+    freedom: int
+    deviations: np.ndarray  # (..., K); the mean square is their sum of squares / freedom
 
-    def drawn(n: int) -> np.ndarray:
-        counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
-        return np.concatenate([np.ones((1, n)), counts])
-
-    return drawn(seeds), drawn(samples)
+    def variance(self) -> np.ndarray:
+        return self.factor * (self.deviations**2).sum(axis=-1) / self.freedom
 
 
-def resampled_means(
-    values: np.ndarray, counted: np.ndarray, seed_counts: np.ndarray, sample_counts: np.ndarray
-) -> np.ndarray:
-    """Return the mean over seeds of each seed's mean over samples, for the data and each resample.
+def contrast(values: np.ndarray, weights: np.ndarray) -> Interval:
+    """Return the interval of a weighted sum of the conditions' means.
 
     Parameters
     ----------
     values
-        Shape (seeds, samples).
-    counted
-        bool, same shape: which entries count; the others may be anything.
-    seed_counts, sample_counts
-        As `draw_counts` returns them.
-
-    Returns
-    -------
-    ndarray
-        float64 (1 + resamples,); a seed with no entry in a resample is left out, NaN if no seed has one.
-    """
-    sums = sample_counts @ np.where(counted, values, 0.0).T  # (resamples, seeds)
-    counts = sample_counts @ counted.T
-    weights = np.where(counts > 0, seed_counts, 0.0)
-    means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
-    total = weights.sum(axis=1)
-    sums = (weights * means).sum(axis=1)
-    return np.divide(sums, total, out=np.full_like(total, np.nan), where=total > 0)
-
-
-def resampled_medians(values: np.ndarray, seed_counts: np.ndarray, sample_counts: np.ndarray) -> np.ndarray:
-    """Return the median over seeds and samples together, for the data and each resample.
-
-    Parameters
-    ----------
-    values
-        Shape (seeds, samples); may hold inf, the largest, but no NaN.
-    seed_counts, sample_counts
-        As `draw_counts` returns them.
-
-    Returns
-    -------
-    ndarray
-        float64 (1 + resamples,), as numpy.median of the drawn values.
-    """
-    values = values.ravel()
-    order = values.argsort(kind="stable")
-    medians = np.empty(len(seed_counts))
-    for index, (seeds, samples) in enumerate(zip(seed_counts, sample_counts, strict=True)):
-        reached = np.outer(seeds, samples).ravel()[order].cumsum()
-        half = reached[-1] / 2
-        # The two middle values, one and the same where their number is odd.
-        middle = np.searchsorted(reached, half), np.searchsorted(reached, half, side="right")
-        medians[index] = values[order[list(middle)]].mean()
-    return medians
-
-
-def percentile_interval(statistic: np.ndarray) -> Interval:
-    """Return the estimate and the 2.5 and 97.5 % points of the resampled statistic.
-
-    Parameters
-    ----------
-    statistic
-        float (1 + resamples,): the statistic of the data, then of each resample; NaN where it cannot be had.
-    """
-    known = statistic[1:][~np.isnan(statistic[1:])]
-    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-    return Interval(float(statistic[0]), float(low), float(high))
-
-
-def bootstrap_interval(statistic: np.ndarray, seeds: int) -> Interval:
-    """Return the estimate plus and minus t standard errors.
-
-    The standard error is that of the resampled statistic times sqrt(seeds / (seeds - 1)), because resampling
-    n seeds loses one nth of their variance; t is Student's quantile with seeds - 1 degrees of freedom.
-    Percentiles of so few seeds would cover too little: of three, the range at most, three times in four.
-
-    Parameters
-    ----------
-    statistic
-        float (1 + resamples,): the statistic of the data, then of each resample.
-    seeds
-        How many seeds there are.
+        float (..., C, S, N). A condition of weight 0 that holds a value that is not finite is left out.
+    weights
+        float (C,): 1 and -1 for a difference, for instance.
 
     Returns
     -------
     Interval
-        Without bounds if there is one seed, or a value is not finite.
+        Without bounds if there is one seed or one image, or a value that counts is not finite.
     """
-    estimate, resampled = float(statistic[0]), statistic[1:]
-    if seeds < 2 or not np.isfinite(statistic).all():
-        return Interval(estimate, np.nan, np.nan)
-    error = resampled.std() * np.sqrt(seeds / (seeds - 1))
-    reach = float(t.ppf((1 + LEVEL) / 2, seeds - 1) * error)
-    return Interval(estimate, estimate - reach, estimate + reach)
+    return _around(*_spread(values, weights))
+
+
+def positive(values: np.ndarray, weights: np.ndarray) -> Interval:
+    """Return the interval of a product of powers of the conditions' means, on the logarithmic scale.
+
+    Means must be above 0, as of distances: a ratio of two has the weights 1 and -1, the mean of one condition
+    the weight 1. Logarithms are linear about each condition's mean, so that the estimate is that of the means
+    themselves, and relative deviations of seeds are pooled.
+
+    Parameters
+    ----------
+    values, weights
+        As for `contrast`.
+
+    Returns
+    -------
+    Interval
+        Bounds are above 0; as for `contrast`, and without bounds where a mean is 0.
+    """
+    found = contrast(linear_logarithms(values), weights)
+    with np.errstate(over="ignore"):
+        return Interval(*(np.exp(value) for value in found[:3]), found.freedom)
+
+
+def share(values: np.ndarray, condition: int) -> Interval:
+    """Return the interval of one condition's mean of values in [0, 1], which never leaves [0, 1].
+
+    Computed of 2 arcsin(sqrt(mean)), on which scale the variance of a share does not depend on it. Where all
+    values are 0, or all are 1, images add the Clopper-Pearson interval of N observations.
+
+    Parameters
+    ----------
+    values
+        As for `contrast`, each in [0, 1].
+    condition
+        Which of the C.
+    """
+    means = values.mean(axis=(-1, -2), keepdims=True)
+    spread = np.sqrt(means * (1 - means))
+    deviations = np.divide(values - means, spread, out=np.zeros_like(values, dtype=float), where=spread > 0)
+    angles = 2 * np.arcsin(np.sqrt(means)) + deviations
+    weights = np.zeros(values.shape[-3])
+    weights[condition] = 1.0
+    found = contrast(angles, weights)
+    low, high = (np.sin(np.clip(bound, 0, np.pi) / 2) ** 2 for bound in (found.low, found.high))
+    of_images = share_interval(means[..., condition, 0, 0], values.shape[-1])
+    sure = spread[..., condition, 0, 0] == 0
+    low = np.where(sure & (of_images.low < low), of_images.low, low)
+    high = np.where(sure & (of_images.high > high), of_images.high, high)
+    return Interval(means[..., condition, 0, 0], low[()], high[()], found.freedom)
+
+
+def simultaneous(values: np.ndarray, weights: np.ndarray) -> Interval:
+    """Return intervals of one contrast at several levels that all hold at once in 95 % of cases.
+
+    The factor is the 95 % point of the largest of the levels' absolute t values, drawn from a multivariate t
+    with the correlations of the estimates and the fewest degrees of freedom of any level: that of a single
+    level if all levels say the same, about Bonferroni's if they are independent.
+
+    Parameters
+    ----------
+    values
+        float (L, C, S, N).
+    weights
+        As for `contrast`.
+
+    Returns
+    -------
+    Interval
+        Of arrays (L,).
+    """
+    estimate, variance, freedom = _spread(values, weights)
+    if np.isnan(variance).any() or not variance.any():
+        return _around(estimate, variance, freedom)
+    parts = _parts(values, weights)[:3]  # the fourth is a correction
+    covariance = sum(part.factor * part.deviations @ part.deviations.T / part.freedom for part in parts)
+    error = np.sqrt(covariance.diagonal())
+    known = error > 0
+    correlation = covariance[np.ix_(known, known)] / np.outer(error[known], error[known])
+    fewest = np.nanmin(freedom)
+    rng = np.random.default_rng(0)  # a constant of the method, no property of the data
+    eigenvalues, eigenvectors = np.linalg.eigh(correlation)
+    normal = rng.standard_normal((_DRAWS, known.sum())) * np.sqrt(eigenvalues.clip(0)) @ eigenvectors.T
+    scale = np.sqrt(rng.chisquare(fewest, _DRAWS) / fewest)
+    factor = np.quantile(np.abs(normal).max(axis=1) / scale, LEVEL)
+    # Never below the factor of a single level, which random draws might miss by a little.
+    return _around(estimate, variance, np.full_like(variance, fewest), factor)
 
 
 def share_interval(share: float, n: float) -> Interval:
-    """Return a share and its Clopper-Pearson interval.
+    """Return a share and its Clopper-Pearson interval; for runs that say yes or no, without images.
 
-    A bootstrap of runs that all agree has no width, whatever their number; this one has.
+    Runs that all agree show no variance, whatever their number; this interval has a width nevertheless.
 
     Parameters
     ----------
     share
-        In [0, 1].
+        In [0, 1]; may be an array.
     n
         Independent observations behind it, above 0; not necessarily whole.
     """
-    hits, tail = share * n, (1 - LEVEL) / 2
-    low = beta.ppf(tail, hits, n - hits + 1) if hits > 0 else 0.0
-    high = beta.ppf(1 - tail, hits + 1, n - hits) if hits < n else 1.0
-    return Interval(share, float(low), float(high))
+    hits, tail = np.asarray(share) * n, (1 - LEVEL) / 2
+    with np.errstate(invalid="ignore"):
+        low = np.where(hits > 0, beta.ppf(tail, hits, n - hits + 1), 0.0)
+        high = np.where(hits < n, beta.ppf(1 - tail, hits + 1, n - hits), 1.0)
+    return Interval(share, low[()], high[()])
+
+
+def _parts(values: np.ndarray, weights: np.ndarray) -> list[_Part]:
+    """Return the mean squares that the variance of a contrast is made of.
+
+    In their order: seeds in all conditions alike, seeds in each condition, images, and, to be taken off, the
+    rest of the images.
+    """
+    *leading, conditions, seeds, images = values.shape
+    of_seeds = values.mean(axis=-1)
+    of_seeds = of_seeds - of_seeds.mean(axis=-1, keepdims=True)
+    shared = of_seeds.mean(axis=-2)
+    own = (of_seeds - shared[..., None, :]).reshape(*leading, -1)
+    alike = weights.sum() ** 2 / conditions
+    apart = max(float((weights**2).sum() - alike), 0.0)
+    combined = np.einsum("c,...csn->...sn", weights, values)
+    mean = combined.mean(axis=(-1, -2), keepdims=True)
+    of_images = combined.mean(axis=-2, keepdims=True) - mean
+    rest = combined - mean - of_images - (combined.mean(axis=-1, keepdims=True) - mean)
+    all_values = seeds * images
+    return [
+        _Part(alike / seeds, seeds - 1, np.sqrt(conditions) * shared),
+        _Part(apart / seeds, max((conditions - 1) * (seeds - 1), 1), own),
+        _Part(1 / all_values, images - 1, np.sqrt(seeds) * of_images[..., 0, :]),
+        _Part(1 / all_values, (seeds - 1) * (images - 1), rest.reshape(*leading, -1)),
+    ]
+
+
+def _spread(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the estimate of a contrast, its variance and its degrees of freedom, each (...)."""
+    weights = np.asarray(weights, dtype=np.float64)
+    other = tuple(axis for axis in range(values.ndim) if axis != values.ndim - 3)
+    kept = (weights != 0) | np.isfinite(values).all(axis=other)
+    values, weights = values[..., kept, :, :], weights[kept]
+    with np.errstate(invalid="ignore"):
+        estimate = values.mean(axis=(-1, -2)) @ weights
+        if min(values.shape[-2:]) < 2:
+            return estimate, np.full_like(estimate, np.nan), np.full_like(estimate, np.nan)
+        parts = _parts(values, weights)
+        alike, apart, images, rest = (part.variance() for part in parts)
+        variance = alike + apart + np.maximum(images - rest, 0)
+        squares = [part.variance() ** 2 / part.freedom for part in parts]
+        # What is taken for 0 has no degrees of freedom to take away.
+        squares = squares[0] + squares[1] + np.where(images > rest, squares[2] + squares[3], 0)
+        # Few images of which seeds get as many right by chance: no seeds differ, the images' own mean square.
+        chance = (variance == 0) & (images > 0)
+        variance = np.where(chance, images, variance)
+        squares = np.where(chance, images**2 / parts[2].freedom, squares)
+        freedom = np.divide(
+            variance**2,
+            squares,
+            out=np.full_like(variance, np.nan),
+            where=np.isfinite(squares) & (squares > 0),
+        )
+    return estimate, variance, freedom
+
+
+def _around(
+    estimate: np.ndarray, variance: np.ndarray, freedom: np.ndarray, factor: float | None = None
+) -> Interval:
+    """Return estimate plus and minus `factor`, Student's if None, times the standard error."""
+    single = t.ppf((1 + LEVEL) / 2, freedom)
+    factor = single if factor is None else np.maximum(factor, single)
+    # Values that all agree have neither variance nor degrees of freedom.
+    reach = np.where(variance == 0, 0.0, factor * np.sqrt(variance))
+    return Interval(estimate[()], estimate - reach, estimate + reach, freedom[()])

@@ -24,8 +24,8 @@ def rank_settings(runs: Mapping[ModelSeed, Tries], tolerance: float) -> pd.DataF
     Returns
     -------
     DataFrame
-        One row per setting (in the order of the config) and norm: attack, setting (JSON), norm, queries (mean
-        forward passes per attacked sample and repetition), wins (samples whose smallest distance this
+        One row per setting (in the order of the config) and norm: attack, setting (JSON), norm, passes (mean
+        per attacked sample and repetition, forward and backward), wins (samples whose smallest distance this
         setting holds; of equals the cheapest wins, then the first), samples (of how many), rise (the share by
         which the mean over all samples would rise without this setting alone; inf if a sample would be left
         without an adversarial), largest_rise (the same for the model where it is largest), never_wins (yes,
@@ -61,7 +61,7 @@ def rank_settings(runs: Mapping[ModelSeed, Tries], tolerance: float) -> pd.DataF
                     "attack": first.attack,
                     "setting": first.setting,
                     "norm": norm,
-                    "queries": costs,
+                    "passes": costs,
                     "wins": wins,
                     "samples": len(winners),
                     "rise": together.max(axis=1, initial=0),

@@ -1,23 +1,17 @@
 """The paper's claims about minimal adversarial distances (supplement, Fig. 2; main text's medians)."""
 
-from collections.abc import Mapping
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from neuroreg.analysis.checks import check_distances
-from neuroreg.analysis.distances import distance_matrix
-from neuroreg.analysis.intervals import (
-    CLAIM_RESAMPLES,
-    Interval,
-    bootstrap_interval,
-    draw_counts,
-    resampled_means,
-    resampled_medians,
-)
-from neuroreg.claims.verdict import Claim, Measured, Region, judge, model_of
-from neuroreg.seeds import derive_seed
+from neuroreg.analysis.distances import SharedSeeds, stack_distances
+from neuroreg.analysis.intervals import Interval, positive
+from neuroreg.analysis.linear import linear_means, linear_medians
+from neuroreg.claims.verdict import Claim, Measured, NotTestable, Region, judge, model_of
+from neuroreg.robustness.attack_result import NORMS
 
 # Our choice: the smallest ratio that is a marked increase; the paper's medians have 1.13 and more.
 MARKED = 1.1
@@ -31,42 +25,44 @@ _NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "Linf"}
 
 
 class _Distances:
-    """The distances of all conditions and their resamples, drawn once for all of them."""
+    """The distances of all models, those that share seeds with the conditions together."""
 
-    def __init__(self, distances: pd.DataFrame, conditions: Mapping[str, str], seed: int) -> None:
+    def __init__(self, distances: pd.DataFrame, conditions: Mapping[str, str]) -> None:
         self.conditions = conditions
-        self.frame = check_distances(distances, {model: name for name, model in conditions.items()})
-        shape = self.matrix(next(iter(conditions)), "l2").shape
-        self.seeds, self.samples = shape
-        rng = np.random.default_rng(derive_seed(seed, "claims", "distances"))
-        self.drawn = draw_counts(*shape, CLAIM_RESAMPLES, rng)
-        self.mean = cache(self._mean)
+        check_distances(distances, {model: name for name, model in conditions.items()})
+        # Models beside the three conditions tell of the variance between seeds, too.
+        models = {name: name for name in dict.fromkeys(distances["model"])}
+        frame = check_distances(distances, models)
+        self.groups = {norm: stack_distances(frame, models, norm) for norm in NORMS}
 
-    def matrix(self, name: str, norm: str) -> np.ndarray:
-        """Return float64 (seeds, samples), 0 where misclassified, inf where none was found."""
-        return distance_matrix(self.frame, model_of(self.conditions, name), norm)[0]
-
-    def _mean(self, name: str, norm: str) -> np.ndarray:
-        """Return the mean as in Fig. 2, of the data and of each resample, (1 + resamples,)."""
-        distance = self.matrix(name, norm)
-        return resampled_means(distance, np.isfinite(distance), *self.drawn)
-
-    def median(self, name: str, norm: str) -> np.ndarray:
-        """Return the median as in Table 2, of the data and of each resample, (1 + resamples,)."""
-        return resampled_medians(self.matrix(name, norm), *self.drawn)
-
-    def left_out(self, names: tuple[str, ...], norm: str) -> str:
-        """Return a remark on samples without an adversarial, empty if there are none."""
-        missing = {name: float(np.isinf(self.matrix(name, norm)).mean()) for name in names}
-        parts = [f"{share:.1%} of {name}".replace("%", " %") for name, share in missing.items() if share > 0]
-        return f"no adversarial found: {', '.join(parts)}" if parts else ""
+    def find(self, names: tuple[str, ...], norm: str) -> tuple[SharedSeeds, list[int]]:
+        """Return the group of models that holds these conditions, and where they are in it."""
+        models = [model_of(self.conditions, name) for name in names]
+        for group in self.groups[norm]:
+            if set(models) <= set(group.models):
+                return group, [group.models.index(model) for model in models]
+        raise NotTestable(f"{' and '.join(names)} differ in their seeds")
 
 
-def distance_claims(distances: pd.DataFrame, conditions: Mapping[str, str], seed: int) -> list[dict]:
+def _left_out(group: SharedSeeds, names: tuple[str, ...], places: Sequence[int]) -> str:
+    """Return a remark on samples without an adversarial, empty if there are none."""
+    missing = {name: np.isinf(group.distance[at]).mean() for name, at in zip(names, places, strict=True)}
+    parts = [f"{share:.1%} of {name}".replace("%", " %") for name, share in missing.items() if share > 0]
+    return f"no adversarial found: {', '.join(parts)}" if parts else ""
+
+
+def _measured(interval: Interval, group: SharedSeeds, *notes: str, bound: Interval | None = None) -> Measured:
+    found, bound = (of and Interval(*map(float, of)) for of in (interval, bound))
+    return Measured(found, *group.distance.shape[1:], "; ".join(filter(None, notes)), bound)
+
+
+def distance_claims(distances: pd.DataFrame, conditions: Mapping[str, str]) -> list[dict]:
     """Test what the paper says of minimal adversarial distances.
 
-    Means are those of Fig. 2: misclassified samples count 0, those without an adversarial are left out.
-    Medians are those of Table 2: misclassified samples count 0, those without an adversarial as the largest.
+    Means are those of Fig. 2: misclassified samples count 0, those without an adversarial are left out; where
+    there are any, the ratio of the bounds, with these at the largest distance possible, must agree.
+    Medians are those of Table 2, means over seeds: misclassified samples count 0, those without an
+    adversarial as the largest. Ratios and medians have their intervals on the logarithmic scale.
 
     Parameters
     ----------
@@ -74,8 +70,6 @@ def distance_claims(distances: pd.DataFrame, conditions: Mapping[str, str], seed
         As `check_distances` takes them.
     conditions
         None, Shuffle and Neural, as far as there are such models, to model name.
-    seed
-        Decides the bootstrap.
 
     Returns
     -------
@@ -87,21 +81,21 @@ def distance_claims(distances: pd.DataFrame, conditions: Mapping[str, str], seed
     InputError
         As `check_distances`.
     """
-    data = _Distances(distances, conditions, seed) if conditions else None
+    data = _Distances(distances, conditions) if conditions else None
     rows = []
     for norm in ("l1", "l2", "linf", "l0"):
         for other in ("None", "Shuffle"):
-            rows.append(judge(_ratio_claim(norm, other), partial(_ratio, data, conditions, norm, other)))
+            rows.append(judge(_ratio_claim(norm, other), partial(_ratio, data, norm, other)))
     for norm, medians in PAPER_MEDIANS.items():
         for name, paper in medians.items():
             claim = Claim(
                 f"median_{norm}_{name}".lower(),
                 f"The median {_NAMES[norm]} distance of {name} is about {paper:g}.",
-                f"median {_NAMES[norm]} distance of {name} over all samples and seeds",
+                f"median {_NAMES[norm]} distance of {name} over all samples, mean over seeds",
                 Region(paper / CLOSE, paper * CLOSE),
                 f"{paper:g}",
             )
-            rows.append(judge(claim, partial(_median, data, conditions, norm, name)))
+            rows.append(judge(claim, partial(_median, data, norm, name)))
     return rows
 
 
@@ -122,18 +116,32 @@ def _ratio_claim(norm: str, other: str) -> Claim:
     return Claim(f"{norm}_neural_above_{other}".lower(), sentence, statistic, Region(low=MARKED), paper)
 
 
-def _ratio(data: _Distances | None, conditions: Mapping[str, str], norm: str, other: str) -> Measured:
-    for name in ("Neural", other):
-        model_of(conditions, name)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_ratio = np.log(data.mean("Neural", norm)) - np.log(data.mean(other, norm))
-    interval = Interval(*np.exp(bootstrap_interval(log_ratio, data.seeds)).tolist())
-    notes = ["the limit is our choice", data.left_out(("Neural", other), norm)]
-    return Measured(interval, data.seeds, data.samples, "; ".join(filter(None, notes)))
+def _found(data: _Distances | None, names: tuple[str, ...], norm: str) -> tuple[SharedSeeds, list[int]]:
+    if data is None:
+        raise NotTestable("no None, Shuffle or Neural in conditions.models")
+    return data.find(names, norm)
 
 
-def _median(data: _Distances | None, conditions: Mapping[str, str], norm: str, name: str) -> Measured:
-    model_of(conditions, name)
-    interval = bootstrap_interval(data.median(name, norm), data.seeds)
-    notes = ["the range that counts as about is our choice", data.left_out((name,), norm)]
-    return Measured(interval, data.seeds, data.samples, "; ".join(filter(None, notes)))
+def _ratio(data: _Distances | None, norm: str, other: str) -> Measured:
+    names = ("Neural", other)
+    group, places = _found(data, names, norm)
+    weights = np.zeros(len(group.models))
+    weights[places] = 1, -1
+    interval = positive(linear_means(group.distance, np.isfinite(group.distance)), weights)
+    bound = None
+    if np.isinf(group.distance[places]).any():
+        # Of these two alone: others whose searches fail vary too much to tell of them.
+        bound = positive(group.bounded()[places], np.array([1.0, -1.0]))
+    return _measured(interval, group, "the limit is our choice", _left_out(group, names, places), bound=bound)
+
+
+def _median(data: _Distances | None, norm: str, name: str) -> Measured:
+    group, places = _found(data, (name,), norm)
+    weights = np.zeros(len(group.models))
+    weights[places] = 1
+    interval = positive(linear_medians(group.distance, np.ones_like(group.correct)), weights)
+    if np.isnan(interval.estimate):  # of a median of 0 or inf there is no logarithm
+        estimate = np.median(group.distance[places[0]], axis=1).mean()
+        interval = Interval(estimate, np.nan, np.nan)
+    note = "the range that counts as about is our choice"
+    return _measured(interval, group, note, _left_out(group, (name,), places))

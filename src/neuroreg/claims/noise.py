@@ -5,19 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import page_trend_test
 
-from neuroreg.analysis.intervals import (
-    CLAIM_RESAMPLES,
-    Interval,
-    bootstrap_interval,
-    draw_counts,
-    resampled_means,
-)
+from neuroreg.analysis.intervals import Interval, contrast, share, simultaneous
+from neuroreg.analysis.noise import NOISE, check_counts, stack_accuracies
 from neuroreg.claims.verdict import Claim, Measured, NotTestable, Region, judge, model_of
 from neuroreg.errors import InputError
 from neuroreg.robustness.noise_counts import NoiseCounts
-from neuroreg.seeds import derive_seed
 
 STRONGEST = 0.1  # of the noise levels in the public descendant of the authors' code
 SMALL = 0.05  # our choice: a difference of accuracy that "nearly covers" and "little loss" allow
@@ -26,23 +20,21 @@ ABOUT = 0.1  # our choice: how far from 50 % and 20 % accuracy "about" reaches
 
 @dataclass(frozen=True)
 class Curves:
-    """Accuracy against noise, averaged over seeds and images, in the data and in each resample.
+    """Accuracy against noise of models that share seeds and images.
 
     Attributes
     ----------
     sigma
         float (L,), pixels in [0, 1].
     accuracy
-        Model name to float (1 + resamples, L); the first row is the data's, and a row's seeds and images are
-        the same in all models.
-    seeds, images
-        How many there are.
+        float64 (L, models, seeds, images), in [0, 1].
+    models
+        Names.
     """
 
     sigma: np.ndarray
-    accuracy: dict[str, np.ndarray]
-    seeds: int
-    images: int
+    accuracy: np.ndarray
+    models: tuple[str, ...]
 
     def strongest(self) -> int:
         """Return the index of the strongest noise within the paper's range."""
@@ -51,67 +43,41 @@ class Curves:
             raise NotTestable(f"noise.sigmas has no level above 0 and up to {STRONGEST}, the paper's range")
         return int(within[self.sigma[within].argmax()])
 
+    def weights(self, of_models: Mapping[str, float]) -> np.ndarray:
+        """Return (models,), the weight of each, 0 for those not named."""
+        return np.array([float(of_models.get(model, 0)) for model in self.models])
+
     def measured(self, interval: Interval, note: str = "") -> Measured:
         """Return `interval` beside the numbers of seeds and images."""
-        return Measured(interval, self.seeds, self.images, note)
+        return Measured(interval, *self.accuracy.shape[2:], note)
 
-    def measure(self, statistic: np.ndarray, note: str = "") -> Measured:
-        """Return the interval of a statistic with one value per resample."""
-        return self.measured(bootstrap_interval(statistic, self.seeds), note)
+    def measure(self, values: np.ndarray, weights: np.ndarray, note: str = "") -> Measured:
+        """Return the interval of a weighted sum of accuracies, for values (models, seeds, images).
+
+        It is cut where no such sum can lie.
+        """
+        estimate, low, high, freedom = contrast(values, weights)
+        least, most = weights[weights < 0].sum(), weights[weights > 0].sum()
+        low, high = (float(np.clip(bound, least, most)) for bound in (low, high))
+        return self.measured(Interval(float(estimate), low, high, float(freedom)), note)
 
 
-def resample_curves(
-    counts: Sequence[NoiseCounts], runs: Sequence[Mapping], rng: np.random.Generator
-) -> Curves:
-    """Return the curves of several models, seeds and images resampled jointly.
-
-    Parameters
-    ----------
-    counts
-        One per run, with the same levels, images and draws.
-    runs
-        For each, model and seed.
-    rng
-        The random generator.
-
-    Raises
-    ------
-    InputError
-        If the runs differ in levels, number of images or draws, or the models in their seeds.
-    """
-    what = "noise counts"
-    first = counts[0]
-    for other, run in zip(counts, runs, strict=True):
-        if not (
-            np.array_equal(other.sigma, first.sigma)
-            and other.correct.shape == first.correct.shape
-            and other.draws == first.draws
-        ):
-            raise InputError(
-                f"{what}: model {run['model']}, seed {run['seed']} has other noise levels, images or draws "
-                f"than the first run; expected the same in all."
-            )
-    table = {(run["model"], run["seed"]): other.correct for other, run in zip(counts, runs, strict=True)}
-    models, seeds = (list(dict.fromkeys(key[index] for key in table)) for index in (0, 1))
-    missing = [key for key in ((model, seed) for model in models for seed in seeds) if key not in table]
-    if missing:
+def _curves(counts: Sequence[NoiseCounts], runs: Sequence[Mapping]) -> Curves:
+    check_counts(counts, runs)
+    groups = stack_accuracies(counts, runs)
+    if len(groups) > 1:
+        (_, _, these), ((model, *_), _, those) = groups[0], groups[1]
+        absent = sorted(set(these) ^ set(those))[0]
+        lacking = model if absent in these else groups[0][0][0]
         raise InputError(
-            f"{what}: model {missing[0][0]} has no seed {missing[0][1]}, which another has; "
+            f"{NOISE}: model {lacking} has no seed {absent}, which another has; "
             "expected the same seeds for every model."
         )
-    images = first.correct.shape[1]
-    drawn = draw_counts(len(seeds), images, CLAIM_RESAMPLES, rng)
-    accuracy = {}
-    for model in models:
-        share = np.stack([table[model, seed] for seed in seeds]) / first.draws  # (seeds, levels, images)
-        levels = [
-            resampled_means(level, np.ones(level.shape, bool), *drawn) for level in share.swapaxes(0, 1)
-        ]
-        accuracy[model] = np.stack(levels, axis=1)
-    return Curves(first.sigma, accuracy, len(seeds), images)
+    models, accuracy, _ = groups[0]
+    return Curves(counts[0].sigma, accuracy, models)
 
 
-def sweep_claims(counts: Sequence[NoiseCounts], runs: Sequence[Mapping], seed: int) -> list[dict]:
+def sweep_claims(counts: Sequence[NoiseCounts], runs: Sequence[Mapping]) -> list[dict]:
     """Test what the paper says of accuracy under noise and alpha (supplement, Fig. 1).
 
     Parameters
@@ -120,8 +86,6 @@ def sweep_claims(counts: Sequence[NoiseCounts], runs: Sequence[Mapping], seed: i
         One per run.
     runs
         For each, model, seed and alpha; one model per alpha.
-    seed
-        Decides the bootstrap.
 
     Returns
     -------
@@ -131,9 +95,9 @@ def sweep_claims(counts: Sequence[NoiseCounts], runs: Sequence[Mapping], seed: i
     Raises
     ------
     InputError
-        As `resample_curves`.
+        As `check_counts`, or if the models differ in their seeds.
     """
-    curves = resample_curves(counts, runs, np.random.default_rng(derive_seed(seed, "claims", "sweep")))
+    curves = _curves(counts, runs)
     models = dict(sorted({run["alpha"]: run["model"] for run in runs}.items()))
     rises = Claim(
         "noise_rises_with_alpha",
@@ -161,12 +125,16 @@ def _slope(curves: Curves, models: Mapping[float, str]) -> Measured:
             f"{len(models)} values of alpha in sweep.models; a course over alpha takes at least 3"
         )
     level = curves.strongest()
-    accuracy = np.stack([curves.accuracy[model][:, level] for model in models.values()], axis=1)
     rank = np.arange(len(models)) - (len(models) - 1) / 2
-    order = spearmanr(list(models), accuracy[0]).statistic if np.ptp(accuracy[0]) > 0 else np.nan
+    weights = curves.weights(dict(zip(models.values(), rank / (rank @ rank), strict=True)))
     alphas = ", ".join(f"{alpha:g}" for alpha in models)
-    note = f"at sigma {curves.sigma[level]:g}; alpha {alphas}; Spearman's rho of the means {order:.2f}"
-    return curves.measure(accuracy @ rank / (rank @ rank), note)
+    note = f"at sigma {curves.sigma[level]:g}; alpha {alphas}"
+    accuracy = curves.accuracy[level]
+    if accuracy.shape[1] > 1:
+        table = np.stack([accuracy[curves.models.index(model)].mean(axis=1) for model in models.values()])
+        page = page_trend_test(table.T)
+        note += f"; Page's test of a rise in each seed: p = {page.pvalue:.2g} ({page.method})"
+    return curves.measure(accuracy, weights, note)
 
 
 def _largest_difference(curves: Curves, models: Mapping[float, str]) -> Measured:
@@ -175,24 +143,28 @@ def _largest_difference(curves: Curves, models: Mapping[float, str]) -> Measured
             raise NotTestable(f"no model with alpha {alpha} in sweep.models")
     curves.strongest()  # without noise there is no curve
     within = curves.sigma <= STRONGEST * (1 + 1e-9)
-    difference = (curves.accuracy[models[2]] - curves.accuracy[models[0]])[:, within]
     # The largest of several absolute values is no smooth function of the data, so each level has its own
-    # interval: all of them must lie within the margin, or one beyond it.
-    levels = np.array([bootstrap_interval(level, curves.seeds) for level in difference.T])
-    estimate, low, high = levels.T
+    # interval, all of which hold at once: all must lie within the margin, or one beyond it.
+    levels = simultaneous(curves.accuracy[within], curves.weights({models[2]: 1, models[0]: -1}))
+    estimate, low, high = levels.estimate, levels.low.clip(-1, 1), levels.high.clip(-1, 1)
     nearest = np.where((low < 0) & (high > 0), 0.0, np.minimum(np.abs(low), np.abs(high)))
     farthest = np.maximum(np.abs(low), np.abs(high))
-    if np.isnan(low).any():
-        nearest = farthest = np.array([np.nan])
     largest = np.abs(estimate).argmax()
-    found = Interval(float(np.abs(estimate[largest])), float(nearest.max()), float(farthest.max()))
+    found = Interval(
+        float(np.abs(estimate[largest])),
+        float(nearest.max()),
+        float(farthest.max()),
+        float(levels.freedom[largest]),
+    )
     return curves.measured(
-        found, f"largest at sigma {curves.sigma[within][largest]:g}; the margin is our choice"
+        found,
+        f"largest at sigma {curves.sigma[within][largest]:g}; the interval counts that it is the largest of "
+        f"{within.sum()} levels; the margin is our choice",
     )
 
 
 def condition_claims(
-    counts: Sequence[NoiseCounts], runs: Sequence[Mapping], conditions: Mapping[str, str], seed: int
+    counts: Sequence[NoiseCounts], runs: Sequence[Mapping], conditions: Mapping[str, str]
 ) -> list[dict]:
     """Test what the paper says of None, Shuffle and Neural under noise (main text).
 
@@ -204,8 +176,6 @@ def condition_claims(
         For each, model and seed.
     conditions
         None, Shuffle and Neural, as far as there are such models, to model name.
-    seed
-        Decides the bootstrap.
 
     Returns
     -------
@@ -215,9 +185,9 @@ def condition_claims(
     Raises
     ------
     InputError
-        As `resample_curves`.
+        As `sweep_claims`.
     """
-    curves = resample_curves(counts, runs, np.random.default_rng(derive_seed(seed, "claims", "conditions")))
+    curves = _curves(counts, runs)
     clean = Claim(
         "little_loss_on_clean",
         "The neural regulariser costs little accuracy on clean images.",
@@ -260,38 +230,35 @@ def _level_claims(curves: Curves, conditions: Mapping[str, str]) -> Iterator[dic
         yield judge(claim, partial(_strongest_accuracy, curves, conditions, condition))
 
 
-def _of(curves: Curves, conditions: Mapping[str, str], name: str) -> np.ndarray:
-    return curves.accuracy[model_of(conditions, name)]
-
-
 def _difference(curves: Curves, conditions: Mapping[str, str], better: str, worse: str) -> np.ndarray:
-    return _of(curves, conditions, better) - _of(curves, conditions, worse)
+    """Return the weights of a difference of two conditions."""
+    plus, minus = model_of(conditions, better), model_of(conditions, worse)
+    return curves.weights({plus: 1}) - curves.weights({minus: 1})
 
 
 def _mean_difference(curves: Curves, conditions: Mapping[str, str], better: str, worse: str) -> Measured:
+    weights = _difference(curves, conditions, better, worse)
     noisy = curves.sigma > 0
-    difference = _difference(curves, conditions, better, worse)[:, noisy]
     if not noisy.any():
         raise NotTestable("noise.sigmas has no level above 0")
-    levels = curves.sigma[noisy]
-    note = f"sigma {', '.join(f'{level:g}' for level in levels)}"
-    return curves.measure(difference.mean(axis=1), note)
+    note = f"sigma {', '.join(f'{level:g}' for level in curves.sigma[noisy])}"
+    return curves.measure(curves.accuracy[noisy].mean(axis=0), weights, note)
 
 
 def _strongest_difference(curves: Curves, conditions: Mapping[str, str], better: str, worse: str) -> Measured:
-    difference, level = _difference(curves, conditions, better, worse), curves.strongest()
-    return curves.measure(difference[:, level], f"at sigma {curves.sigma[level]:g}")
+    weights, level = _difference(curves, conditions, better, worse), curves.strongest()
+    return curves.measure(curves.accuracy[level], weights, f"at sigma {curves.sigma[level]:g}")
 
 
 def _clean_loss(curves: Curves, conditions: Mapping[str, str]) -> Measured:
-    loss = _difference(curves, conditions, "None", "Neural")
+    weights = _difference(curves, conditions, "None", "Neural")
     clean = np.flatnonzero(curves.sigma == 0)
     if not len(clean):
         raise NotTestable("noise.sigmas has no level 0")
-    return curves.measure(loss[:, clean[0]], "the margin is our choice")
+    return curves.measure(curves.accuracy[clean[0]], weights, "the margin is our choice")
 
 
 def _strongest_accuracy(curves: Curves, conditions: Mapping[str, str], name: str) -> Measured:
-    accuracy, level = _of(curves, conditions, name), curves.strongest()
+    model, level = model_of(conditions, name), curves.strongest()
     note = f"at sigma {curves.sigma[level]:g}; the range that counts as about is our choice"
-    return curves.measure(accuracy[:, level], note)
+    return curves.measured(share(curves.accuracy[level], curves.models.index(model)), note)

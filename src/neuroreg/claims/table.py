@@ -73,12 +73,24 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def _interval(low: float, high: float) -> str:
+    return "–" if pd.isna(low) else f"{_number(low)} to {_number(high)}"
+
+
 def _row(row: Mapping) -> str:
-    interval = "–" if pd.isna(row["low"]) else f"{_number(row['low'])} to {_number(row['high'])}"
+    interval = _interval(row["low"], row["high"])
+    # A second reading, where there is one: those without an adversarial at the largest distance possible.
+    second = [
+        f"<br><small>bound {escape(text)}</small>" if not pd.isna(row["bound"]) else ""
+        for text in (_number(row["bound"]), _interval(row["bound_low"], row["bound_high"]))
+    ]
     verdict = escape(row["verdict"])
     cells = [
         f"<td>{escape(row['sentence'])}<br><small>{escape(row['statistic'])}</small></td>",
-        *(f'<td class="number">{escape(text)}</td>' for text in (_number(row["estimate"]), interval)),
+        *(
+            f'<td class="number">{escape(text)}{bound}</td>'
+            for text, bound in zip((_number(row["estimate"]), interval), second, strict=True)
+        ),
         *(f"<td>{escape(row[name])}</td>" for name in ("holds_if", "paper")),
         f'<td class="verdict {verdict.replace(" ", "-")}">{verdict}</td>',
         *(f'<td class="number">{_number(row[name])}</td>' for name in ("seeds", "samples")),

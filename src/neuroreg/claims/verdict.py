@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from neuroreg.analysis.intervals import Interval
+from scipy.stats import t
+
+from neuroreg.analysis.intervals import LEVEL, Interval
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 
@@ -60,17 +62,22 @@ class Claim:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found of a claim's statistic: its interval, the numbers behind it, and a remark."""
+    """What was found of a claim's statistic: its interval, the numbers behind it, and a remark.
+
+    `bound`, if there is one, is the interval under a second reading of the data; a claim is decided only if
+    both agree.
+    """
 
     interval: Interval
     seeds: int | None
     samples: int | None = None
     note: str = ""
+    bound: Interval | None = None
 
 
 def verdict(interval: Interval, region: Region) -> str:
     """Return the verdict: reproduced if the interval lies in the region, not if outside, else undecided."""
-    _, low, high = interval
+    low, high = interval.low, interval.high
     if math.isnan(low) or math.isnan(high):
         return UNDECIDED
     if low > region.low and high < region.high:
@@ -85,8 +92,16 @@ def judge(claim: Claim, measure: Callable[[], Measured]) -> dict:
     except NotTestable as reason:
         found = Measured(Interval(math.nan, math.nan, math.nan), None, None, str(reason))
     note = found.note
+    decided = verdict(found.interval, claim.region)
+    if found.bound and verdict(found.bound, claim.region) != decided:
+        decided = UNDECIDED
+    bound = found.bound or Interval(math.nan, math.nan, math.nan)
     if found.seeds == 1 and math.isnan(found.interval.low):
         note = "; ".join(filter(None, ["one seed: no interval", note]))
+    if found.seeds == 2 and not math.isnan(found.interval.freedom):
+        factor = f"{t.ppf((1 + LEVEL) / 2, found.interval.freedom):.1f}"
+        few = f"two seeds: the interval is {factor} standard errors to either side, 2.0 with many"
+        note = "; ".join(filter(None, [few, note]))
     return {
         "claim": claim.name,
         "sentence": claim.sentence,
@@ -94,9 +109,13 @@ def judge(claim: Claim, measure: Callable[[], Measured]) -> dict:
         "estimate": found.interval.estimate,
         "low": found.interval.low,
         "high": found.interval.high,
+        "freedom": found.interval.freedom,
+        "bound": bound.estimate,
+        "bound_low": bound.low,
+        "bound_high": bound.high,
         "holds_if": str(claim.region),
         "paper": claim.paper,
-        "verdict": verdict(found.interval, claim.region),
+        "verdict": decided,
         "seeds": found.seeds,
         "samples": found.samples,
         "note": note,

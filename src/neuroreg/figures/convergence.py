@@ -14,17 +14,19 @@ from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, st
 _AXES = {
     "repetitions": "Repetitions",
     "settings": "Settings, at random",
-    "budget": "Forward passes",
+    "budget": "Passes, forward and backward",
 }
 MISSED = 0.01  # share of the attacked samples
 
 
 def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str = "") -> Figure:
-    """Draw mean minimal distance against repetitions, settings and forward passes: three rows, four norms.
+    """Draw mean minimal distance against repetitions, settings and passes: three rows, four norms.
 
-    One curve per condition; dotted as long as more than `MISSED` of the attacked samples are without the
-    adversarial that they have in the end, so that the mean lacks the hard ones. Each panel but those of
-    forward passes says by how much its last step lowers the mean, at most over conditions.
+    One curve per condition, and a thin one for its bound, the mean with those not found at the largest
+    distance possible, as far as the axis, which follows the means, shows it. Curves are dotted as long as
+    more than `MISSED` of the attacked samples are without the adversarial that they have in the end, so that
+    the mean lacks the hard ones. Each panel but those of passes says by how much its last step lowers the
+    mean, at most over conditions.
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
         If a column or a model is missing, or there are no rows.
     """
     what = "convergence"
-    check_frame(table, what, ["norm", "model", "axis", "mean"], ["count", "not_found", "n_correct"])
+    check_frame(table, what, ["norm", "model", "axis", "mean", "bound"], ["count", "not_found", "n_correct"])
     table = select_models(table, what, models)
     with style():
         fig = new_figure(2, 4.8)
@@ -54,7 +56,11 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
                     _draw_curve(ax, rows[rows["model"] == model], axis, color, label)
                 ax.set_xlabel(name)
                 ax.margins(y=0.1)
-                ax.set_ylim(bottom=0)
+                ax.set_ylim(0, ax.get_ylim()[1])
+                for model, color in zip(models, colors, strict=True):
+                    curve = rows[rows["model"] == model]
+                    x = curve["passes" if axis == "budget" else "count"]
+                    ax.plot(x, curve["bound"], color=color, linewidth=0.6, zorder=1)
                 if axis == "repetitions":
                     ax.set_xlim(0.5, rows["count"].max() + 0.5)
                     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
@@ -75,7 +81,7 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
 
 
 def _draw_curve(ax: Axes, rows: pd.DataFrame, axis: str, color: tuple, label: str) -> None:
-    x, y = rows["queries" if axis == "budget" else "count"], rows["mean"]
+    x, y = rows["passes" if axis == "budget" else "count"], rows["mean"]
     late = (rows["not_found"] - rows["not_found"].iloc[-1]) / rows["n_correct"] > MISSED
     dotted = int(late.sum())  # the first ones: what is found once stays found
     look = {"color": color, "marker": "o" if len(rows) < 10 else None, "markersize": 3}

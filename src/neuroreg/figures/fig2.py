@@ -7,25 +7,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from neuroreg.analysis.checks import check_distances
-from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_matrix, distance_statistics
-from neuroreg.analysis.intervals import (
-    FIGURE_RESAMPLES,
-    draw_counts,
-    percentile_interval,
-    resampled_means,
+from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_statistics
+from neuroreg.figures.style import (
+    NORM_LABELS,
+    condition_colors,
+    new_figure,
+    not_found_line,
+    stamp_simulated,
+    style,
 )
-from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, stamp_simulated, style
-from neuroreg.seeds import derive_seed
 
 
-def fig2(
-    distances: pd.DataFrame, models: Mapping[str, str], note: str = "", seed: int = 0
-) -> tuple[Figure, pd.DataFrame]:
+def fig2(distances: pd.DataFrame, models: Mapping[str, str], note: str = "") -> tuple[Figure, pd.DataFrame]:
     """Draw the mean minimal adversarial distance per condition in four panels: L0, L1, L2, Linf.
 
-    Bars are means over all samples (misclassified ones count 0) and seeds, whiskers 95 % bootstrap intervals
-    over seeds and samples, dots the means of single seeds. Where an adversarial was not found for some
-    samples, the panel says for how many: those are left out of the mean.
+    Bars are means over all samples (misclassified ones count 0) and seeds, whiskers their 95 % intervals
+    (`neuroreg.analysis.intervals`; none with one seed), dots the means of single seeds. Where
+    an adversarial was not found for some samples, the bar is the mean of the others; an outline goes up to
+    the bound, the mean with these at the largest distance possible, and the panel names both their share and
+    the bound. The axis follows the bars, so that an outline may end at its top.
 
     Parameters
     ----------
@@ -35,15 +35,12 @@ def fig2(
         Model name to display label, in the order of the bars.
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
-    seed
-        Decides the bootstrap.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
     numbers : pandas.DataFrame
-        As `distance_statistics` (both conventions, ``all`` being the one drawn), with the columns low and
-        high of the interval after mean, NaN for single seeds.
+        As `distance_statistics`; both conventions, ``all`` being the one drawn.
 
     Raises
     ------
@@ -52,17 +49,6 @@ def fig2(
     """
     distances = check_distances(distances, models)
     numbers = distance_statistics(distances, models)
-    bounds = np.full((len(numbers), 2), np.nan)
-    for row in numbers[numbers["level"] == OVER_SEEDS].itertuples():
-        distance, correct, _ = distance_matrix(distances, row.model, row.norm)
-        chosen = np.ones_like(correct) if row.samples == "all" else correct
-        rng = np.random.default_rng(derive_seed(seed, "fig2", row.norm, row.model, row.samples))
-        counts = draw_counts(*distance.shape, FIGURE_RESAMPLES, rng)
-        means = resampled_means(distance, chosen & np.isfinite(distance), *counts)
-        bounds[row.Index] = percentile_interval(means)[1:]
-    position = numbers.columns.get_loc("mean") + 1
-    numbers.insert(position, "low", bounds[:, 0])
-    numbers.insert(position + 1, "high", bounds[:, 1])
     with style():
         fig = _draw(numbers, models)
         stamp_simulated(fig, note)
@@ -77,21 +63,26 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
     colors = condition_colors(list(models.values()))
     drawn = numbers[numbers["samples"] == "all"]
     for ax, (norm, title) in zip(fig.subplots(1, len(NORM_LABELS)), NORM_LABELS.items(), strict=True):
-        lines = []
+        lines, outlines, tops = [], [], []
         for x, (model, label) in enumerate(models.items()):
             rows = drawn[(drawn["norm"] == norm) & (drawn["model"] == model)]
             whole = rows[rows["level"] == OVER_SEEDS].iloc[0]
             if whole["not_found"]:
-                percent = 100 * whole["not_found"] / whole["n_correct"]
-                lines.append(f"{label} {percent:.{1 if percent < 10 else 0}f} %")
+                lines.append(not_found_line(label, whole["not_found"], whole["n_correct"], whole["bound"]))
+                outlines.append(
+                    ax.bar(x, whole["bound"], width=0.7, fill=False, edgecolor=colors[x], linestyle=":")
+                )
             if np.isnan(whole["mean"]):
                 continue
+            tops.append(np.nanmax([whole["mean"], whole["high"]]))
             ax.bar(x, whole["mean"], width=0.7, color=colors[x], alpha=0.55)
-            ax.vlines(x, whole["low"], whole["high"], color="black", linewidth=1)
+            if not np.isnan(whole["low"]):
+                ax.vlines(x, whole["low"], whole["high"], color="black", linewidth=1)
             means = rows.loc[rows["level"] == ONE_SEED, "mean"].to_numpy()
             # Side by side in the order of the seeds, left of the whisker: neither hides the other.
             at = x + (np.linspace(-0.28, -0.1, len(means)) if len(means) > 1 else np.array([-0.19]))
             ax.plot(at, means, "o", color=colors[x], markersize=3, mec="white", mew=0.4)
+            tops.append(np.nanmax(means))
         ax.set_title(title)
         ax.set_xticks(range(len(models)), models.values())
         if slanted:
@@ -101,8 +92,11 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
         ax.set_xlim(-0.6, len(models) - 0.4)
         ax.set_ylim(bottom=0)
         if lines:
+            if tops:
+                highest = max(bar.get_height() for outline in outlines for bar in outline)
+                ax.set_ylim(top=min(1.05 * max(highest, *tops), 1.4 * max(tops)))
             below = max(below, len(lines) + 1)
-            ax.set_xlabel("No adversarial found:\n" + "\n".join(lines), fontsize=6.5, color="#a02020")
+            ax.set_xlabel("No adversarial found: mean\n" + "\n".join(lines), fontsize=6.5, color="#a02020")
     fig.axes[0].set_ylabel("Mean minimal distance")
     # Text under the panels makes the figure higher, not the panels lower.
     fig.set_figheight(1.9 + 0.12 * below + (0.045 * longest if slanted else 0))

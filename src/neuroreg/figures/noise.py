@@ -1,26 +1,32 @@
 """Accuracy against noise: the supplement's Fig. 1, a curve for each alpha, and one for each condition."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from neuroreg.analysis.checks import check_frame, select_models
+from neuroreg.analysis.checks import select_models
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS
 from neuroreg.analysis.noise import NOISE, noise_curves
 from neuroreg.errors import InputError
 from neuroreg.figures.style import alpha_colors, condition_colors, new_figure, stamp_simulated, style
+from neuroreg.robustness.noise_counts import NoiseCounts
 
 
-def fig1(noise: pd.DataFrame, note: str = "") -> tuple[Figure, pd.DataFrame]:
+def fig1(
+    counts: Sequence[NoiseCounts], runs: Sequence[Mapping], note: str = ""
+) -> tuple[Figure, pd.DataFrame]:
     """Draw accuracy against noise per alpha: a thin line per seed, a thick one for their mean.
 
     Parameters
     ----------
-    noise
-        Columns model, alpha (>= 0), seed, sigma (pixels in [0, 1]), accuracy (in [0, 1]), n (noisy images:
-        test images x draws). One model per alpha: the caller leaves out other conditions such as Shuffle.
+    counts
+        One per run.
+    runs
+        For each, model, alpha (>= 0) and seed. One model per alpha: the caller leaves out other conditions
+        such as Shuffle.
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
 
@@ -35,16 +41,16 @@ def fig1(noise: pd.DataFrame, note: str = "") -> tuple[Figure, pd.DataFrame]:
     InputError
         As `noise_curves`; and if two models have the same alpha.
     """
-    check_frame(noise, NOISE, ["model"], ["alpha"])
-    pairs = noise[["alpha", "model"]].drop_duplicates().sort_values(["alpha", "model"])
-    twice = pairs[pairs.duplicated("alpha", keep=False)]
-    if len(twice):
+    pairs = sorted({(run["alpha"], run["model"]) for run in runs})
+    alphas = Counter(alpha for alpha, _ in pairs)
+    twice = [model for alpha, model in pairs if alphas[alpha] > 1]
+    if twice:
         raise InputError(
-            f"{NOISE}: the models {', '.join(map(str, twice['model']))} share an alpha; "
-            "expected one model per alpha."
+            f"{NOISE}: the models {', '.join(twice)} share an alpha; expected one model per alpha."
         )
-    curves = noise_curves(noise.sort_values("alpha", kind="stable"), "alpha")
-    curves.insert(0, "model", curves["alpha"].map(dict(zip(pairs["alpha"], pairs["model"], strict=True))))
+    order = sorted(range(len(runs)), key=lambda index: runs[index]["alpha"])
+    curves = noise_curves([counts[index] for index in order], [runs[index] for index in order], "alpha")
+    curves.insert(0, "model", curves["alpha"].map(dict(pairs)))
     with style():
         fig = new_figure(1.3, 2.8)
         ax = fig.add_subplot()
@@ -63,14 +69,16 @@ def fig1(noise: pd.DataFrame, note: str = "") -> tuple[Figure, pd.DataFrame]:
 
 
 def noise_figure(
-    noise: pd.DataFrame, models: Mapping[str, str], note: str = ""
+    counts: Sequence[NoiseCounts], runs: Sequence[Mapping], models: Mapping[str, str], note: str = ""
 ) -> tuple[Figure, pd.DataFrame]:
-    """Draw accuracy against noise, one curve per model: mean over seeds, band of one SEM to either side.
+    """Draw accuracy against noise, one curve per model: mean over seeds, band of its 95 % interval.
 
     Parameters
     ----------
-    noise
-        Columns model, seed, sigma, accuracy, n; other models than those named are left out.
+    counts
+        One per run.
+    runs
+        For each, model and seed; other models than those named are left out.
     models
         Model name to display label, in the order of the legend.
     note
@@ -87,11 +95,11 @@ def noise_figure(
     InputError
         As `noise_curves`; and if a named model is absent.
     """
-    check_frame(noise, NOISE, ["model"])
+    select_models(pd.DataFrame(list(runs), columns=["model", "seed"]), NOISE, models)
     rank = {name: index for index, name in enumerate(models)}
-    chosen = select_models(noise, NOISE, models)
-    chosen = chosen.sort_values("model", key=lambda names: names.map(rank), kind="stable")
-    curves = noise_curves(chosen, "model")
+    order = [index for index, run in enumerate(runs) if run["model"] in rank]
+    order.sort(key=lambda index: rank[runs[index]["model"]])
+    curves = noise_curves([counts[index] for index in order], [runs[index] for index in order], "model")
     curves.insert(1, "label", curves["model"].map(models))
     with style():
         fig = new_figure(1.3, 2.8)
@@ -104,8 +112,7 @@ def noise_figure(
             text = f"{label} ({seeds} seed{'s' if seeds > 1 else ''})"
             ax.plot(mean["sigma"], mean["accuracy"], color=color, marker="o", markersize=2.5, label=text)
             if seeds > 1:
-                low, high = mean["accuracy"] - mean["sem"], mean["accuracy"] + mean["sem"]
-                ax.fill_between(mean["sigma"], low, high, color=color, alpha=0.25, linewidth=0)
+                ax.fill_between(mean["sigma"], mean["low"], mean["high"], color=color, alpha=0.2, linewidth=0)
         _label_axes(ax)
         fig.legend(loc="outside right upper")
         stamp_simulated(fig, note)

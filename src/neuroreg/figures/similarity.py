@@ -12,6 +12,7 @@ from neuroreg.errors import InputError
 from neuroreg.figures.style import new_figure, stamp_simulated, style
 from neuroreg.similarity.matrix import upper_triangle
 from neuroreg.similarity.oracle import MODEL, SINGLE_TRIAL
+from neuroreg.similarity.units import FEWEST_EFFECTIVE
 
 PAPER_R = {SINGLE_TRIAL: 0.39, MODEL: 0.73}  # main text, on 100 oracle images
 _TITLES = {"single_trial": "Single trial", "averaged": "Repeats averaged", "model": "Response model"}
@@ -48,10 +49,12 @@ def similarity_figure(
     matrices: Mapping[str, np.ndarray] | None,
     pool: np.ndarray,
     between_scans: pd.DataFrame,
+    effective: pd.DataFrame,
+    *,
     note: str = "",
     scan: str = "shown",
 ) -> tuple[Figure, pd.DataFrame]:
-    """Draw one scan's similarity on the oracle images, the target over the pool, each scan's correlations.
+    """Draw one scan's similarity on the oracle images, the target over the pool, what is known of each scan.
 
     Parameters
     ----------
@@ -66,6 +69,9 @@ def similarity_figure(
         Columns scan, comparison, r; without `matrices` it may have no row. The comparisons `SINGLE_TRIAL`
         and `MODEL` have the paper's value beside them; any other, such as the correlation of two scans'
         predicted similarity, is drawn by its name.
+    effective
+        Columns scan, units, neurons, effective: for each scan and each choice of units the number of neurons
+        and on how many of them the similarity rests; both at least 0.
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
     scan
@@ -75,14 +81,14 @@ def similarity_figure(
     -------
     fig : matplotlib.figure.Figure
     numbers : pandas.DataFrame
-        Columns panel (``scatter``: computed from the matrices shown; ``scans``: as given), scan, comparison,
-        r, paper.
+        Columns panel (``scatter``: computed from the matrices shown; ``scans`` and ``neurons``: as given),
+        scan, comparison, r, paper, units, neurons, effective; empty where a panel has none.
 
     Raises
     ------
     InputError
-        If a matrix is missing, not square, not of the others' size or not finite; or the frame lacks a
-        column, or has an r outside [-1, 1].
+        If a matrix is missing, not square, not of the others' size or not finite; or a frame lacks a column,
+        has an r outside [-1, 1], or an effective number outside 0 to the number of neurons.
     """
     checked = {} if matrices is None else _check_matrices(matrices)
     pool = _check_square("pool", pool)
@@ -92,6 +98,12 @@ def similarity_figure(
         raise InputError(
             f"correlations between scans: r ranges from {between_scans['r'].min()} "
             f"to {between_scans['r'].max()}; expected values in [-1, 1]."
+        )
+    check_frame(effective, "effective neurons", ["scan", "units"], ["neurons", "effective"])
+    if not effective["effective"].between(0, effective["neurons"] * (1 + 1e-9)).all():
+        raise InputError(
+            f"effective neurons: {effective['effective'].min():g} to {effective['effective'].max():g} of "
+            f"{effective['neurons'].max():g}; expected 0 to the number of neurons."
         )
     pairs = {name: upper_triangle(matrix) for name, matrix in checked.items()}
     scatters = _SCATTERS if checked else {}
@@ -103,20 +115,26 @@ def similarity_figure(
     numbers = pd.DataFrame(rows, columns=["panel", "scan", "comparison", "r"])
     numbers["paper"] = numbers["comparison"].map(PAPER_R).astype("float64")
     given = numbers[numbers["panel"] == "scans"]
+    columns = ["scan", "units", "neurons", "effective"]
+    numbers = pd.concat([numbers, effective[columns].assign(panel="neurons")], ignore_index=True)
+    numbers["neurons"] = numbers["neurons"].astype("Int64")
+    per_scan = 1 + (len(given) > 0)
     with style():
-        fig = new_figure(2, 4.6 if checked else 2.4)
         if checked:
-            top, bottom = fig.add_gridspec(2, 1, height_ratios=(1, 0.95))
+            fig = new_figure(2, 5.8)
+            top, middle, bottom = fig.add_gridspec(3, 1, height_ratios=(1, 0.95, 0.6))
             _draw_matrices(fig, top.subgridspec(1, 3), {name: checked[name] for name in _TITLES}, scan)
+            cells = [*middle.subgridspec(1, 3), *bottom.subgridspec(1, per_scan)]
         else:
-            (bottom,) = fig.add_gridspec(1, 1)
-        panels = len(own) + 1 + (len(given) > 0)
-        axes = iter([fig.add_subplot(cell) for cell in bottom.subgridspec(1, panels)])
+            fig = new_figure(2, 2.4)
+            cells = list(fig.add_gridspec(1, 1 + per_scan))
+        axes = iter([fig.add_subplot(cell) for cell in cells])
         for row in own:
             _draw_scatter(next(axes), pairs, row["comparison"], row["r"])
         _draw_pool(next(axes), pool)
         if len(given):
             _draw_scans(next(axes), given)
+        _draw_neurons(next(axes), effective)
         stamp_simulated(fig, note)
     return fig, numbers
 
@@ -167,6 +185,21 @@ def _draw_pool(ax, pool: np.ndarray) -> None:
     ax.stairs(counts / counts.sum(), edges, fill=True, color="#6e6e6e")
     ax.set_title(f"Pool: {len(pool)} images")
     ax.set(xlabel="Target similarity", ylabel="Share of pairs")
+
+
+def _draw_neurons(ax, effective: pd.DataFrame) -> None:
+    units = list(dict.fromkeys(effective["units"]))
+    for y, one in enumerate(units):
+        chosen = effective[effective["units"] == one]
+        percent = 100 * (chosen["effective"] / chosen["neurons"]).to_numpy()
+        spread = np.linspace(-0.2, 0.2, len(percent)) if len(percent) > 1 else np.zeros(1)
+        ax.plot(percent, y + spread, "o", color=_COLOR, markersize=3)
+    ax.axvline(100 * FEWEST_EFFECTIVE, color="black", linewidth=0.8, linestyle="--")
+    ax.set_yticks(range(len(units)), [f"units: {one}" for one in units])
+    ax.set(xlabel="Effective neurons (%)", ylim=(len(units) - 0.4, -0.6))
+    lowest = 100 * float((effective["effective"] / effective["neurons"]).min())
+    ax.set(xscale="log", xlim=(min(2.0, max(0.5 * lowest, 1e-3)), 100))
+    ax.xaxis.set_major_formatter("{x:g}")
 
 
 def _draw_scans(ax, given: pd.DataFrame) -> None:

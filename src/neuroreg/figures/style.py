@@ -91,6 +91,12 @@ def condition_colors(names: Sequence[str]) -> list[tuple[float, float, float]]:
     return [tuple(rgb) for rgb in sns.color_palette(colors)]
 
 
+def not_found_line(label: str, not_found: int, tried: int, bound: float) -> str:
+    """Return what a figure says of samples without an adversarial: their share, what the mean is at most."""
+    percent = 100 * not_found / tried
+    return f"{label} {percent:.{1 if percent < 10 else 0}f} %: ≤ {bound:.3g}"
+
+
 def stamp_simulated(fig: Figure, note: str) -> None:
     """Write `note` in small letters along the foot of the figure; do nothing if it is empty.
 

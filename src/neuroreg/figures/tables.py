@@ -70,9 +70,11 @@ def table2(distances: pd.DataFrame, models: Mapping[str, str] | None = None) -> 
     Returns
     -------
     pandas.DataFrame
-        Columns norm, model, label, seeds, n, n_correct, mean, median (all samples, misclassified ones 0),
-        mean_correct, median_correct, not_found, success, and wins_<attack>: for how many samples of all seeds
-        that attack found the smallest distance. See `distance_statistics` for the definitions.
+        Columns norm, model, label, seeds, n, n_correct, mean (of the distances found), bound (what it is at
+        most, those not found counting as the largest possible), median (all samples, misclassified ones 0;
+        each followed by the ends of its 95 % interval, as in mean_low and mean_high), mean_correct,
+        bound_correct, median_correct, not_found, success, and wins_<attack>: for how many samples of
+        all seeds that attack found the smallest distance. See `distance_statistics` for the definitions.
 
     Raises
     ------
@@ -87,7 +89,8 @@ def table2(distances: pd.DataFrame, models: Mapping[str, str] | None = None) -> 
     rows = rows[rows["level"] == OVER_SEEDS]
     key = ["norm", "model"]
     table = rows[rows["samples"] == "all"].drop(columns=["samples", "level", "seed"])
-    correct = rows.loc[rows["samples"] == "correct", [*key, "mean", "median"]]
+    table = table.rename(columns={"low": "mean_low", "high": "mean_high"})
+    correct = rows.loc[rows["samples"] == "correct", [*key, "mean", "bound", "median"]]
     table = table.merge(correct, on=key, suffixes=("", "_correct"), validate="one_to_one")
     named = distances[distances["attack"].fillna("").astype(str) != ""]
     wins = pd.crosstab([named["norm"], named["model"]], named["attack"]).sort_index(axis=1)
@@ -95,5 +98,6 @@ def table2(distances: pd.DataFrame, models: Mapping[str, str] | None = None) -> 
     table = table.merge(wins, on=key, how="left", validate="one_to_one")
     counts = [name for name in table.columns if name.startswith("wins_")]
     table[counts] = table[counts].fillna(0).astype("int64")
-    order = "norm model label seeds n n_correct mean median mean_correct median_correct not_found success"
+    order = "norm model label seeds n n_correct mean mean_low mean_high bound bound_low bound_high"
+    order += " median median_low median_high mean_correct bound_correct median_correct not_found success"
     return table[[*order.split(), *counts]]

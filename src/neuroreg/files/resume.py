@@ -7,11 +7,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
-from neuroreg.files.storage import atomic_path
+from neuroreg.files.weights import open_weights, write_weights
 
 
 @dataclass
@@ -79,7 +78,7 @@ class ResumeFile:
         if not self._path.is_file():
             return Progress()
         try:
-            with safe_open(self._path, framework="pt") as file:
+            with open_weights(self._path) as file:
                 metadata = file.metadata() or {}
                 if metadata.get("fingerprint") != self._fingerprint:
                     return Progress()
@@ -96,7 +95,7 @@ class ResumeFile:
         if self._path is None:
             return
         flat = {
-            f"{group}/{name}": tensor.detach().cpu().contiguous()
+            f"{group}/{name}": tensor
             for group, tensors in progress.tensors.items()
             for name, tensor in tensors.items()
         }
@@ -105,5 +104,4 @@ class ResumeFile:
             "history": json.dumps(progress.history),
             "best": str(progress.best),
         }
-        with atomic_path(self._path) as partial:
-            save_file(flat, partial, metadata=metadata)
+        write_weights(self._path, flat, metadata)

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ import numpy as np
 
 from neuroreg import __version__
 from neuroreg.errors import InputError
+from neuroreg.files.h5_stream import H5Stream
+from neuroreg.files.kinds import describe, head
+from neuroreg.files.refusals import writing_note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,16 +26,21 @@ NAMES = ("model", "label", "attack", "scan")  # columns of tables that are text
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; rename it to `path` on success, delete it on an exception."""
+def atomic_path(path: str | Path, size: int | None = None) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it to `path` on success, delete it on an exception.
+
+    The exception is given a note of `path` and, if it is known, of how many bytes the file was to have.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        error.add_note(writing_note(path, size))
         raise
 
 
@@ -44,6 +53,23 @@ def sha256(path: str | Path) -> str:
         return hashlib.sha256(listing.encode()).hexdigest()
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def new_h5(path: str | Path, size: int | None = None) -> Iterator[h5py.File]:
+    """Yield a new HDF5 file, which stands at `path` when the block ends well; `size` as in `atomic_path`.
+
+    Raises
+    ------
+    OSError
+        If the system refuses to write it, at the end of the block.
+    """
+    with (
+        atomic_path(path, size) as partial,
+        closing(H5Stream(partial)) as stream,
+        h5py.File(stream, "w") as file,
+    ):
+        yield file
 
 
 def write_h5(
@@ -69,18 +95,40 @@ def write_h5(
     inputs
         Files and folders that the content was made from; their names and SHA-256 are stored.
     """
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
-        file.attrs["kind"] = kind
-        file.attrs["schema_version"] = SCHEMA_VERSION
-        file.attrs["created_by"] = f"neuroreg {__version__}"
-        file.attrs["config"] = json.dumps(config or {}, sort_keys=True)
-        file.attrs["inputs"] = json.dumps({Path(p).name: sha256(p) for p in inputs}, sort_keys=True)
-        for name, values in datasets.items():
-            values = np.asarray(values)
+    arrays = {name: np.asarray(values) for name, values in datasets.items()}
+    attributes = {
+        "kind": kind,
+        "schema_version": SCHEMA_VERSION,
+        "created_by": f"neuroreg {__version__}",
+    } | _origin(config, inputs)
+    with new_h5(path, sum(values.nbytes for values in arrays.values())) as file:
+        file.attrs.update(attributes)
+        for name, values in arrays.items():
             if values.dtype.kind == "U":
                 file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype())
             else:
                 file.create_dataset(name, data=values)
+
+
+def _origin(config: Mapping | None, inputs: Iterable[str | Path]) -> dict[str, str]:
+    """Return the attributes that say what made a file and from what."""
+    digests = {Path(path).name: sha256(path) for path in inputs}
+    return {
+        name: json.dumps(part, sort_keys=True)
+        for name, part in (("config", config or {}), ("inputs", digests))
+    }
+
+
+def was_made_from(path: str | Path, kind: str, *, config: Mapping, inputs: Iterable[str | Path]) -> bool:
+    """Return whether `write_h5` wrote a file with these settings and from inputs of these bytes.
+
+    False too where there is no such file or it is unreadable.
+    """
+    try:
+        with open_h5(path, kind) as file:
+            return all(file.attrs.get(name) == text for name, text in _origin(config, inputs).items())
+    except InputError:
+        return False
 
 
 @contextmanager
@@ -98,6 +146,8 @@ def open_foreign_h5(path: str | Path, expected: str) -> Iterator[h5py.File]:
     ------
     InputError
         If the file is missing, is not HDF5, or is truncated.
+    OSError
+        If the system refuses it: rights, locks, a failing disk.
     """
     path = Path(path)
     if not path.is_file():
@@ -105,10 +155,26 @@ def open_foreign_h5(path: str | Path, expected: str) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        found = "is a truncated HDF5 file" if "truncated" in str(error) else "is not a readable HDF5 file"
-        raise InputError(f"{path}: {found}; expected {expected}.") from error
+        if error.errno is not None:
+            # With the name of the file, which HDF5 leaves out.
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise InputError(f"{path}: {_unreadable(str(error), path)}; expected {expected}.") from error
     with file:
         yield file
+
+
+def _unreadable(text: str, path: Path) -> str:
+    """Return what is wrong with a file, by HDF5's text for it."""
+    if "already open" in text:
+        return (
+            "was not closed by the program that wrote it, or is open there "
+            f"(if not, 'h5clear -s {path.name}' says that it is closed)"
+        )
+    if "truncated" in text:
+        return "is a truncated HDF5 file"
+    kind = describe(head(path))
+    told = "" if kind in ("a file of unknown kind", "a text file") else f" but {kind}"
+    return f"is not a readable HDF5 file{told}"
 
 
 @contextmanager

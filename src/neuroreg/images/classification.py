@@ -8,10 +8,11 @@ from PIL import Image
 
 from neuroreg.errors import InputError
 from neuroreg.files.records import check_record, dataset
-from neuroreg.images.folders import find_images, open_image
+from neuroreg.images.folders import class_folders, find_images, open_image
+from neuroreg.images.patches import photograph_patches
 from neuroreg.seeds import derive_seed
 
-SOURCES = ("digits", "cifar10", "cifar100", "image_folder")
+SOURCES = ("photograph_patches", "digits", "cifar10", "cifar100", "image_folder")
 _SIDE = 32
 _DIGITS_TEST_FRACTION = 0.2
 
@@ -45,6 +46,8 @@ class ClassificationData:
 
     def __post_init__(self):
         check_record(self)
+        if len(self.classes) < 2:
+            raise InputError(f"classes: found {len(self.classes)}; expected at least 2.")
         if len(np.unique(self.classes)) < len(self.classes):
             raise InputError("classes hold a name twice; expected different names.")
         for part in ("train", "test"):
@@ -68,15 +71,16 @@ def make_classification(
     Parameters
     ----------
     source
-        ``"digits"`` (inside scikit-learn), ``"cifar10"``, ``"cifar100"`` or ``"image_folder"``.
+        ``"photograph_patches"`` (see `patches.photograph_patches`), ``"digits"`` (inside scikit-learn),
+        ``"cifar10"``, ``"cifar100"`` or ``"image_folder"``.
     path
-        The folder that holds the data, for every source but digits.
+        The folder that holds the data, for the last three.
     download
         Whether CIFAR may be fetched into `path` when it is not there.
     train_size, test_size
         How many images, in the proportions of the classes; None takes all.
     seed
-        Decides the subsets, and for digits also what is trained on and what tested.
+        Decides the subsets, of digits also what is trained on and what tested, and which patches there are.
 
     Raises
     ------
@@ -98,6 +102,8 @@ def make_classification(
 def _read_source(source: str, path: str | Path | None, download: bool, seed: int) -> ClassificationData:
     if source not in SOURCES:
         raise InputError(f"classification: source '{source}'; expected {', '.join(SOURCES)}.")
+    if source == "photograph_patches":
+        return ClassificationData(*photograph_patches(seed))
     if source == "digits":
         return read_digits(seed)
     if path is None:
@@ -165,10 +171,13 @@ def read_cifar(dataset: type, path: str | Path, download: bool) -> Classificatio
 def read_image_folder(path: str | Path) -> ClassificationData:
     """Return images from ``train/<class>/`` and ``test/<class>/``, in gray (ITU-R 601) and resized to 32x32.
 
+    What counts as an image or is skipped: see `folders.find_images`.
+
     Raises
     ------
     InputError
-        If a folder is missing or empty, train and test have different classes, or an image is unreadable.
+        If a folder is missing, empty or unreadable, there are fewer than two classes, train and
+        test have different ones, or an image is unreadable.
     """
     path = Path(path)
     train, test = _class_names(path, "train"), _class_names(path, "test")
@@ -187,9 +196,12 @@ def _class_names(path: Path, part: str) -> list[str]:
         raise InputError(
             f"{path}: no folder '{part}'; expected train/<class>/ and test/<class>/ with images."
         )
-    names = sorted(p.name for p in (path / part).iterdir() if p.is_dir())
-    if not names:
-        raise InputError(f"{path / part}: no folders; expected one folder of images per class.")
+    names = class_folders(path / part)
+    if len(names) < 2:
+        found = f"one folder, '{names[0]}'" if names else "no folders"
+        raise InputError(
+            f"{path / part}: {found}; expected one folder of images per class, of two classes or more."
+        )
     return names
 
 
@@ -199,16 +211,14 @@ def _read_classes(folder: Path, classes: list[str]) -> tuple[np.ndarray, np.ndar
     for label, name in enumerate(classes):
         files = find_images(folder / name)
         if not files:
-            raise InputError(f"{folder / name}: no images; expected .jpg, .jpeg or .png files.")
+            raise InputError(f"{folder / name}: no images; expected some of each class.")
         images += [_gray_square(file) for file in files]
         labels += [label] * len(files)
     return np.stack(images), np.array(labels, np.int64)
 
 
 def _gray_square(file: Path) -> np.ndarray:
-    image = open_image(file)
-    # A palette's entries are converted through RGB: Pillow would otherwise drop or blend its transparency.
-    gray = image if image.mode == "L" else image.convert("RGB").convert("L")
+    gray = open_image(file).convert("L")
     if gray.size == (_SIDE, _SIDE):
         return np.asarray(gray)
     return _resize(np.asarray(gray, np.float32))

@@ -1,7 +1,9 @@
 """Stimuli cut from photographs: the ones inside the installed wheels, or a folder of the user's."""
 
+import logging
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +12,8 @@ from neuroreg.images.folders import find_images, read_gray
 from neuroreg.scans.scan import STIMULUS_SHAPE
 from neuroreg.seeds import derive_seed
 
+logger = logging.getLogger(__name__)
+Crop = Literal["centre", "largest"]
 # Only photographs that lie in the wheels themselves: scikit-image fetches its others from the network.
 _SHIPPED = {
     "skimage.data": (
@@ -29,9 +33,13 @@ _SHIPPED = {
     "sklearn.datasets.images": ("china.jpg", "flower.jpg"),
 }
 _MIN_CROP_HEIGHT = 54.0  # pixels: even the smallest crop is reduced, by 1.5
-_MIN_CONTRAST = 12.0  # standard deviation of the stimulus, in gray levels of 0..255
+MIN_CONTRAST = 12.0  # standard deviation of the stimulus, in gray levels of 0..255
 _MAX_CORRELATION = 0.95
-_MAX_FAILURES = 60  # consecutive rejected crops after which a photograph counts as used up
+_REDUCTION = 4  # from the paper's central crop of 144x256 pixels
+# Of the shipped photographs every third band of rows is held out for testing: the second, the fifth, ...
+# Bands go from edge to edge, so that stimuli of several sizes fit between them.
+_BAND, _EVERY = 96, 3
+_MAX_FAILURES = 300  # consecutive rejected crops after which a photograph counts as used up
 
 
 def area_reduce(
@@ -69,12 +77,34 @@ def _overlap(start: float, length: float, cells: int, pixels: int) -> np.ndarray
     return np.clip(covered, 0, None) * (cells / length)
 
 
+def shipped_photographs() -> dict[str, np.ndarray]:
+    """Return the photographs inside the wheels of scikit-image and scikit-learn, by name.
+
+    Each is float (H, W), gray levels 0..255.
+    """
+    photographs = {}
+    for package, names in _SHIPPED.items():
+        for name in names:
+            with resources.as_file(resources.files(package) / name) as path:
+                photographs[path.stem] = read_gray(path)
+    return photographs
+
+
+def held_out_rows(height: int) -> np.ndarray:
+    """Return bool (height,): the rows of a shipped photograph that are for testing classifiers alone.
+
+    Every third band of 96 rows, the second one first.
+    """
+    return np.arange(height) // _BAND % _EVERY == 1
+
+
 def photograph_stimuli(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return stimuli cropped from the photographs inside the wheels of scikit-image and scikit-learn.
 
-    The photographs take turns. Each turn is a 9:16 crop of random size (log-uniform) and position, mirrored
-    or not, reduced by area. A crop of too little contrast, or that correlates above 0.95 with one taken
-    before, is drawn again. A larger `count` with the same seed begins with the same stimuli.
+    The photographs take turns. Each turn is a 9:16 crop of random size (log-uniform) and position outside
+    the rows held out, mirrored or not, reduced by area. A crop of too little contrast, or that correlates
+    above 0.95 with one taken before, is drawn again. A larger `count` with the same seed begins with the same
+    stimuli.
 
     Parameters
     ----------
@@ -96,11 +126,7 @@ def photograph_stimuli(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         If the photographs do not hold that many different crops.
     """
     rng = np.random.default_rng(derive_seed(seed, "photographs"))
-    photographs = {}
-    for package, names in _SHIPPED.items():
-        for name in names:
-            with resources.as_file(resources.files(package) / name) as path:
-                photographs[path.stem] = read_gray(path)
+    photographs = shipped_photographs()
     images = np.empty((count, *STIMULUS_SHAPE), np.uint8)
     unit = np.empty((count, np.prod(STIMULUS_SHAPE)), np.float32)
     keys, taken = [], dict.fromkeys(photographs, 0)
@@ -134,7 +160,7 @@ def _new_crop(
         crop = _random_crop(photograph, rng)
         centred = crop.astype(np.float32).ravel() - crop.mean(dtype=np.float32)
         norm = np.linalg.norm(centred)
-        if norm < _MIN_CONTRAST * np.sqrt(crop.size):
+        if norm < MIN_CONTRAST * np.sqrt(crop.size):
             continue
         centred /= norm
         if not (taken @ centred > _MAX_CORRELATION).any():
@@ -144,20 +170,25 @@ def _new_crop(
 
 def _random_crop(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     rows, columns = STIMULUS_SHAPE
-    largest = min(photograph.shape[0], photograph.shape[1] * rows / columns)
-    height = float(np.exp(rng.uniform(np.log(_MIN_CROP_HEIGHT), np.log(largest))))
+    held_out = held_out_rows(len(photograph))
+    # As high as what is free between two bands.
+    largest = min((_EVERY - 1) * _BAND, photograph.shape[1] * rows / columns)
+    while True:
+        height = float(np.exp(rng.uniform(np.log(_MIN_CROP_HEIGHT), np.log(largest))))
+        top = rng.uniform(0, photograph.shape[0] - height)
+        if not held_out[int(top) : int(np.ceil(top + height))].any():
+            break
     width = height * columns / rows
-    top = rng.uniform(0, photograph.shape[0] - height)
     left = rng.uniform(0, photograph.shape[1] - width)
     crop = area_reduce(photograph, (top, left, height, width), STIMULUS_SHAPE)
     crop = crop[:, ::-1] if rng.random() < 0.5 else crop
     return np.rint(crop).astype(np.uint8)
 
 
-def folder_stimuli(path: str | Path, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return stimuli from a folder of images: largest 9:16 centre crop, gray, reduced by area.
-
-    An ImageNet crop of 144x256 is thereby reduced by 4, as in the paper (Li et al. 2019, main text).
+def folder_stimuli(
+    path: str | Path, count: int, seed: int, crop: Crop = "centre"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return stimuli from a folder of images: 9:16 crops from their centres, gray, reduced by area.
 
     Parameters
     ----------
@@ -167,6 +198,10 @@ def folder_stimuli(path: str | Path, count: int, seed: int) -> tuple[np.ndarray,
         How many stimuli.
     seed
         Decides which images are taken; they come in the order of their paths.
+    crop
+        ``"centre"``: the central 144x256 pixels, reduced by 4, as in the paper (Li et al. 2019, main text);
+        of a smaller image the largest crop, and how many are smaller is logged. ``"largest"``: the largest
+        crop of every image, whatever its size.
 
     Returns
     -------
@@ -183,7 +218,7 @@ def folder_stimuli(path: str | Path, count: int, seed: int) -> tuple[np.ndarray,
     """
     path = Path(path)
     if not path.is_dir():
-        raise InputError(f"{path}: no such folder; expected a folder of .jpg, .jpeg or .png images.")
+        raise InputError(f"{path}: no such folder; expected a folder of images.")
     files = find_images(path)
     if len(files) < count:
         raise InputError(f"{path}: {len(files)} images found; {count} stimuli were asked for.")
@@ -191,23 +226,40 @@ def folder_stimuli(path: str | Path, count: int, seed: int) -> tuple[np.ndarray,
     chosen = [files[i] for i in np.sort(rng.choice(len(files), count, replace=False))]
     images = np.empty((count, *STIMULUS_SHAPE), np.uint8)
     by_key: dict[str, Path] = {}
+    smaller = 0
     for image, file in zip(images, chosen, strict=True):
         key = f"{file.parent.resolve().name}/{file.stem}"
         if key in by_key:
             raise InputError(f"{file}: same key '{key}' as {by_key[key]}; expected different names.")
         by_key[key] = file
-        image[:] = _centre_crop(file)
+        gray = read_gray(file)
+        box = _central_box(gray.shape) if crop == "centre" else None
+        smaller += box is None
+        image[:] = np.rint(area_reduce(gray, box or _largest_box(gray.shape, file), STIMULUS_SHAPE))
+    if crop == "centre" and smaller:
+        height, width = (_REDUCTION * side for side in STIMULUS_SHAPE)
+        logger.warning(
+            "%s: %d of %d images are smaller than %dx%d; their largest 9:16 crop is taken",
+            path, smaller, count, height, width,
+        )  # fmt: skip
     return images, np.array(list(by_key), dtype=np.str_)
 
 
-def _centre_crop(file: Path) -> np.ndarray:
-    gray = read_gray(file)
+def _central_box(shape: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """Return the box of the paper's crop, in whole pixels; None if an image of this shape is smaller."""
+    height, width = (_REDUCTION * side for side in STIMULUS_SHAPE)
+    if shape[0] < height or shape[1] < width:
+        return None
+    return (shape[0] - height) // 2, (shape[1] - width) // 2, height, width
+
+
+def _largest_box(shape: tuple[int, int], file: Path) -> tuple[float, float, float, float]:
+    """Return the box of the largest 9:16 crop; `file` names the image if it has none large enough."""
     rows, columns = STIMULUS_SHAPE
-    height = min(gray.shape[0], gray.shape[1] * rows / columns)
+    height = min(shape[0], shape[1] * rows / columns)
     if height < rows:
         raise InputError(
-            f"{file}: {gray.shape[0]}x{gray.shape[1]} pixels; expected an image of at least {rows}x{columns}."
+            f"{file}: {shape[0]}x{shape[1]} pixels; expected an image of at least {rows}x{columns}."
         )
     width = height * columns / rows
-    box = ((gray.shape[0] - height) / 2, (gray.shape[1] - width) / 2, height, width)
-    return np.rint(area_reduce(gray, box, STIMULUS_SHAPE)).astype(np.uint8)
+    return (shape[0] - height) / 2, (shape[1] - width) / 2, height, width

@@ -13,9 +13,12 @@ SHOWN = ("scan", "intersection", "union")
 class ClassificationSettings(Settings):
     """The images that are classified, always gray, 32x32, in [0, 1]."""
 
-    source: Literal["digits", "cifar10", "cifar100", "image_folder"] = "digits"
-    """digits: the handwritten digits that come with scikit-learn. cifar10, cifar100: through torchvision.
-    image_folder: path/train/<class>/<image> and path/test/<class>/<image>."""
+    source: Literal["photograph_patches", "digits", "cifar10", "cifar100", "image_folder"] = (
+        "photograph_patches"
+    )
+    """photograph_patches: patches of the photographs that come with scikit-image and scikit-learn, the class
+    being the photograph. digits: the handwritten digits that come with scikit-learn. cifar10, cifar100:
+    through torchvision. image_folder: path/train/<class>/<image> and path/test/<class>/<image>."""
     path: str | None = None
     """The folder of cifar10, cifar100 (torchvision's root) or image_folder."""
     download: bool = False
@@ -38,9 +41,12 @@ class StimuliSettings(Settings):
     """photographs: crops of the photographs that come with scikit-image and scikit-learn. image_folder: any
     folder of photographs. scan: the images shown in one recorded scan. intersection: those that all scans
     have shown, by key. union: those that any scan has shown. Scans must be recorded for the last three;
-    images repeated in a test tier are left out of the pool."""
+    images that any scan repeats in its test tier are left out of the pool."""
     path: str | None = None
     """The folder of image_folder."""
+    crop: Literal["centre", "largest"] = "centre"
+    """What is cut from a photograph of image_folder. centre: its central 144x256 pixels, reduced by 4, as in
+    the paper; where it is smaller, and with largest always, its largest crop of 9:16 around the centre."""
     scan: str | None = None
     """For source scan, the name of that scan."""
     pool_size: Annotated[int, Field(ge=2)] | None = 500

@@ -10,7 +10,7 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.records import check_record, dataset
-from neuroreg.images.photographs import folder_stimuli, photograph_stimuli
+from neuroreg.images.photographs import Crop, folder_stimuli, photograph_stimuli
 from neuroreg.scans.scan import STIMULUS_SHAPE
 from neuroreg.scans.shown_images import ShownImages
 from neuroreg.seeds import derive_seed
@@ -52,7 +52,12 @@ class Stimuli:
 
 
 def make_stimuli(
-    source: str, pool_size: int, oracle_size: int, path: str | Path | None = None, seed: int = 0
+    source: str,
+    pool_size: int,
+    oracle_size: int,
+    path: str | Path | None = None,
+    seed: int = 0,
+    crop: Crop = "centre",
 ) -> Stimuli:
     """Return stimuli from a source of images; which of them are the oracle images is drawn by `seed`.
 
@@ -67,6 +72,8 @@ def make_stimuli(
         The folder, for ``"image_folder"`` only.
     seed
         Decides everything drawn.
+    crop
+        What is cut from an image of the folder, see `photographs.folder_stimuli`.
 
     Raises
     ------
@@ -79,7 +86,7 @@ def make_stimuli(
     elif source == "image_folder":
         if path is None:
             raise InputError("stimuli: source 'image_folder' without a path; expected the folder of images.")
-        images, key = folder_stimuli(path, count, seed)
+        images, key = folder_stimuli(path, count, seed, crop)
     else:
         raise InputError(f"stimuli: source '{source}'; expected 'photographs' or 'image_folder'.")
     oracle = np.zeros(count, dtype=np.bool_)
@@ -89,12 +96,17 @@ def make_stimuli(
 
 
 def stimuli_from_scans(
-    scans: Sequence[ShownImages], pool_size: int | None, seed: int, *, shared: bool = False
+    scans: Sequence[ShownImages],
+    pool_size: int | None,
+    seed: int,
+    *,
+    shared: bool = False,
+    others: Sequence[ShownImages] = (),
 ) -> Stimuli:
     """Return the images that scans have shown as stimuli.
 
-    Oracle images are those repeated in the test tier of any of the scans; all others are the pool. Images
-    with equal pixels are one image, under the first of their keys, in the order of first appearance.
+    Oracle images are those repeated in the test tier of any scan; all others are the pool. Images with equal
+    pixels are one image, under the first of their keys, in the order of first appearance.
 
     Parameters
     ----------
@@ -107,6 +119,8 @@ def stimuli_from_scans(
     shared
         Whether to take only images whose key every scan has (their intersection) instead of those of any scan
         (their union).
+    others
+        Scans whose images are not taken. What they repeat, by its pixels, is an oracle image as well.
 
     Raises
     ------
@@ -114,6 +128,7 @@ def stimuli_from_scans(
         If two scans have different pixels under one key, or the pool is smaller than `pool_size` or than 2.
     """
     pixels_of, image_of, repeated = _collect(scans)
+    repeated = repeated.union(*map(_repeated_pixels, others))
     times = Counter(key for scan in scans for key in scan.key.tolist())
     wanted = len(scans) if shared else 1
     candidates = [(key, pixels) for key, pixels in pixels_of.items() if times[key] >= wanted]
@@ -149,5 +164,9 @@ def _collect(scans: Sequence[ShownImages]) -> tuple[dict[str, bytes], dict[bytes
                     "it; expected the same image under the same key."
                 )
             image_of.setdefault(pixels, image)
-        repeated.update(scan.pixels[index] for index in np.flatnonzero(scan.repeated))
+        repeated |= _repeated_pixels(scan)
     return pixels_of, image_of, repeated
+
+
+def _repeated_pixels(scan: ShownImages) -> set[bytes]:
+    return {scan.pixels[index] for index in np.flatnonzero(scan.repeated)}

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 
 from neuroreg.errors import InputError
-from neuroreg.files.storage import atomic_path, write_json
+from neuroreg.files.storage import write_json
+from neuroreg.files.weights import open_weights, write_weights
 from neuroreg.response_model.fit import FittedResponseModel, empty_model
 from neuroreg.response_model.model import ResponseModel
 from neuroreg.response_model.reliability import NeuronQuality, fraction_of_oracle, mean_score
@@ -46,9 +46,8 @@ def save_response_model(
         "validation_correlation": fitted.validation_correlation,
     }
     settings = fitted.settings.model_dump()
-    tensors = {name: value.detach().cpu().contiguous() for name, value in fitted.model.state_dict().items()}
-    with atomic_path(weights_path) as partial:
-        save_file(tensors, partial, metadata={"settings": json.dumps(settings, sort_keys=True)})
+    metadata = {"settings": json.dumps(settings, sort_keys=True)}
+    write_weights(weights_path, fitted.model.state_dict(), metadata)
     content = {"summary": summary, "settings": settings, "history": fitted.history}
     write_json(summary_path, per_neuron | content)
 
@@ -64,7 +63,7 @@ def load_response_model(weights_path: str | Path) -> ResponseModel:
     if not Path(weights_path).is_file():
         raise InputError(f"{weights_path}: no such file; expected a response model (.safetensors).")
     try:
-        with safe_open(weights_path, framework="pt") as file:
+        with open_weights(weights_path) as file:
             settings = FitSettings(**json.loads((file.metadata() or {})["settings"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         (neurons,), (_, behaviors) = tensors["response_std"].shape, tensors["context_behavior"].shape

@@ -10,13 +10,14 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.records import dataset, read_record
+from neuroreg.robustness.largest import largest_distances
 
 ModelSeed = tuple[str, int]
 """A trained model: its name and its seed."""
 NORMS = ("l0", "l1", "l2", "linf")
-_PER_SAMPLE = ("sample", "label", "clean", "clean_correct", "queries", "verified")
+_PER_SAMPLE = ("sample", "label", "clean", "clean_correct", "passes", "verified", "not_finite")
 # Of settings and repetitions as well, the samples last.
-_PER_TRY = ("queries", "verified", "distance")
+_PER_TRY = ("passes", "verified", "not_finite", "distance")
 _PER_NORM = ("distance", "best_adversarial", "predicted", "found_by")
 
 
@@ -34,10 +35,12 @@ class AttackResult:
         uint8 (S, H, W), the images attacked.
     clean_correct
         bool (S,); only these were attacked.
-    queries
-        int64 (R, K, S), forward passes spent on each sample.
+    passes
+        int64 (R, K, S), forward and backward passes spent on each sample.
     verified
         bool (R, K, S), whether a finite distance was verified.
+    not_finite
+        bool (R, K, S), whether the try met logits that are NaN or infinite, and so failed.
     distance
         Norm (l0, l1, l2, linf) to float32 (R, K, S), pixels in [0, 1]; inf where no adversarial was found, 0
         where the clean sample is misclassified.
@@ -59,8 +62,9 @@ class AttackResult:
     label: np.ndarray = dataset("label", np.int64, "S")
     clean: np.ndarray = dataset("clean", np.uint8, "S", "H", "W")
     clean_correct: np.ndarray = dataset("clean_correct", np.bool_, "S")
-    queries: np.ndarray = dataset("queries", np.int64, "R", "K", "S")
+    passes: np.ndarray = dataset("passes", np.int64, "R", "K", "S")
     verified: np.ndarray = dataset("verified", np.bool_, "R", "K", "S")
+    not_finite: np.ndarray = dataset("not_finite", np.bool_, "R", "K", "S")
     distance: dict[str, np.ndarray] = dataset("distance", np.float32, "R", "K", "S", names=NORMS)
     best_adversarial: dict[str, np.ndarray] = dataset(
         "best_adversarial", np.float32, "S", "H", "W", names=NORMS
@@ -98,6 +102,8 @@ class Closest:
         Norm to int64 (S,), the class that the model takes it for; -1 where none.
     attack
         Norm to str (S,), which found it, the first of equals; empty where none did.
+    not_finite
+        int64 (S,), tries of all attacks that met logits that are NaN or infinite, and so failed.
     """
 
     sample: np.ndarray
@@ -109,6 +115,7 @@ class Closest:
     adversarial: dict[str, np.ndarray]
     predicted: dict[str, np.ndarray]
     attack: dict[str, np.ndarray]
+    not_finite: np.ndarray
 
 
 def closest_adversarials(paths: Iterable[str | Path], attacks: Sequence[str]) -> Closest:
@@ -124,6 +131,7 @@ def closest_adversarials(paths: Iterable[str | Path], attacks: Sequence[str]) ->
     closest: Closest | None = None
     for result, attack in zip(load_attacks(paths), attacks, strict=True):
         closest = closest or _nothing(result)
+        np.add(closest.not_finite, result.not_finite.sum(axis=(0, 1)), out=closest.not_finite)
         for norm in NORMS:
             fewer = result.distance[norm][:, :-1].min(axis=(0, 1), initial=np.inf)
             np.minimum(closest.without_last[norm], fewer, out=closest.without_last[norm])
@@ -154,6 +162,7 @@ def _nothing(result: AttackResult) -> Closest:
         adversarial=of_each_norm(shape, np.nan, np.float32),
         predicted=of_each_norm(shape[:1], -1, np.int64),
         attack=of_each_norm(shape[:1], "", object),
+        not_finite=np.zeros(shape[:1], dtype=np.int64),
     )
 
 
@@ -170,15 +179,18 @@ class Tries:
     distance
         Norm (l0, l1, l2, linf) to float32 (T, K, S), pixels in [0, 1]; inf where no adversarial was found, 0
         where the clean sample is misclassified.
-    queries
-        int64 (T, K, S), forward passes; 0 where misclassified.
+    passes
+        int64 (T, K, S), forward and backward passes; 0 where misclassified.
+    largest
+        Norm to float64 (S,), the distance of the farthest image there is (`largest_distances`).
     """
 
     attack: tuple[str, ...]
     setting: tuple[str, ...]
     correct: np.ndarray
     distance: dict[str, np.ndarray]
-    queries: np.ndarray
+    passes: np.ndarray
+    largest: dict[str, np.ndarray]
 
 
 def join_tries(paths: Iterable[str | Path], attacks: Sequence[str]) -> Tries:
@@ -192,26 +204,27 @@ def join_tries(paths: Iterable[str | Path], attacks: Sequence[str]) -> Tries:
         If there is no file, or the files differ in the number of repetitions, or as `load_attacks`.
     """
     paths = list(paths)
-    names, settings, distance, queries = [], [], {norm: [] for norm in NORMS}, []
+    names, settings, distance, passes = [], [], {norm: [] for norm in NORMS}, []
     for path, attack, result in zip(paths, attacks, load_attacks(paths), strict=True):
-        repetitions = result.queries.shape[1]
-        if queries and repetitions != queries[0].shape[1]:
+        repetitions = result.passes.shape[1]
+        if passes and repetitions != passes[0].shape[1]:
             raise InputError(
-                f"{path}: {repetitions} repetitions; expected {queries[0].shape[1]} as in {paths[0]}."
+                f"{path}: {repetitions} repetitions; expected {passes[0].shape[1]} as in {paths[0]}."
             )
         names += [attack] * len(result.settings)
         settings += [json.dumps(setting, sort_keys=True) for setting in result.settings]
-        queries.append(result.queries)
+        passes.append(result.passes)
         for norm in NORMS:
             distance[norm].append(result.distance[norm])
-    if not queries:
+    if not passes:
         raise InputError("tries: no attack files; expected at least one.")
     return Tries(
         attack=tuple(names),
         setting=tuple(settings),
         correct=result.clean_correct,
         distance={norm: np.concatenate(parts) for norm, parts in distance.items()},
-        queries=np.concatenate(queries),
+        passes=np.concatenate(passes),
+        largest=largest_distances(result.clean),
     )
 
 
@@ -228,7 +241,7 @@ def join_runs(
 
 
 def setting_costs(runs: Mapping[ModelSeed, Tries]) -> np.ndarray:
-    """Return float64 (T,), each setting's mean forward passes per attacked sample, repetition and run.
+    """Return float64 (T,), each setting's mean passes per attacked sample, repetition and run.
 
     NaN where no sample of any run was attacked.
 
@@ -239,7 +252,7 @@ def setting_costs(runs: Mapping[ModelSeed, Tries]) -> np.ndarray:
     """
     if not runs:
         raise InputError("tries: no models; expected at least one.")
-    asked = {run: (tries.attack, tries.setting, tries.queries.shape) for run, tries in runs.items()}
+    asked = {run: (tries.attack, tries.setting, tries.passes.shape) for run, tries in runs.items()}
     first = next(iter(runs))
     for run in runs:
         if asked[run] != asked[first]:
@@ -247,7 +260,7 @@ def setting_costs(runs: Mapping[ModelSeed, Tries]) -> np.ndarray:
                 f"tries: attacks, settings, repetitions or samples of {run[0]}, seed {run[1]} differ from "
                 f"those of {first[0]}, seed {first[1]}; expected the same for every model."
             )
-    attacked = np.concatenate([tries.queries[..., tries.correct] for tries in runs.values()], axis=2)
+    attacked = np.concatenate([tries.passes[..., tries.correct] for tries in runs.values()], axis=2)
     if not attacked.shape[2]:
         return np.full(len(attacked), np.nan)
     return attacked.mean(axis=(1, 2))

@@ -1,6 +1,7 @@
 """How a trained model is asked: eval mode, plain float32, frozen parameters, finite logits.
 
-`predict` and `evaluation` ask the model as it is; `folded` makes it faster, `FixedBatch` exact to the bit.
+`predict` and `evaluation` ask the model as it is; `folded` makes it faster, `FixedBatch` exact to the bit,
+`Watched` tells whether it ever answered with NaN.
 """
 
 import copy
@@ -47,7 +48,9 @@ def evaluation(model: nn.Module, device: torch.device) -> Iterator[None]:
             parameter.requires_grad_(requires_grad)
 
 
-def predict(model: nn.Module, inputs: Tensor, *, batch_size: int, device: torch.device) -> Tensor:
+def predict(
+    model: nn.Module, inputs: Tensor, *, batch_size: int, device: torch.device, finite: bool = True
+) -> Tensor:
     """Return float32 logits (N, classes) on the CPU, under `evaluation`.
 
     Parameters
@@ -60,15 +63,18 @@ def predict(model: nn.Module, inputs: Tensor, *, batch_size: int, device: torch.
         Samples in one forward pass.
     device
         Where to compute.
+    finite
+        Whether all logits have to be finite.
 
     Raises
     ------
     InputError
-        If a logit is not finite.
+        If a logit is not finite though it has to be.
     """
     with evaluation(model, device), torch.no_grad():
         logits = torch.cat([model(part.to(device)).cpu() for part in inputs.split(batch_size)])
-    require_finite(logits)
+    if finite:
+        require_finite(logits)
     return logits
 
 
@@ -140,3 +146,33 @@ class FixedBatch(nn.Module):
     def _few(self, x: Tensor) -> Tensor:
         missing = self.rows - len(x)
         return self.model(F.pad(x, (0, 0, 0, 0, 0, 0, 0, missing)))[: len(x)]
+
+
+class Watched(nn.Module):
+    """Passes inputs on to `model` and remembers, on the device, whether any logit was NaN or infinite.
+
+    An image's logits are all 0 then, without a gradient, so that an attack goes on until the end, where `met`
+    tells. Nothing waits for the device meanwhile.
+
+    Parameters
+    ----------
+    model
+        Of inputs (B, 1, H, W), in eval mode when called.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self._met = model, []
+        self.train(model.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the model's logits (B, classes), 0 where one of an image's is not finite."""
+        logits = self.model(x)
+        finite = torch.isfinite(logits.detach()).all(dim=1, keepdim=True)
+        met = ~finite.all()
+        self._met = [met | self._met[0] if self._met else met]
+        return torch.where(finite, logits, 0.0)
+
+    def met(self) -> bool:
+        """Return whether a logit was not finite so far."""
+        return any(map(bool, self._met))

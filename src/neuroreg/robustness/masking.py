@@ -59,12 +59,13 @@ def masking_checks(
         logits' margin vanishes; ``float32 gradients``: share of samples at which the cross-entropy's gradient
         in float32 and its direction in float64 have a cosine below 0.9 (or one of them vanishes), as where
         the softmax saturates; ``five passes``: largest difference of a sample's logits over five forward
-        passes, relative to the largest logit (at least 1); ``last repetition``: share by which the mean
-        distance falls through the attacks' last repetition; ``black box``: share of samples for which a
-        random search without gradients came closer than all attacks by more than 0.2 %; ``transfer``: the
-        same for the other models' adversarials; ``ratio``: mean distance over correctly classified samples,
-        relative to that of `reference`, all seeds together; only L0, which masking would raise too, is
-        expected to be alike.
+        passes, relative to the largest logit (at least 1); ``not finite``: share of attacked samples with a
+        try that met logits that are NaN or infinite, and so failed (the search's log names them);
+        ``last repetition``: share by which the mean distance falls through the attacks' last repetition;
+        ``black box``: share of samples for which a random search without gradients came closer than all
+        attacks by more than 0.2 %; ``transfer``: the same for the other models' adversarials; ``ratio``: mean
+        distance over correctly classified samples, relative to that of `reference`, all seeds together; only
+        L0, which masking would raise too, is expected to be alike.
     """
     rows = []
     for run, network in networks:
@@ -89,15 +90,17 @@ def _check_network(
     shown = np.sort(order[own.correct[order]][:SAMPLES])
     clean, labels = to_input(own.clean[shown]), torch.from_numpy(own.label[shown])
     n = len(shown)
-    zero, elsewhere, spread = np.nan, np.nan, np.nan
+    zero, elsewhere, spread, lost = np.nan, np.nan, np.nan, np.nan
     if n:
         zero = float(vanishing_gradients(network, clean, labels, **options).float().mean())
         elsewhere = float(misleading_gradients(network, clean, labels, **options).float().mean())
         spread = _spread(network, clean, options)
+        lost = float((own.not_finite[own.correct] > 0).mean())
     rows = [
         _row("zero gradients", "", zero, n, "0", zero == 0),
         _row("float32 gradients", "", elsewhere, n, "0", elsewhere == 0),
         _row("five passes", "", spread, n, f"at most {REPEATABLE:g}", spread <= REPEATABLE),
+        _row("not finite", "", lost, int(own.correct.sum()), "0", lost == 0),
         *(_last_repetition(own, norm) for norm in NORMS),
     ]
     seeds = np.array([derive_seed(seed, "masking", int(sample)) for sample in own.sample[shown]])

@@ -13,8 +13,8 @@ from neuroreg.files.resume import ResumeFile
 from neuroreg.images.classification import stratified_sample
 from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
-from neuroreg.robustness.attacks.rows import Rows, adversarial_margin, setting_of_rows
-from neuroreg.robustness.evaluation import FixedBatch, evaluation, folded, predict, to_input
+from neuroreg.robustness.attacks.rows import Rows, adversarial_margin, run_watched, setting_of_rows
+from neuroreg.robustness.evaluation import FixedBatch, evaluation, folded, predict, require_finite, to_input
 from neuroreg.robustness.verification import Verified, verify
 from neuroreg.seeds import derive_seed
 
@@ -157,6 +157,9 @@ def search(
 ) -> AttackResult:
     """Attack every correctly classified sample with each setting, several times, and verify what is found.
 
+    A try that meets logits that are not finite has failed; a sample whose own are not finite counts as
+    misclassified. Both are named in the log, and neither stops the search.
+
     A try, that is a setting, a repetition and a sample, is one row of a batch. Settings with the same whole
     numbers are attacked together. Batch norm is folded for the attacks, not for the verification.
 
@@ -200,8 +203,8 @@ def search(
     Raises
     ------
     InputError
-        If the method, a setting or the number of repetitions will not do, the model's logits are not finite,
-        or the pool has no starting point for any sample where the method needs them.
+        If the method, a setting or the number of repetitions will not do, the model's logits are finite for
+        none of the samples, or the pool has no starting point for any sample where the method needs them.
     """
     attack = find_method(method)
     settings = tuple(complete_setting(method, setting) for setting in settings)
@@ -224,12 +227,12 @@ def search(
         model, attacked = FixedBatch(model, passed), FixedBatch(attacked, passed)
     forward = {"batch_size": batch_size, "device": device}
     clean, targets = to_input(images), torch.as_tensor(np.asarray(labels, dtype=np.int64))
-    correct = predict(model, clean, **forward).argmax(dim=1) == targets
+    correct = _correct(predict(model, clean, **forward, finite=False), targets, sample)
     seeds = torch.tensor([derive_seed(seed, "attack", int(index)) for index in sample], dtype=torch.int64)
     starts = None
     if attack.needs_starting_points:
         pool, pool_labels = to_input(pool_images), np.asarray(pool_labels)
-        pool_logits = predict(model, pool, **forward).numpy()
+        pool_logits = predict(model, pool, **forward, finite=False).numpy()
         starts = torch.stack(
             [
                 _starting_points(pool, pool_logits, pool_labels, targets, seeds, repetition)
@@ -258,15 +261,16 @@ def search(
                 seeds=seeds[row].to(device),
                 starting_points=None if starts is None else starts[repetition, row].to(device),
             )
-            found, passes = run(attacked, rows)
+            found, passes, not_finite = run_watched(run, attacked, rows)
         outcome = verify(model, clean[row], targets[row], found, **forward)
-        _keep(state, outcome, passes.cpu(), batches[number])
+        _keep(state, outcome, passes.cpu(), not_finite, batches[number])
         progress.history.append({"seconds": time.perf_counter() - begun})
         ended = _ended(batches, number)
         if ended or time.monotonic() - saved >= save_every:
             resume.save(progress)
             saved = time.monotonic()
         _log(method, attack.norm, state, batches, progress.history, ended)
+    _warn_of_failures(method, state["search"]["not_finite"], sample)
     as_arrays = {
         group: {name: tensor.numpy() for name, tensor in tensors.items()} for group, tensors in state.items()
     }
@@ -281,9 +285,44 @@ def search(
             norm: _classes(model, best, **forward) for norm, best in state["best_adversarial"].items()
         },
         found_by=as_arrays["found_by"],
-        queries=as_arrays["search"]["queries"],
+        passes=as_arrays["search"]["passes"],
         verified=as_arrays["search"]["verified"],
+        not_finite=as_arrays["search"]["not_finite"],
         settings=settings,
+    )
+
+
+def _correct(logits: torch.Tensor, targets: torch.Tensor, sample: np.ndarray) -> torch.Tensor:
+    """Return which samples the model gets right, bool (S,); name those for which it has no finite logits.
+
+    Raises
+    ------
+    InputError
+        If it has none for any.
+    """
+    finite = torch.isfinite(logits).all(dim=1)
+    if not finite.any():
+        require_finite(logits)
+    if not finite.all():
+        logger.warning(
+            "the model's logits are NaN or infinite for %d of %d samples, which count as misclassified: %s",
+            (~finite).sum(),
+            len(finite),
+            ", ".join(map(str, np.asarray(sample)[(~finite).numpy()])),
+        )
+    return finite & (logits.argmax(dim=1) == targets)
+
+
+def _warn_of_failures(method: str, not_finite: torch.Tensor, sample: np.ndarray) -> None:
+    """Name in the log the samples of tries that met logits that are not finite."""
+    if not not_finite.any():
+        return
+    logger.warning(
+        "%s: %d of %d tries met logits that are NaN or infinite and count as failed; samples %s",
+        method,
+        not_finite.sum(),
+        not_finite.numel(),
+        ", ".join(map(str, np.asarray(sample)[not_finite.any(dim=0).any(dim=0).numpy()])),
     )
 
 
@@ -321,19 +360,23 @@ def _nothing_found(tries: tuple[int, int], clean: torch.Tensor, correct: torch.T
         },
         "found_by": {norm: torch.full((len(clean), 2), -1) for norm in NORMS},
         "search": {
-            "queries": torch.zeros(shape, dtype=torch.int64),
+            "passes": torch.zeros(shape, dtype=torch.int64),
             "verified": ~correct.repeat(*tries, 1),
+            "not_finite": torch.zeros(shape, dtype=torch.bool),
         },
     }
 
 
-def _keep(state: State, outcome: Verified, passes: torch.Tensor, batch: torch.Tensor) -> None:
+def _keep(
+    state: State, outcome: Verified, passes: torch.Tensor, not_finite: torch.Tensor, batch: torch.Tensor
+) -> None:
     """Enter what the tries of one batch have found.
 
     Of tries that are equally close the first counts, by setting, then by repetition, whatever the batches.
     """
     setting, repetition, row = batch.T
-    state["search"]["queries"][setting, repetition, row] = passes
+    state["search"]["passes"][setting, repetition, row] = passes
+    state["search"]["not_finite"][setting, repetition, row] = not_finite
     state["search"]["verified"][setting, repetition, row] = outcome.verified
     for norm, values in outcome.distance.items():
         state["distance"][norm][setting, repetition, row] = values.float()
@@ -382,12 +425,12 @@ def _log(
 
 
 def _classes(model: nn.Module, images: torch.Tensor, *, batch_size: int, device: torch.device) -> np.ndarray:
-    """Return the class that the model takes each image (S, H, W) for, -1 where it is NaN."""
+    """Return the class that the model takes each image (S, H, W) for, -1 where it or a logit is NaN."""
     classes = torch.full((len(images),), -1)
     there = torch.isfinite(images).flatten(1).all(dim=1)
     if there.any():
-        logits = predict(model, images[there, None], batch_size=batch_size, device=device)
-        classes[there] = logits.argmax(dim=1)
+        logits = predict(model, images[there, None], batch_size=batch_size, device=device, finite=False)
+        classes[there] = torch.where(torch.isfinite(logits).all(dim=1), logits.argmax(dim=1), -1)
     return classes.numpy()
 
 

@@ -9,7 +9,7 @@ from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import ATTACK_METHODS, complete_setting
 from neuroreg.settings import Count, Distinct, Entry, NonNegative, Settings, problem
 
-_SIGMAS = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.3, 0.4, 0.5]
+_SIGMAS = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2]
 
 
 def _no_switch(clip: object) -> object:
@@ -104,7 +104,7 @@ _ATTACKS = [
 class AdversarialSettings(Settings):
     """The search for the smallest adversarial perturbations."""
 
-    samples: Count = 32
+    samples: Count = 28
     """Attacked test images (1,000 in the paper), evenly from the classes, the same for every model."""
     repetitions: Count = 2
     """Runs of each setting, with different random starts (5 in the paper)."""
@@ -113,6 +113,9 @@ class AdversarialSettings(Settings):
     parts: Count = 1
     """Jobs that each search is split into, by samples. With more than one, all passes are of one size,
     the last ones filled up, so that on the CPU their number changes nothing."""
+    together: bool = True
+    """Whether one job runs all attacks on a model, one after the other, and so starts but once; false: a job
+    for each attack, which can run at the same time. With parts above 1 each attack has jobs of its own."""
     trim_tolerance: NonNegative = 0.01
     """For results/settings.csv, which marks a smaller list of settings: by how much it may raise any model's
     mean minimal distance under any norm, relative to all settings."""

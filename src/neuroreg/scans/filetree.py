@@ -12,12 +12,21 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.kinds import head, is_zip
-from neuroreg.scans.layout import Layout, expect_image_shape, read_layout
+from neuroreg.scans.layout import DROPPING, Layout, expect_image_shape, read_layout
+from neuroreg.scans.missing import Missing
 from neuroreg.scans.scan import Scan
 
 _EXPECTED = "a scan in the FileTree layout"
 _KINDS = ("images", "responses", "behavior", "pupil_center")
 _TIERS = "meta/trials/tiers.npy"
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_OTHER_PACKING = {
+    9: "Deflate64, as Windows packs large files",
+    93: "Zstandard",
+    95: "xz",
+    98: "PPMd",
+    99: "AES",
+}
 # Other names are not part of the layout; one that leaves the archive ("../") never matches.
 _MEMBER = re.compile(
     rf"(?P<root>(?:(?!\.)[^/\\]+/){{0,2}})"
@@ -25,28 +34,28 @@ _MEMBER = re.compile(
 )
 
 
-def read_filetree(path: str | Path) -> Scan:
+def read_filetree(path: str | Path, missing: Missing = "refuse") -> Scan:
     """Return the scan in a folder of the lab's FileTree layout, or in a zip of one, read in place.
 
     The scan stands at the top or up to two folders below it: ``data/{images, responses, behavior,
     pupil_center}/{i}.npy`` with i = 0..T-1, the trial's place in the columns ``meta/trials/tiers.npy``,
     ``meta/trials/*image_id.npy`` and ``meta/trials/*image_class.npy`` (T,); and
-    ``meta/neurons/{unit_ids, area, layer}.npy`` (N,). Images are (1, 36, 64) or (1, 144, 256), gray levels
-    0..255: of the larger ones blocks of 4 x 4 pixels are averaged; levels are rounded to uint8. Responses are
+    ``meta/neurons/{unit_ids, area, layer}.npy`` (N,). Images are (1, 36 f, 64 f) with a whole number f,
+    gray levels 0..255: blocks of f x f pixels are averaged; levels are rounded to uint8. Responses are
     (N,), behavior (B,), pupil_center (2,), with or without a leading axis of 1. The folders of the last two
     may be missing, as may what is in ``meta/neurons``. Other files are ignored. `layout.read_layout` says
-    what becomes of repeats, other tiers and what is missing.
+    what becomes of repeats, other tiers, what is missing and NaN.
 
     Raises
     ------
     InputError
         If there is no scan or more than one, if a file is missing, surplus, damaged, pickled or of another
-        shape, if a value is out of place (NaN, gray level outside 0..255), or if one key stands for images
-        with different pixels.
+        shape, if a value is out of place (NaN unless `missing` drops it, gray level outside 0..255), or if
+        one key stands for images with different pixels.
     """
     with _stored_files(Path(path)) as stored:
         try:
-            return read_layout(_FileTree(stored), path)
+            return read_layout(_FileTree(stored), path, missing)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
@@ -63,8 +72,7 @@ def recognises_filetree(path: Path) -> bool:
 def _stored_files(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
     """Yield what returns each file's bytes, by its name inside the folder or zip."""
     if path.is_dir():
-        files = (file for depth in range(3) for file in path.glob(depth * "*/" + "*/*/*.npy"))
-        yield {file.relative_to(path).as_posix(): file.read_bytes for file in files}
+        yield {file.relative_to(path).as_posix(): file.read_bytes for file in _arrays_in(path, 5)}
         return
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder; expected {_EXPECTED}.")
@@ -73,7 +81,36 @@ def _stored_files(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
     except Exception as error:  # a damaged directory fails in many ways
         raise InputError(f"{path}: is not a folder or a complete zip file; expected {_EXPECTED}.") from error
     with archive:
-        yield {info.filename: partial(archive.read, info) for info in archive.infolist()}
+        members: dict[str, zipfile.ZipInfo] = {}
+        for info in archive.infolist():
+            # Some programs of Windows write its separator.
+            name = info.filename.replace("\\", "/")
+            if members.setdefault(name, info) is not info and _MEMBER.fullmatch(name):
+                raise InputError(f"{path}: holds '{name}' twice; expected each file once.")
+        for name, info in members.items():
+            if _MEMBER.fullmatch(name):
+                _refuse_packing(path, name, info)
+        yield {name: partial(archive.read, info) for name, info in members.items()}
+
+
+def _arrays_in(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield the .npy files in a folder and, by so many levels in all, those in it; links are followed."""
+    for entry in sorted(folder.iterdir()):
+        if entry.suffix == ".npy" and not entry.is_dir():
+            yield entry
+        elif depth > 1 and not entry.name.startswith(".") and entry.is_dir():
+            yield from _arrays_in(entry, depth - 1)
+
+
+def _refuse_packing(path: Path, name: str, info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & 1:
+        raise InputError(f"{path}: '{name}' is encrypted; expected a zip without a password.")
+    if info.compress_type not in _PACKED:
+        how = _OTHER_PACKING.get(info.compress_type, "an unknown method")
+        raise InputError(
+            f"{path}: '{name}' is packed with {how} (method {info.compress_type}); expected deflate, bzip2, "
+            "lzma or none, or the unpacked folder."
+        )
 
 
 class _FileTree(Layout):
@@ -101,7 +138,11 @@ class _FileTree(Layout):
         try:
             # Unlike numpy.load it takes nothing but this format; objects, which are pickled, are refused.
             return np.lib.format.read_array(io.BytesIO(self._read[name]()), allow_pickle=False)
+        except FileNotFoundError as error:
+            raise InputError(f"'{name}' is a link to a file that is not there; expected the file.") from error
         except Exception as error:  # damaged bytes fail in unpacking, in the header, in the data
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the system's, not the file's
             reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
             raise InputError(
                 f"'{name}' is damaged or pickled ({reason}); expected an array in the .npy format."
@@ -128,7 +169,7 @@ class _FileTree(Layout):
             raise InputError(f"'{name}' holds {values.dtype}; expected numbers.")
         return values
 
-    def rows(self, kind: str, trials: np.ndarray, length: int | None) -> np.ndarray:
+    def rows(self, kind: str, trials: np.ndarray, length: int | None, gaps: bool) -> np.ndarray:
         if length is None:
             length = self._numbers(kind, trials[0]).size
         # Filled row by row, so that the scan is in memory once.
@@ -142,11 +183,12 @@ class _FileTree(Layout):
                 )
             with np.errstate(over="ignore"):
                 row[:] = values.reshape(length)
-            bad = np.count_nonzero(~np.isfinite(row))
+            bad = np.count_nonzero(np.isinf(row) if gaps else ~np.isfinite(row))
             if bad:
+                hint = "" if gaps or not np.isnan(row).any() else DROPPING
                 raise InputError(
                     f"'data/{kind}/{trial}.npy' holds {bad} values that are NaN or infinite; "
-                    f"expected finite values."
+                    f"expected finite values{hint}."
                 )
         return rows
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from neuroreg.errors import InputError
+from neuroreg.scans.missing import Missing, scan_without_missing
 from neuroreg.scans.scan import STIMULUS_SHAPE, TIERS, UNKNOWN, Scan
 
 logger = logging.getLogger(__name__)
+DROPPING = ", or config key 'missing' to drop trials or neurons with NaN"
 # Files of different years name the columns differently; the first one present counts.
 _CLASS_COLUMNS = ("image_class", "colorframeprojector_image_class", "frame_image_class")
 _ID_COLUMNS = ("image_id", "colorframeprojector_image_id", "frame_image_id")
-_FACTORS = (1, 4)  # how many times larger than the stimulus the sources' images are
 
 
 class Layout(ABC):
@@ -52,15 +53,19 @@ class Layout(ABC):
         """Say whether trials have a ``behavior`` or ``pupil_center``."""
 
     @abstractmethod
-    def rows(self, kind: str, trials: np.ndarray, length: int | None) -> np.ndarray:
-        """Return what some trials have of a kind, finite, float32 (T, length); any length if None."""
+    def rows(self, kind: str, trials: np.ndarray, length: int | None, gaps: bool) -> np.ndarray:
+        """Return what some trials have of a kind, float32 (T, length), any length if None; finite but for NaN
+        where there may be `gaps`."""
 
     @abstractmethod
     def image_blocks(self, trials: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of `trials` and the pixels that these show, numbers (B, 36 f, 64 f), in order."""
 
     def column(self, name: str) -> np.ndarray:
-        """Return a column of bytes (UTF-8), strings of any storage or whole numbers as str, (T,) or (N,)."""
+        """Return a column of bytes (UTF-8), strings of any storage or whole numbers as str, (T,) or (N,).
+
+        Blanks and zero bytes at the ends of texts are no part of them.
+        """
         values, what = self.load(name), f"{self.holder} '{name}'"
         if values.ndim != 1:
             raise InputError(f"{what} has shape {values.shape}; expected one dimension.")
@@ -71,7 +76,8 @@ class Layout(ABC):
                 values = [v.decode() if isinstance(v, bytes) else str(v) for v in values]
             except UnicodeDecodeError as error:
                 raise InputError(f"{what} is not UTF-8; expected text.") from error
-        return np.asarray(values).astype(np.str_)
+        # Some programs fill texts up with blanks or zero bytes.
+        return np.char.strip(np.asarray(values).astype(np.str_), " \t\r\n\0")
 
     def trial_column(self, aliases: Sequence[str]) -> np.ndarray:
         """Return the first column over trials, str (T,), that has one of these names."""
@@ -82,7 +88,7 @@ class Layout(ABC):
         raise InputError(f"no {self.holder} '{missing}'; expected it or {' or '.join(aliases[1:])}.")
 
 
-def read_layout(layout: Layout, path: str | Path) -> Scan:
+def read_layout(layout: Layout, path: str | Path, missing: Missing = "refuse") -> Scan:
     """Return the scan in a layout.
 
     Trials of a tier other than train, validation and test (``final_test`` of the Sensorium competition, whose
@@ -96,6 +102,9 @@ def read_layout(layout: Layout, path: str | Path) -> Scan:
         The opened layout.
     path
         Where it is, for the log.
+    missing
+        What becomes of NaN in responses, behaviour and pupil position, see
+        `neuroreg.scans.missing.scan_without_missing`.
 
     Raises
     ------
@@ -110,21 +119,23 @@ def read_layout(layout: Layout, path: str | Path) -> Scan:
     trials = np.flatnonzero(known)
     key, image = np.unique(keys[trials], return_inverse=True)
     unit_id = _unit_ids(layout)
-    responses = layout.rows("responses", trials, None if unit_id is None else len(unit_id))
+    gaps = missing != "refuse"
+    responses = layout.rows("responses", trials, None if unit_id is None else len(unit_id), gaps)
     neurons = responses.shape[1]
     if not neurons:
         raise InputError("no neuron in the responses; expected at least 1.")
     if unit_id is None:
         logger.warning("%s: no unit ids; neurons are numbered 1 to %d", path, neurons)
         unit_id = np.arange(1, neurons + 1, dtype=np.int64)
-    return Scan(
+    return scan_without_missing(
+        missing,
         images=_distinct_images(layout, key, image, trials),
         key=key,
         image=image.astype(np.int64),
         tier=tiers[trials],
         responses=responses,
-        behavior=_covariate(layout, "behavior", trials, None, path),
-        pupil_center=_covariate(layout, "pupil_center", trials, 2, path),
+        behavior=_covariate(layout, "behavior", trials, None, gaps, path),
+        pupil_center=_covariate(layout, "pupil_center", trials, 2, gaps, path),
         unit_id=unit_id,
         area=_labels(layout, "area", neurons),
         layer=_labels(layout, "layer", neurons),
@@ -177,29 +188,33 @@ def _labels(layout: Layout, column: str, neurons: int) -> np.ndarray | None:
 
 
 def _covariate(
-    layout: Layout, kind: str, trials: np.ndarray, length: int | None, path: str | Path
+    layout: Layout, kind: str, trials: np.ndarray, length: int | None, gaps: bool, path: str | Path
 ) -> np.ndarray:
     if not layout.has(kind):
         # To the response model a constant, or no column at all, tells nothing.
         logger.warning("%s: no %s; predictions will not depend on it", path, kind)
         return np.zeros((len(trials), length or 0), np.float32)
-    values = layout.rows(kind, trials, length)
+    values = layout.rows(kind, trials, length, gaps)
     if values.size and not values.any():
         logger.warning("%s: %s is exactly 0 in all trials, so withheld", path, kind)
     return values
 
 
 def expect_image_shape(shape: tuple[int, ...], name: str) -> None:
-    """Raise `InputError` about `name` unless an image has shape (1, 36, 64) or (1, 144, 256)."""
-    expected = [tuple(factor * side for side in STIMULUS_SHAPE) for factor in _FACTORS]
-    if len(shape) == 3 and shape[0] > 1 and shape[1:] in expected:
+    """Raise `InputError` about `name` unless an image has shape (1, 36 f, 64 f) for a whole number f >= 1."""
+    factor = shape[1] // STIMULUS_SHAPE[0] if len(shape) == 3 else 0
+    fits = factor >= 1 and shape[1:] == tuple(factor * side for side in STIMULUS_SHAPE)
+    if fits and shape[0] > 1:
         raise InputError(
             f"{name} has {shape[0]} channels, so the scan was made with colored images (as in Franke 2022); "
             f"expected 1 channel of gray levels."
         )
-    if shape not in [(1, *size) for size in expected]:
-        sizes = " or ".join(str((1, *size)) for size in expected)
-        raise InputError(f"{name}: an image has shape {shape}; expected {sizes}.")
+    if not (fits and shape[0] == 1):
+        rows, columns = STIMULUS_SHAPE
+        raise InputError(
+            f"{name}: an image has shape {shape}; expected (1, {rows}, {columns}), or both of its sides a "
+            "whole number of times as long."
+        )
 
 
 def _distinct_images(layout: Layout, key: np.ndarray, image: np.ndarray, trials: np.ndarray) -> np.ndarray:

@@ -7,17 +7,21 @@ from typing import NamedTuple
 from neuroreg.errors import InputError
 from neuroreg.files.kinds import describe, head
 from neuroreg.scans.filetree import read_filetree, recognises_filetree
+from neuroreg.scans.missing import Missing
 from neuroreg.scans.scan import Scan
 from neuroreg.scans.static_hdf5 import read_static_hdf5, recognises_static_hdf5
 
 
 class Reader(NamedTuple):
-    """A format: its name in files that are made from it, what it is ("as ..."), a look, and the reading."""
+    """A format: its name in files that are made from it, what it is ("as ..."), a look, and the reading.
+
+    `read` takes the path and what becomes of NaN, see `neuroreg.scans.missing.scan_without_missing`.
+    """
 
     name: str
     form: str
     recognises: Callable[[Path], bool]
-    read: Callable[[Path], Scan]
+    read: Callable[[Path, Missing], Scan]
 
 
 # The first that recognises a file or folder reads it: put a particular format before a general one.
@@ -39,6 +43,8 @@ def find_reader(path: str | Path) -> Reader:
     expected = f"expected a scan {', or '.join(reader.form for reader in READERS)}"
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; {expected}.")
+    if path.is_dir():
+        next(path.iterdir(), None)  # a folder that must not be listed is not an empty one
     for reader in READERS:
         if reader.recognises(path):
             return reader

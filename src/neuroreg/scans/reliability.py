@@ -2,6 +2,33 @@
 
 import numpy as np
 
+_SMALLEST_DEVIATION = 0.01  # of the mean over neurons, as in the lab's loaders
+_BLOCK = 512  # neurons at once: bounds the memory of a copy in double precision
+
+
+def response_deviation(responses: np.ndarray) -> np.ndarray:
+    """Return the standard deviation by which each neuron's responses are divided.
+
+    Where it is less than a hundredth of the mean over neurons that hundredth is taken, as the lab's loaders
+    do (class NeuroNormalizer of neuralpredictors), so that a neuron that hardly ever answers is not blown up.
+
+    Parameters
+    ----------
+    responses
+        float (T, N).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (N,), positive, in the units of the responses; ones if every neuron is constant.
+    """
+    parts = range(0, responses.shape[1], _BLOCK)
+    deviation = np.concatenate([responses[:, n : n + _BLOCK].std(0, dtype=np.float64) for n in parts])
+    # Rounding leaves a constant neuron with a deviation of about eps times its level.
+    deviation[responses.max(0) == responses.min(0)] = 0
+    deviation = np.maximum(deviation, _SMALLEST_DEVIATION * deviation.mean())
+    return np.where(deviation > 0, deviation, 1)
+
 
 def repeated_trials(image: np.ndarray) -> np.ndarray:
     """Return the trials, int (K,), whose image, one of `image` int (T,), is shown in at least two."""

@@ -43,6 +43,9 @@ class Scan:
     left_out
         str (L,), the tiers of the source's trials that are not among these T, e.g. ``final_test``; by default
         there are none.
+    missing_tier, missing_unit
+        str (M,), int64 (K,), the tiers of the trials and the names of the neurons that were dropped because
+        values are missing, see `neuroreg.scans.missing`; by default there are none.
 
     Raises
     ------
@@ -60,6 +63,10 @@ class Scan:
     behavior: np.ndarray = dataset("trials/behavior", np.float32, "T", "B")
     pupil_center: np.ndarray = dataset("trials/pupil_center", np.float32, "T", 2)
     left_out: np.ndarray | None = dataset("trials/left_out", np.str_, "L", default=None, kw_only=True)
+    missing_tier: np.ndarray | None = dataset("trials/missing_tier", np.str_, "M", default=None, kw_only=True)
+    missing_unit: np.ndarray | None = dataset(
+        "neurons/missing_unit", np.int64, "K", default=None, kw_only=True
+    )
     unit_id: np.ndarray = dataset("neurons/unit_id", np.int64, "N")
     area: np.ndarray | None = dataset("neurons/area", np.str_, "N", default=None)
     layer: np.ndarray | None = dataset("neurons/layer", np.str_, "N", default=None)
@@ -69,8 +76,9 @@ class Scan:
         for name in ("area", "layer"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(neurons, UNKNOWN))
-        if self.left_out is None:
-            object.__setattr__(self, "left_out", np.empty(0, np.str_))
+        for name, kind in (("left_out", np.str_), ("missing_tier", np.str_), ("missing_unit", np.int64)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.empty(0, kind))
         check_record(self)
         for name in ("responses", "behavior", "pupil_center"):
             refuse_non_finite(f"scan: {name}", getattr(self, name), range(trials))
@@ -135,7 +143,9 @@ class Scan:
         return {int(image): trials[shown == image] for image in self.repeated_images()}
 
 
-def refuse_non_finite(name: str, values: np.ndarray, trials: Sequence[int]) -> None:
+def refuse_non_finite(
+    name: str, values: np.ndarray, trials: Sequence[int], *, gaps: bool = False, hint: str = ""
+) -> None:
     """Check that an array with one row per trial holds neither NaN nor infinities.
 
     Parameters
@@ -146,6 +156,10 @@ def refuse_non_finite(name: str, values: np.ndarray, trials: Sequence[int]) -> N
         float (T, ...).
     trials
         Numbers of the T trials, for the message.
+    gaps
+        Whether NaN passes: values that are missing.
+    hint
+        What else the message says where NaN is refused.
 
     Raises
     ------
@@ -155,11 +169,14 @@ def refuse_non_finite(name: str, values: np.ndarray, trials: Sequence[int]) -> N
     # NaN and infinities show in the extremes, which need no mask as large as the array.
     if not values.size or (np.isfinite(values.min()) and np.isfinite(values.max())):
         return
-    bad = ~np.isfinite(values)
+    bad = np.isinf(values) if gaps else ~np.isfinite(values)
+    if not bad.any():
+        return
+    hint = "" if gaps or not np.isnan(values).any() else hint
     trial = trials[int(np.flatnonzero(bad.any(axis=1))[0])]
     raise InputError(
         f"{name} holds {int(bad.sum())} values that are NaN or infinite, "
-        f"the first in trial {trial}; expected finite values."
+        f"the first in trial {trial}; expected finite values{hint}."
     )
 
 

@@ -1,7 +1,7 @@
 """The lab's static HDF5 layout, ``static{animal}-{session}-{scan}-preproc{k}.h5``, read and written.
 
-One row per trial, T of them, of N neurons. The root datasets are ``images`` (T, 1, 36, 64) or
-(T, 1, 144, 256), gray levels 0..255; ``responses`` (T, N); ``tiers`` (T,); and, which may be missing,
+One row per trial, T of them, of N neurons. The root datasets are ``images`` (T, 1, 36 f, 64 f)
+with a whole number f, gray levels 0..255; ``responses`` (T, N); ``tiers`` (T,); and, which may be missing,
 ``behavior`` (T, B) and ``pupil_center`` (T, 2). Columns over trials are ``item_info/*image_id`` and
 ``item_info/*image_class`` (T,); over neurons, each of which may be missing, ``neurons/unit_ids``,
 ``neurons/area`` and ``neurons/layer`` (N,).
@@ -9,6 +9,7 @@ One row per trial, T of them, of N neurons. The root datasets are ``images`` (T,
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,37 +18,51 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.kinds import head, is_hdf5
-from neuroreg.files.storage import atomic_path, open_foreign_h5
-from neuroreg.scans.layout import Layout, expect_image_shape, read_layout
+from neuroreg.files.storage import new_h5, open_foreign_h5
+from neuroreg.scans.hdf5_sources import check_content, missing_target
+from neuroreg.scans.layout import DROPPING, Layout, expect_image_shape, read_layout
+from neuroreg.scans.missing import Missing
 from neuroreg.scans.scan import STIMULUS_SHAPE, Scan, refuse_non_finite
 
 _EXPECTED = "a scan in the static HDF5 layout"
 _MEASURED = ("responses", "behavior", "pupil_center")
 _STIMULUS_TYPE = "stimulus.Frame"
-_BLOCK = 64  # trials read at once: 9.4 MB of the larger images
+_BLOCK = 64  # trials read at once, at most
+_PIXELS = 64 * 144 * 256  # of images read at once: 9.4 MB in single precision
 _LARGEST_BLOCK = 1024
 _WRITTEN = 256  # trials written at once
 
 
-def read_static_hdf5(path: str | Path) -> Scan:
+def read_static_hdf5(path: str | Path, missing: Missing = "refuse") -> Scan:
     """Return the scan in a file of the lab's static HDF5 layout.
 
-    Of the larger images blocks of 4 x 4 pixels are averaged; gray levels are rounded to uint8. Other datasets
-    are ignored. `layout.read_layout` says what becomes of repeats, other tiers and what is missing.
+    Of images f times as large blocks of f x f pixels are averaged; gray levels are rounded to uint8. Other
+    datasets are ignored. `layout.read_layout` says what becomes of repeats, other tiers, what is missing and
+    NaN.
 
     Raises
     ------
     InputError
-        If the file is missing, truncated or of another layout, if a value is out of place (NaN, gray level
-        outside 0..255), or if one key stands for images with different pixels.
+        If the file is missing, truncated or of another layout, if a value is out of place (NaN unless
+        `missing` drops it, gray level outside 0..255), or if one key stands for images with different pixels.
     """
     with open_foreign_h5(path, _EXPECTED) as file:
         try:
-            return read_layout(_StaticHdf5(file), path)
+            return read_layout(_StaticHdf5(file), path, missing)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         except (OSError, RuntimeError) as error:
-            raise InputError(f"{path}: cannot be read to the end; expected {_EXPECTED}.") from error
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the system's, not the file's
+            raise InputError(
+                f"{path}: cannot be read to the end ({_reason(error)}); expected {_EXPECTED}, undamaged."
+            ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what HDF5 gives as the cause, the last parenthesis of its text."""
+    match = re.search(r"\(([^()]+)\)\s*$", str(error).splitlines()[0] if str(error) else "")
+    return match[1] if match else type(error).__name__
 
 
 def recognises_static_hdf5(path: Path) -> bool:
@@ -71,19 +86,27 @@ class _StaticHdf5(Layout):
             self._dataset(name)
 
     def __contains__(self, name: str) -> bool:
-        return isinstance(self._file.get(name), h5py.Dataset)
+        if isinstance(self._file.get(name), h5py.Dataset):
+            return True
+        # What may be missing as a whole must not be lost to a link that leads nowhere.
+        return missing_target(self._file, name) is not None
 
     def _dataset(self, name: str) -> h5py.Dataset:
-        if name not in self:
+        dataset = self._file.get(name)
+        if not isinstance(dataset, h5py.Dataset):
+            target = missing_target(self._file, name)
+            if target:
+                raise InputError(f"dataset '{name}' is {target}; expected it inside this file.")
             raise InputError(f"no dataset '{name}'; expected {_EXPECTED}.")
-        return self._file[name]
+        check_content(dataset)
+        return dataset
 
     def load(self, name: str) -> np.ndarray:
         return np.asarray(self._dataset(name)[()])
 
     def check(self, trials: int) -> None:
         for kind in filter(self.has, ("images", *_MEASURED)):
-            dataset = self._file[kind]
+            dataset = self._dataset(kind)
             if dataset.dtype.kind not in "fiu":
                 raise InputError(f"dataset '{kind}' holds {dataset.dtype}; expected numbers.")
             if not dataset.ndim or len(dataset) != trials:
@@ -96,7 +119,7 @@ class _StaticHdf5(Layout):
     def has(self, kind: str) -> bool:
         return kind in self
 
-    def rows(self, kind: str, trials: np.ndarray, length: int | None) -> np.ndarray:
+    def rows(self, kind: str, trials: np.ndarray, length: int | None, gaps: bool) -> np.ndarray:
         dataset = self._file[kind]
         if dataset.ndim != 2 or length not in (None, dataset.shape[1]):
             raise InputError(
@@ -106,14 +129,15 @@ class _StaticHdf5(Layout):
         values = np.empty((len(trials), dataset.shape[1]), np.float32)
         for block, rows in _blocks(dataset.astype(np.float32), trials, _BLOCK):
             values[block] = rows
-        refuse_non_finite(kind, values, trials)
+        refuse_non_finite(kind, values, trials, gaps=gaps, hint=DROPPING)
         return values
 
     def image_blocks(self, trials: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         dataset = self._file["images"]
         # Whole chunks, so that none is unpacked twice.
         chunk = dataset.chunks[0] if dataset.chunks else 1
-        step = min(chunk * max(1, _BLOCK // chunk), _LARGEST_BLOCK)
+        most = min(_BLOCK, _PIXELS // int(np.prod(dataset.shape[1:])))
+        step = min(chunk * max(1, most // chunk), _LARGEST_BLOCK)
         for block, images in _blocks(dataset, trials, step):
             yield block, images[:, 0]
 
@@ -150,7 +174,7 @@ def write_static_hdf5(path: str | Path, scan: Scan) -> None:
         neuron_column("area"): _bytes(scan.area),
         neuron_column("layer"): _bytes(scan.layer),
     }
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+    with new_h5(path) as file:
         for name, values in datasets.items():
             file.create_dataset(name, data=values)
         images = file.create_dataset("images", (trials, 1, *STIMULUS_SHAPE), np.float32)

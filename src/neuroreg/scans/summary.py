@@ -27,10 +27,13 @@ def summarise_scan(name: str, read: Scan, selection: Selection) -> dict:
     dict
         ``scan``: the name. ``neurons``: ``read``, ``kept``, ``dropped`` by reason, ``oracle_unused`` (why, or
         None), ``areas`` and ``layers`` (for each label how many were ``read`` and ``kept``). ``trials``: how
-        many of each tier. ``left_out_tiers``: likewise. ``withheld_tiers``: those whose responses are all
-        exactly 0. ``images``: ``count`` and ``sha256``, see `image_digest`. ``repeats``: how many images of
-        the test tier were shown once, twice, ... ``ragged``: whether not all equally often. ``covariates``:
-        for each kind, how many columns hold anything but 0.
+        many of each tier. ``missing``: what was dropped before for missing values and is not among these,
+        ``trials`` by tier and ``neurons``. ``left_out_tiers``: trials by tier. ``withheld_tiers``: those
+        whose responses are all exactly 0. ``negative_responses``: the share of the kept neurons'
+        responses that are below 0, as of z-scored ones, and count as 0 where response models are fitted.
+        ``images``: ``count`` and ``sha256``, see `image_digest`.
+        ``repeats``: how many images of the test tier were shown once, twice, ... ``ragged``: whether not all
+        equally often. ``covariates``: for each kind, how many columns hold anything but 0.
     """
     kept = selection.scan
     return {
@@ -44,8 +47,13 @@ def summarise_scan(name: str, read: Scan, selection: Selection) -> dict:
             "layers": _counts(read.layer, kept.layer),
         },
         "trials": {tier: int((read.tier == tier).sum()) for tier in TIERS},
+        "missing": {
+            "trials": dict(Counter(read.missing_tier.tolist())),
+            "neurons": len(read.missing_unit),
+        },
         "left_out_tiers": dict(Counter(read.left_out.tolist())),
         "withheld_tiers": list(kept.withheld_tiers()),
+        "negative_responses": float((kept.responses < 0).mean()),
         "images": {"count": len(read.images), "sha256": image_digest(read.key, read.images)},
         "repeats": (repeats := _repeats(read)),
         "ragged": len(repeats) > 1,
@@ -93,6 +101,17 @@ def summary_lines(summary: Mapping) -> list[str]:
         f"test images x showings: {repeats or 'none'}{' (ragged)' if summary['ragged'] else ''}",
         f"covariates, columns with anything but 0: {covariates}",
     ]
+    if summary["negative_responses"]:
+        lines.append(
+            f"negative responses: {summary['negative_responses']:.1%} of all; they count as 0 where response "
+            "models are fitted, for a Poisson rate has none: expected rates or fluorescence, not z-scores"
+        )
+    missing = summary["missing"]
+    if missing["trials"] or missing["neurons"]:
+        trials = ", ".join(f"{tier} {count}" for tier, count in missing["trials"].items())
+        lines.append(
+            f"dropped for missing values: trials: {trials or 'none'}; neurons: {missing['neurons'] or 'none'}"
+        )
     lines += [f"tier '{tier}' left out: {n} trials" for tier, n in summary["left_out_tiers"].items()]
     lines += [
         f"tier '{tier}' withheld: all its responses are exactly 0; it is never used"

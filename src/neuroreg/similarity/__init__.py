@@ -16,5 +16,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "oracle": ["OracleSimilarities", "compare_scans", "oracle_similarities"],
         "raw": ["raw_similarity"],
+        "units": ["effective_neurons", "response_units"],
     },
 )

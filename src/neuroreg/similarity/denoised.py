@@ -6,6 +6,7 @@ import numpy as np
 
 from neuroreg.files.records import dataset
 from neuroreg.similarity.matrix import SimilarityMatrix, centred_cosine, denoised_weights
+from neuroreg.similarity.units import Units, effective_neurons, warn_of_few
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,9 @@ class PredictedResponses:
         float32 (O, N), responses to them.
     w, v
         float32 (N,): reliability from the oracle repeats, correlation on held-out trials.
+    std
+        float32 (N,), positive: standard deviation of the measured responses, see
+        `neuroreg.scans.reliability.response_deviation`.
     """
 
     KIND = "responses"
@@ -34,10 +38,19 @@ class PredictedResponses:
     oracle_predicted: np.ndarray = dataset("oracle/predicted", np.float32, "O", "N")
     w: np.ndarray = dataset("neurons/w", np.float32, "N")
     v: np.ndarray = dataset("neurons/v", np.float32, "N")
+    std: np.ndarray = dataset("neurons/std", np.float32, "N")
+
+    def weights(self, exponent: float, units: Units) -> np.ndarray:
+        """Return the weights of the neurons, float64 (N,): ``(w v)^exponent``, by `std` in units ``std``."""
+        return denoised_weights(self.w, self.v, exponent, self.std if units == "std" else 1.0)
 
 
-def denoised_similarity(scan: str, responses: PredictedResponses, exponent: float) -> SimilarityMatrix:
+def denoised_similarity(
+    scan: str, responses: PredictedResponses, exponent: float, units: Units = "std"
+) -> SimilarityMatrix:
     """Return the similarity of the pool from one scan's predicted responses (Li et al. 2019, main text).
+
+    A warning is logged if few of the neurons carry it, see `neuroreg.similarity.units.warn_of_few`.
 
     Parameters
     ----------
@@ -47,7 +60,10 @@ def denoised_similarity(scan: str, responses: PredictedResponses, exponent: floa
         What the scan's predictive model answers.
     exponent
         Neurons are weighted by (w v)^exponent.
+    units
+        Of the responses that are weighted, see `neuroreg.similarity.units.response_units`.
     """
-    weights = denoised_weights(responses.w, responses.v, exponent)
+    weights = responses.weights(exponent, units)
+    warn_of_few(scan, effective_neurons(responses.predicted, weights), len(weights), units)
     matrix = centred_cosine(responses.predicted, weights, responses.key)
     return SimilarityMatrix(matrix, responses.key, (scan,))

@@ -9,13 +9,14 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights
 
 from neuroreg.devices import full_float32
 from neuroreg.errors import InputError
 from neuroreg.files.storage import sha256
+from neuroreg.files.weights import open_weights
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.similarity.matrix import SimilarityMatrix, centred_cosine
 
@@ -71,9 +72,10 @@ def load_vgg_weights(path: str | Path | None = None) -> VggWeights:
     expected = "a state dict of torchvision's vgg19 (.pth or .safetensors)"
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected {expected}.")
+    path.open("rb").close()  # else a file that must not be read passes for a damaged one
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
+            with open_weights(path) as file:
                 names = set(file.keys()) & set(_SHAPES)
                 found = {name: file.get_tensor(name) for name in names}
         else:

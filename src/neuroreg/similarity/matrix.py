@@ -68,8 +68,10 @@ class SimilarityMatrix:
             raise InputError(f"similarity: permutation expected of all {len(matrix)} images, found another.")
 
 
-def denoised_weights(w: np.ndarray, v: np.ndarray, exponent: float = 1.0) -> np.ndarray:
-    """Return the weights of denoised responses, ``(w v)^exponent`` (Li et al. 2019, main text).
+def denoised_weights(
+    w: np.ndarray, v: np.ndarray, exponent: float = 1.0, unit: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """Return the weights of denoised responses, ``(w v)^exponent / unit`` (Li et al. 2019, main text).
 
     Parameters
     ----------
@@ -79,6 +81,9 @@ def denoised_weights(w: np.ndarray, v: np.ndarray, exponent: float = 1.0) -> np.
     exponent
         1 in the main text; a larger one weights reliable neurons even more, as the supplement does without a
         formula.
+    unit
+        float (N,), positive: what each neuron's responses are divided by first, see
+        `neuroreg.similarity.units.response_units`; 1 leaves them as they are.
 
     Returns
     -------
@@ -88,7 +93,7 @@ def denoised_weights(w: np.ndarray, v: np.ndarray, exponent: float = 1.0) -> np.
     Raises
     ------
     InputError
-        If w or v is negative or not finite, the shapes differ, or `exponent` is not positive.
+        If w or v is negative or not finite, the shapes differ, or `exponent` or a unit is not positive.
     """
     w, v = np.asarray(w, np.float64), np.asarray(v, np.float64)
     if w.shape != v.shape or w.ndim != 1:
@@ -100,7 +105,13 @@ def denoised_weights(w: np.ndarray, v: np.ndarray, exponent: float = 1.0) -> np.
             raise InputError(f"{name}: negative or not finite values; expected weights of at least 0.")
     if not exponent > 0:
         raise InputError(f"exponent: found {exponent}; expected a positive number.")
-    return (w * v) ** exponent
+    unit = np.asarray(unit, np.float64)
+    if unit.shape not in ((), w.shape) or not (np.isfinite(unit).all() and (unit > 0).all()):
+        raise InputError(
+            f"unit: found shape {unit.shape} with values from {unit.min():g} to {unit.max():g}; "
+            f"expected {w.shape} positive numbers."
+        )
+    return (w * v) ** exponent / unit
 
 
 def centred_cosine(responses: np.ndarray, weights: np.ndarray, key: np.ndarray | None = None) -> np.ndarray:

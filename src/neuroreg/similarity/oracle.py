@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from neuroreg.similarity.matrix import (
     similarity_correlation,
     split_repeats,
 )
+from neuroreg.similarity.units import UNITS, Units, effective_neurons, response_units
 
 CHOICES = 10  # of the single trials; as many as the paper's repeats, each of which is then chosen once
 COMPARED_IMAGES = 1000  # of the pool, between scans
@@ -58,9 +60,33 @@ class OracleSimilarities:
         return {name: getattr(self, name) for name in names}
 
 
+class ScanComparison(NamedTuple):
+    """What `compare_scans` finds.
+
+    Attributes
+    ----------
+    within
+        By name, one for each scan with enough repeated images; perhaps none.
+    correlations
+        Columns scan, comparison, r. Between scans, r is that of the similarities of the first
+        `COMPARED_IMAGES` images of the pool at the most.
+    effective
+        Columns scan, units, neurons, effective: for each scan and each of `neuroreg.similarity.units.UNITS`
+        the number of neurons, and on how many of them the modelled similarity of the pool rests.
+    """
+
+    within: dict[str, OracleSimilarities]
+    correlations: pd.DataFrame
+    effective: pd.DataFrame
+
+
 def compare_scans(
-    scans: Iterable[tuple[str, Scan, PredictedResponses]], *, exponent: float, seed: int
-) -> tuple[dict[str, OracleSimilarities], pd.DataFrame]:
+    scans: Iterable[tuple[str, Scan, PredictedResponses]],
+    *,
+    exponent: float,
+    units: Units = "std",
+    seed: int,
+) -> ScanComparison:
     """Compare measured and modelled similarity within each scan, and modelled similarity between scans.
 
     Parameters
@@ -71,37 +97,51 @@ def compare_scans(
         comparison between scans only.
     exponent
         Of the weights, see `neuroreg.similarity.matrix.denoised_weights`.
+    units
+        Of the responses, see `neuroreg.similarity.units.response_units`.
     seed
         Chooses the single trials.
-
-    Returns
-    -------
-    dict of OracleSimilarities
-        By name, one for each scan with enough repeated images; perhaps none.
-    pandas.DataFrame
-        Columns scan, comparison, r. Between scans, r is that of the similarities of the first
-        `COMPARED_IMAGES` images of the pool at the most.
     """
-    within, rows, modelled = {}, [], {}
+    within, rows, effective, modelled = {}, [], [], {}
     for name, scan, responses in scans:
         if len(scan.repeated_images()) >= FEWEST_IMAGES and "test" not in scan.withheld_tiers():
             similarities = oracle_similarities(
-                scan, responses.oracle_predicted, responses.w, responses.v, exponent=exponent, seed=seed
+                scan,
+                responses.oracle_predicted,
+                responses.w,
+                responses.v,
+                exponent=exponent,
+                units=units,
+                seed=seed,
             )
             within[name] = similarities
             rows.append((name, SINGLE_TRIAL, similarities.single_trial_to_average))
             rows.append((name, MODEL, similarities.model_to_average))
         chosen = slice(0, COMPARED_IMAGES)
-        weights = denoised_weights(responses.w, responses.v, exponent)
+        for one in UNITS:
+            number = effective_neurons(responses.predicted, responses.weights(exponent, one))
+            effective.append((name, one, len(responses.w), number))
+        weights = responses.weights(exponent, units)
         similarity = centred_cosine(responses.predicted[chosen], weights, responses.key[chosen])
         for other, matrix in modelled.items():
             rows.append((f"{other} and {name}", BETWEEN_SCANS, similarity_correlation(matrix, similarity)))
         modelled[name] = similarity
-    return within, pd.DataFrame(rows, columns=["scan", "comparison", "r"])
+    return ScanComparison(
+        within,
+        pd.DataFrame(rows, columns=["scan", "comparison", "r"]),
+        pd.DataFrame(effective, columns=["scan", "units", "neurons", "effective"]),
+    )
 
 
 def oracle_similarities(
-    scan: Scan, predicted: np.ndarray, w: np.ndarray, v: np.ndarray, *, exponent: float = 1.0, seed: int
+    scan: Scan,
+    predicted: np.ndarray,
+    w: np.ndarray,
+    v: np.ndarray,
+    *,
+    exponent: float = 1.0,
+    units: Units = "std",
+    seed: int,
 ) -> OracleSimilarities:
     """Compare measured and predicted similarity on the oracle images of one scan.
 
@@ -115,6 +155,8 @@ def oracle_similarities(
         float (N,): measured responses are weighted by ``w^exponent``, predicted ones by ``(w v)^exponent``.
     exponent
         See `denoised_weights`.
+    units
+        Of the responses that are weighted, see `neuroreg.similarity.units.response_units`.
     seed
         Orders the trials of each image, which are chosen in turn; an image's other trials are what the chosen
         one is compared with.
@@ -138,7 +180,8 @@ def oracle_similarities(
     generator = np.random.default_rng(derive_seed(seed, "single trial"))
     orders = [generator.permutation(trials) for trials in repeats.values()]
     key = scan.key[list(repeats)]
-    measured_weights = denoised_weights(w, np.ones_like(w), exponent)
+    unit = response_units(scan, units)
+    measured_weights = denoised_weights(w, np.ones_like(w), exponent, unit)
 
     def measured(rows: np.ndarray) -> np.ndarray:
         return centred_cosine(rows, measured_weights, key)
@@ -152,7 +195,7 @@ def oracle_similarities(
     correlations = [similarity_correlation(single_trial, others_averaged)]
     correlations += [similarity_correlation(*choice(number)) for number in range(1, CHOICES)]
     averaged = measured(np.stack([scan.responses[order].mean(0, dtype=np.float64) for order in orders]))
-    model = centred_cosine(predicted, denoised_weights(w, v, exponent), key)
+    model = centred_cosine(predicted, denoised_weights(w, v, exponent, unit), key)
     return OracleSimilarities(
         key,
         single_trial,

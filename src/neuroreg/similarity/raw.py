@@ -20,6 +20,7 @@ from neuroreg.similarity.matrix import (
     denoised_weights,
     mean_similarity,
 )
+from neuroreg.similarity.units import Units, effective_neurons, response_units, warn_of_few
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def raw_similarity(
     stimuli: Stimuli,
     *,
     exponent: float = 1.0,
+    units: Units = "std",
     bias_correction: bool = False,
     seed: int,
 ) -> SimilarityMatrix:
@@ -52,6 +54,9 @@ def raw_similarity(
         The pool.
     exponent
         See `neuroreg.similarity.matrix.denoised_weights`.
+    units
+        See `neuroreg.similarity.units.response_units`; a warning is logged if few of the neurons carry a
+        scan's similarity.
     bias_correction
         See `neuroreg.scans.reliability.signal_to_noise_weight`.
     seed
@@ -74,7 +79,8 @@ def raw_similarity(
         scan = read_record(paths[name], Scan)
         w = _repeat_weights(name, scan, bias_correction)
         trial_of = _single_trials(name, scan, stimuli.images, pool, seed)
-        return _Measured(trial_of, denoised_weights(w, np.ones_like(w), exponent))
+        unit = response_units(scan, units)
+        return _Measured(trial_of, denoised_weights(w, np.ones_like(w), exponent, unit))
 
     measured = {name: measure(name) for name in paths}
     key = [key for key in pool if all(key in scan.trial_of for scan in measured.values())]
@@ -88,10 +94,13 @@ def raw_similarity(
 
     def of_one(name: str) -> SimilarityMatrix:
         responses = read_record(paths[name], Scan).responses[[measured[name].trial_of[one] for one in key]]
-        return SimilarityMatrix(centred_cosine(responses, measured[name].weights, keys), keys, (name,))
+        weights = measured[name].weights
+        warn_of_few(name, effective_neurons(responses, weights), len(weights), units)
+        return SimilarityMatrix(centred_cosine(responses, weights, keys), keys, (name,))
 
     provenance = {
         "kind": "raw",
+        "units": units,
         "weight_exponent": exponent,
         "bias_correction": bias_correction,
         "seed": seed,

@@ -10,6 +10,9 @@ from neuroreg.settings import Distinct, Entry, Name, Positive, Settings
 class ReliabilitySettings(Settings):
     """How neurons are weighted in the similarity."""
 
+    units: Literal["std", "source"] = "std"
+    """std: each neuron's responses are divided by their standard deviation before they are weighted, as the
+    lab's own loaders do. source: they stay as the scan has them, so that bright neurons count more."""
     weight_exponent: Positive = 1.0
     """Each neuron is scaled by (w v) to this power, measured responses by w to it; 1 in the main text."""
     bias_correction: bool = False
@@ -52,6 +55,9 @@ class ShuffledTarget(Entry):
     """Another target with the identities of its images permuted."""
     of: Name
     """The name of the other target."""
+    permutation: Literal["per_seed", "one"] = "per_seed"
+    """per_seed: each training seed has a permutation of its own, so that the spread over seeds holds that of
+    shuffles as well. one: all models share one."""
 
 
 TargetEntry = Annotated[

@@ -19,13 +19,15 @@ SCATTER = (19.0, 11.0)  # degrees: standard deviation of the fields' centres abo
 COMPLEX_FRACTION = 0.5
 RATE_SPREAD = 0.5  # standard deviation of the logarithm of the mean rate
 MEAN_RATE = 1.0
-BASELINES = (0.2, 0.95)  # share of a neuron's mean rate that no image changes
+# Share of a neuron's mean rate that no image changes. What is drawn above the largest share is set to it:
+# neurons that hardly see, of which recordings hold as many or more (de Vries et al. 2020).
+BASELINES = (0.1, 1.1)
+LARGEST_BASELINE = 0.99
 # Mean and spread of the log gain per standard deviation of pupil size or of running: behaviour then explains
-# 2 to 3 % of the responses' variance.
-SENSITIVITY = (0.1, 0.08)
+# about 7 % of the responses' variance.
+SENSITIVITY = (0.07, 0.06)
 # Standard deviation of the logarithm of a neuron's noise, relative to the scan's level.
 NOISINESS_SPREAD = 0.6
-FLUCTUATIONS = 10  # that neurons share, beside behaviour
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +108,7 @@ class Population:
     sensitivity
         float (2, N), change of the log response per standard deviation of pupil size and of running speed.
     noisiness
-        float (N,), noise relative to the scan's level; 1 on average.
-    loading
-        float (FLUCTUATIONS, N), columns of unit length: how a neuron follows the fluctuations that neurons
-        share.
+        float (N,), private noise relative to the scan's level; 1 on average.
     """
 
     cells: GaborCells
@@ -117,7 +116,6 @@ class Population:
     baseline: np.ndarray
     sensitivity: np.ndarray
     noisiness: np.ndarray
-    loading: np.ndarray
 
     @classmethod
     def draw(cls, count: int, rng: np.random.Generator) -> "Population":
@@ -127,14 +125,12 @@ class Population:
         many neurons are unreliable, as in recordings (de Vries et al. 2020). Arousal scales responses, most
         of them up (Niell & Stryker 2010; Reimer et al. 2014).
         """
-        loading = rng.normal(size=(FLUCTUATIONS, count))
         return cls(
             GaborCells.draw(count, rng),
             MEAN_RATE * _log_normal(RATE_SPREAD, count, rng),
-            rng.uniform(*BASELINES, count),
+            np.minimum(rng.uniform(*BASELINES, count), LARGEST_BASELINE),
             rng.normal(*SENSITIVITY, (2, count)),
             _log_normal(NOISINESS_SPREAD, count, rng),
-            loading / np.linalg.norm(loading, axis=0),
         )
 
 

@@ -15,9 +15,9 @@ from neuroreg.errors import InputError
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.scans.scan import Scan
 from neuroreg.seeds import derive_seed
-from neuroreg.simulator.calibration import calibrate_noise
-from neuroreg.simulator.cells import FLUCTUATIONS, GaborCells, Population
-from neuroreg.simulator.trial_noise import TrialNoise
+from neuroreg.simulator.calibration import NoiseTargets, calibrate_noise
+from neuroreg.simulator.cells import GaborCells, Population
+from neuroreg.simulator.trial_noise import NoiseLevels, TrialNoise, tuned_loading
 from neuroreg.simulator.truth import SimulatedTruth, ideal_correlation, true_weight
 
 _PUPIL_AT_REST = np.array([80.0, 60.0])  # camera pixels
@@ -26,6 +26,7 @@ _VALIDATION_FRACTION = 0.1
 _POOL_CELLS = 128
 _POOL_SATURATION = 0.5  # constant of the divisive normalisation, in units of the pool's mean activity
 _HALF_SATURATION = 2.0  # normalised drive, relative to its mean, at half of the largest response
+_FLUCTUATIONS = 256  # that neurons share, beside behaviour: each like an image that comes and goes
 _BLOCK = 256  # neurons at once: fixed, because each block has its own random streams
 
 
@@ -51,7 +52,9 @@ def simulate_scan(
     n_neurons: int,
     oracle_repeats: int,
     single_trial_similarity: float | None = 0.39,
+    mean_oracle: float | None = 0.35,
     noise: float | None = None,
+    shared_noise: float | None = None,
     dropped_fraction: float = 0.02,
     seed: int,
     name: str,
@@ -72,9 +75,11 @@ def simulate_scan(
     single_trial_similarity
         Noise is set so that the similarities of the scan's single trials correlate this well with those
         averaged over the other repeats, see `calibration.single_trial_similarity`; the paper has 0.39.
-        More neurons average more noise out, so that they need more of it.
-    noise
-        Instead, a fixed level of trial noise, see `TrialNoise`; 0 is no noise. One of the two is None.
+    mean_oracle
+        Noise is set so that neurons' oracle correlations have this mean, see `calibration.mean_oracle`.
+    noise, shared_noise
+        Instead of one target or both, fixed levels of private and of shared noise, see `NoiseLevels`; two of
+        the four are numbers, two are None.
     dropped_fraction
         Share of trials left out at random, as those with missing covariates are in measured scans.
     seed, name
@@ -83,10 +88,11 @@ def simulate_scan(
     Raises
     ------
     InputError
-        If a number is out of range, both or neither of `single_trial_similarity` and `noise` are given, or no
-        noise gives the similarity.
+        If a number is out of range, not two of the four that decide the noise are given, or no noise meets
+        the targets.
     """
-    _check(n_neurons, oracle_repeats, single_trial_similarity, noise, dropped_fraction, name)
+    targets = NoiseTargets(single_trial_similarity, mean_oracle, noise, shared_noise)
+    _check(n_neurons, oracle_repeats, targets, dropped_fraction, name)
 
     def rng(*purpose: str | int) -> np.random.Generator:
         return np.random.default_rng(derive_seed(seed, "simulated scan", name, *purpose))
@@ -96,54 +102,58 @@ def simulate_scan(
     expected, responses, trial_noise = _evoke(stimuli.images, shown, behavior, pupil_center, n_neurons, rng)
     repeated, single = np.flatnonzero(tier == "test"), np.flatnonzero(tier != "test")
 
-    def observe(level: float, block: slice, trials: np.ndarray) -> np.ndarray:
+    def observe(levels: NoiseLevels, block: slice, trials: np.ndarray) -> np.ndarray:
         # Repeated trials have streams of their own: calibration draws them alone, again at every level.
         stream = rng("noise", "repeated" if trials is repeated else "single", block.start)
-        return trial_noise.part(trials, block).observe(responses[trials, block], level, stream)
+        return trial_noise.part(trials, block).observe(responses[trials, block], levels, stream)
 
-    if noise is None:
-        try:
-            noise = calibrate_noise(
-                lambda level: np.hstack([observe(level, block, repeated) for block in _blocks(n_neurons)]),
-                shown[repeated],
-                single_trial_similarity,
-                seed,
-            )
-        except InputError as error:
-            raise InputError(f"simulated scan '{name}': {error}") from error
+    try:
+        levels = calibrate_noise(
+            lambda levels: np.hstack([observe(levels, block, repeated) for block in _blocks(n_neurons)]),
+            shown[repeated],
+            targets,
+            seed,
+        )
+    except InputError as error:
+        raise InputError(f"simulated scan '{name}': {error}") from error
     w, v = np.empty((2, n_neurons))
     for block in _blocks(n_neurons):
         mean = responses[repeated, block].astype(np.float64)
-        variance = trial_noise.part(repeated, block).variance(mean, noise)
+        variance = trial_noise.part(repeated, block).variance(mean, levels)
         w[block] = true_weight(mean, variance, shown[repeated])
         v[block] = ideal_correlation(mean, variance)
         for trials in (repeated, single):
-            responses[trials, block] = observe(noise, block, trials)
+            responses[trials, block] = observe(levels, block, trials)
 
     scan = _as_scan(stimuli, shown, tier, responses, behavior, pupil_center)
-    return SimulatedScan(scan, SimulatedTruth(stimuli.key, expected, noise, w, v))
+    return SimulatedScan(scan, SimulatedTruth(stimuli.key, expected, levels.private, levels.shared, w, v))
 
 
 def _check(
-    n_neurons: int,
-    oracle_repeats: int,
-    similarity: float | None,
-    noise: float | None,
-    dropped_fraction: float,
-    name: str,
+    n_neurons: int, oracle_repeats: int, targets: NoiseTargets, dropped_fraction: float, name: str
 ) -> None:
-    if (similarity is None) == (noise is None):
+    if len(targets.given()) != 2:
+        found = ", ".join(f"{key} {value:g}" for key, value in targets.given().items()) or "none"
         raise InputError(
-            f"simulated scan '{name}': single_trial_similarity is {similarity} and noise is {noise}; expected"
-            " a number for one of the two."
+            f"simulated scan '{name}': found {found}; expected two numbers for single_trial_similarity,"
+            " mean_oracle, noise and shared_noise."
         )
-    for key, value, valid, expected in (
-        ("n_neurons", n_neurons, n_neurons >= 1, "at least 1"),
-        ("oracle_repeats", oracle_repeats, oracle_repeats >= 1, "at least 1"),
-        ("single_trial_similarity", similarity, similarity is None or 0 < similarity < 1, "between 0 and 1"),
-        ("noise", noise, noise is None or 0 <= noise < np.inf, "0 or more"),
-        ("dropped_fraction", dropped_fraction, 0 <= dropped_fraction < 1, "0 or more, less than 1"),
-    ):
+    shares = {
+        key: (value, 0 < value < 1, "between 0 and 1")
+        for key, value in targets.given().items()
+        if key in ("single_trial_similarity", "mean_oracle")
+    }
+    levels = {
+        key: (value, 0 <= value < np.inf, "0 or more")
+        for key, value in targets.given().items()
+        if key in ("noise", "shared_noise")
+    }
+    sizes = {
+        "n_neurons": (n_neurons, n_neurons >= 1, "at least 1"),
+        "oracle_repeats": (oracle_repeats, oracle_repeats >= 1, "at least 1"),
+        "dropped_fraction": (dropped_fraction, 0 <= dropped_fraction < 1, "0 or more, less than 1"),
+    }
+    for key, (value, valid, expected) in {**sizes, **shares, **levels}.items():
         if not valid:
             raise InputError(f"simulated scan '{name}': {key} is {value}; expected {expected}.")
 
@@ -214,7 +224,9 @@ def _evoke(
     arousal = (behavior[:, [0, 2]] - behavior[:, [0, 2]].mean(axis=0)) / behavior[:, [0, 2]].std(axis=0)
     expected = np.empty((len(images), n_neurons), np.float32)
     mean = np.empty((len(shown), n_neurons), np.float32)
-    noisiness, loading = np.empty(n_neurons), np.empty((FLUCTUATIONS, n_neurons))
+    noisiness, depth = np.empty((2, n_neurons))
+    fluctuating = rng("fluctuating images").permutation(len(images))[:_FLUCTUATIONS]
+    loading = np.empty((len(fluctuating), n_neurons), np.float32)
     for block in _blocks(n_neurons):
         neurons, used = Population.draw(_BLOCK, rng("neurons", block.start)), slice(block.stop - block.start)
         tuned = neurons.cells.drive(at_rest) / (saturation + pool_at_rest)
@@ -226,9 +238,11 @@ def _evoke(
         tuned /= half + tuned
         gain = np.exp(arousal @ neurons.sensitivity)
         mean[:, block] = (gain * neurons.rate * (neurons.baseline + scale * tuned))[:, used]
-        noisiness[block], loading[:, block] = neurons.noisiness[used], neurons.loading[:, used]
-    fluctuation = rng("fluctuations").normal(size=(len(shown), FLUCTUATIONS))
-    return expected, mean, TrialNoise(noisiness, loading, fluctuation)
+        noisiness[block] = neurons.noisiness[used]
+        depth[block] = expected[:, block].std(axis=0) / expected[:, block].mean(axis=0)
+        loading[:, block] = tuned_loading(expected[fluctuating, block])
+    fluctuation = rng("fluctuations").standard_normal((len(shown), len(fluctuating)), np.float32)
+    return expected, mean, TrialNoise(noisiness, depth, loading, fluctuation)
 
 
 def _contrast(images: np.ndarray) -> np.ndarray:

@@ -19,8 +19,8 @@ class SimulatedTruth:
     expected
         float32 (P, N): the mean response of each neuron to each stimulus, at average behaviour and with the
         pupil at rest.
-    noise
-        Level of trial noise.
+    noise, shared_noise
+        Levels of private and of shared noise, see `neuroreg.simulator.trial_noise.NoiseLevels`.
     w
         float64 (N,): signal-to-noise weight over the oracle images, see `true_weight`.
     v
@@ -33,6 +33,7 @@ class SimulatedTruth:
     key: np.ndarray = dataset("key", np.str_, "P")
     expected: np.ndarray = dataset("expected", np.float32, "P", "N")
     noise: float = dataset("noise", np.float64, pack=float)
+    shared_noise: float = dataset("shared_noise", np.float64, pack=float)
     w: np.ndarray = dataset("w", np.float64, "N")
     v: np.ndarray = dataset("v", np.float64, "N")
 

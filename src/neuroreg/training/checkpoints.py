@@ -4,12 +4,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from neuroreg.errors import InputError
-from neuroreg.files.storage import atomic_path
+from neuroreg.files.weights import open_weights, write_weights
 from neuroreg.training.networks import ResNet
 
 SIMILARITY_PREFIX = "similarity."
@@ -27,13 +26,11 @@ def save_model(path: str | Path, model: ResNet, similarity: Mapping[str, Tensor]
     similarity
         The similarity readout's gamma logits and running means; stored with the prefix ``similarity.``.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    tensors |= {SIMILARITY_PREFIX + name: t.detach().cpu().contiguous() for name, t in similarity.items()}
+    tensors = model.state_dict() | {SIMILARITY_PREFIX + name: value for name, value in similarity.items()}
     network = {"architecture": model.architecture, "width": model.width, "classes": model.classes}
     # One entry, because safetensors writes several in random order: same content, same bytes.
     metadata = {"network": json.dumps(network)}
-    with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata=metadata)
+    write_weights(path, tensors, metadata)
 
 
 def load_model(path: str | Path) -> ResNet:
@@ -47,7 +44,7 @@ def load_model(path: str | Path) -> ResNet:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; expected a trained model (.safetensors).")
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_weights(path) as file:
             network = json.loads((file.metadata() or {})["network"])
             tensors = {
                 name: file.get_tensor(name)

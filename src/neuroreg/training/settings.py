@@ -42,13 +42,14 @@ class RecipeSettings(Settings):
     crop_padding: Annotated[int, Field(ge=0, le=31)] = 4
     """Reflected pixels around an image before a random crop; 0 for no crop."""
     horizontal_flip: bool = False
-    """Whether half of the images are mirrored (true in the paper; not for digits)."""
+    """Whether half of the images are mirrored (true in the paper)."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training images held out to choose the epoch that is kept, the one with the lowest task
     loss there (0.01 in the paper)."""
     fisher_z: Literal["formula", "log_ratio"] = "formula"
     """formula: the difference of arctanh, as in the paper's equation. log_ratio: twice that, as in the public
-    descendant of the authors' code; its loss is four times as large."""
+    descendant of the authors' code; its loss is four times as large, so that its alpha stands for four times
+    the alpha of formula (docs/similarity.md)."""
     stimuli_in_batch_norm: bool = False
     """Whether stimuli, too, move batch norm's running averages, with which the trained network classifies.
     True in the public descendant of the authors' code; false where stimuli look unlike the classified

@@ -22,6 +22,7 @@ from neuroreg.settings import Distinct, Name, Settings, Whole, dotted, validate
 from neuroreg.similarity.settings import DenoisedTarget, ReliabilitySettings, ShuffledTarget, TargetEntry
 from neuroreg.simulator.settings import SimulatorSettings
 from neuroreg.training.settings import ModelEntry, NetworkSettings, RecipeSettings
+from neuroreg.workflow.yaml_checks import check_types
 
 
 class RunsSettings(Settings):
@@ -30,7 +31,8 @@ class RunsSettings(Settings):
     models: Distinct[Name]
     """Names from models, in the order in which they are drawn."""
     seeds: Distinct[Whole]
-    """Each model is trained once for each seed."""
+    """Each model is trained once for each seed. One gives no interval, two decide large effects only
+    (docs/intervals.md)."""
 
 
 _DEVICES = [0]
@@ -74,6 +76,10 @@ class Config(Settings):
     """The scans; eight in the paper's main results."""
     downloads: DownloadsSettings = DownloadsSettings()
     """Scans from the network."""
+    missing: Literal["refuse", "drop_trials", "drop_neurons"] = "refuse"
+    """What becomes of NaN in a scan's responses, behavior or pupil position. refuse: the scan is refused.
+    drop_trials: trials with one are left out. drop_neurons: trials without behavior or pupil position are
+    left out, and neurons that lack a response in any other trial. The scan's summary counts what was."""
     simulator: SimulatorSettings = SimulatorSettings()
     """What simulated scans have in common."""
     neurons: NeuronsSettings = NeuronsSettings()
@@ -90,9 +96,9 @@ class Config(Settings):
     """The recipe."""
     models: Annotated[list[ModelEntry], Field(min_length=1)] = _MODELS
     """The models; one is trained for each seed that a figure asks for."""
-    sweep: RunsSettings = RunsSettings(models=["none", *[model.name for model in _ONE_SCAN]], seeds=[1, 2])
+    sweep: RunsSettings = RunsSettings(models=["none", *[model.name for model in _ONE_SCAN]], seeds=[1, 2, 3])
     """The runs of Fig. 1 and Table 1, one model for each alpha."""
-    conditions: RunsSettings = RunsSettings(models=[model.name for model in _CONDITIONS], seeds=[1, 2])
+    conditions: RunsSettings = RunsSettings(models=[model.name for model in _CONDITIONS], seeds=[1, 2, 3])
     """The runs of Fig. 2, Table 2 and the noise figure."""
     noise: NoiseSettings = NoiseSettings()
     """Accuracy under Gaussian noise on the test images."""
@@ -108,6 +114,7 @@ def validate_config(config: Mapping) -> Config:
     InputError
         With one sentence for the first problem: the key, what was found, what was expected.
     """
+    check_types(config)
     checked = validate(Config, config, "config key")
     for path in _left_out(checked):
         raise InputError(f"config key '{dotted(path)}': missing; expected a value.")
@@ -141,6 +148,10 @@ def _names(config: Config) -> Problems:
         for name, count in Counter(entry.name for entry in entries).items():
             if count > 1:
                 yield key, f"{count} entries are named '{name}'; expected different names."
+        yield from _alike(key, [entry.name for entry in entries])
+    # Attacks of both lists are files in one folder.
+    attacks = [*lists["adversarial.attacks"], *lists["adversarial.tightening"]]
+    yield from _alike("adversarial.tightening", [entry.name for entry in attacks])
     papers = {attack.name for attack in config.adversarial.attacks}
     for attack in config.adversarial.tightening:
         if attack.name in papers:
@@ -150,14 +161,23 @@ def _names(config: Config) -> Problems:
             )
 
 
+def _alike(key: str, names: list[str]) -> Problems:
+    """Yield names that some file systems, as macOS and Windows have them, take for one another."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            yield key, f"'{other}' and '{name}' differ by capital letters only; expected different names."
+
+
 def _download_files(config: Config) -> Problems:
     kept: dict[str, int] = {}
     for index, scan in enumerate(config.scans):
         if isinstance(scan, DownloadedScan):
-            if (name := scan.kept_as) in kept:
-                sentence = f"'{name}' is the file of scans[{kept[name]}] as well; expected another name."
+            name = scan.kept_as
+            if (other := kept.setdefault(name.casefold(), index)) != index:
+                sentence = f"'{name}' is the file of scans[{other}] as well; expected another name."
                 yield f"scans[{index}].file", sentence
-            kept[name] = index
 
 
 def _stimuli(config: Config) -> Problems:
@@ -221,7 +241,9 @@ def _unknown(key: str, names: Iterable, known: Iterable, what: str) -> Problems:
     for name in names:
         if name not in known:
             listed = ", ".join(option for option in known if option is not None)
-            yield key, f"'{name}' is not among the {what}; expected one of: {listed}."
+            # Names of one line as they are.
+            shown = f"'{name}'" if str(name).isprintable() else repr(name)
+            yield key, f"{shown} is not among the {what}; expected one of: {listed}."
 
 
 _CHECKS = (_names, _download_files, _stimuli, _targets, _models, _samples)

@@ -22,14 +22,13 @@ COMMAND = "make generate"
 LONGEST = 110  # columns of config.yaml
 _HEADER = f"""\
 # The embedded default: every stage does real work at small size, in minutes on two cores, without a network.
-# Images are real (handwritten digits, photographs); the scans are simulated, and every figure says so.
+# Images are real (of photographs); the scans are simulated, and every figure says so.
 # What each key means stands in docs/config.md. An overlay (--configfile) changes single keys: mappings are
 # merged, lists are replaced as a whole. The paper's sizes: configs/paper.yaml.
 # Written by `{COMMAND}` from the defaults in src/neuroreg/*/settings.py and src/neuroreg/workflow/config.py.
 """
 _COMMENTS = {
-    "sigmas": "The paper's range, and beyond it, where digits become hard: their contrast is higher than a "
-    "photograph's.",
+    "sigmas": "The paper's range, and twice as far.",
     "tightening": "Stronger attacks than the paper's, reported apart; configs/tightening.yaml has some.",
 }
 _BOUNDS = {

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from itertools import product
 from typing import NamedTuple
 
+from neuroreg.similarity.settings import ShuffledTarget
+
 
 class Run(NamedTuple):
     """One trained model: its name in the config and its seed."""
@@ -41,6 +43,24 @@ def condition_models(config: Mapping) -> dict[str, str]:
         if kind in kinds:
             found.setdefault(kinds[kind], name)
     return found
+
+
+def target_file(targets: list[Mapping], target: str, seed: int | str) -> str:
+    """Return the path of the similarity that models of a training seed share, below the working directory.
+
+    Parameters
+    ----------
+    targets
+        The config's.
+    target
+        Name of one of them.
+    seed
+        Of the training: a shuffled target may have a file for each.
+    """
+    entry = by_name(targets, target)
+    default = ShuffledTarget.model_fields["permutation"].default
+    own = entry["kind"] == "shuffled" and entry.get("permutation", default) == "per_seed"
+    return f"results/similarity/{target}{f'/seed{seed}' if own else ''}.h5"
 
 
 def simulation_note(scans: list[Mapping]) -> str:

@@ -1,35 +1,84 @@
 """What every script of the workflow does around its one library call."""
 
 import logging
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from neuroreg.errors import InputError
+from neuroreg.files.refusals import refusal
+
+# As in sysexits.h: another try with the same input is in vain, or may do.
+BAD_INPUT, REFUSED = 65, 74
+_BY_SIGNAL = 128  # and the signal's number, as shells have it
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which Snakemake and SLURM send before they kill."""
 
 
 def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     """Call `main(snakemake)` with logging to the rule's log file.
 
-    Bad input ends the job with exit code 1 and its one sentence, on the terminal and in the log, without a
-    traceback. Any other exception is a bug: its traceback goes to both.
+    Three ends are no bugs and get one sentence, on the terminal and in the log, without a traceback: bad
+    input (exit code 65), a refusal of the system (74: no room, no rights, no locks, no memory), and an
+    interrupt (130 for Ctrl-C, 143 for SIGTERM). Any other exception is a bug: its traceback goes to both.
     """
+    try:
+        with _terminable():
+            _start_log(snakemake)
+            main(snakemake)
+    except InputError as error:
+        _end(snakemake, str(error), BAD_INPUT)
+    except KeyboardInterrupt as error:
+        number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
+        _end(snakemake, f"ended by {number.name}; the same command goes on.", _BY_SIGNAL + number)
+    except Exception as error:
+        sentence = refusal(error)
+        if sentence is None:
+            logging.exception("unexpected error")
+            raise
+        _end(snakemake, sentence, REFUSED)
+
+
+def _start_log(snakemake: Any) -> None:
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
+    # On a full disk the job's own sentence is to be seen, not a traceback for each line of the log.
+    logging.raiseExceptions = False
     logging.basicConfig(
-        filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s", force=True
-    )
+        filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s", force=True,
+        encoding="utf-8", errors="backslashreplace",
+    )  # fmt: skip
     logging.captureWarnings(True)
     # Sums of floats, and so a trained model's bytes, depend on the number of threads.
     logging.info("%s with %d threads", snakemake.rule, snakemake.threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(snakemake.threads)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Make SIGTERM an exception, for partial files to be removed."""
+
+    def terminate(*_: object) -> NoReturn:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
-        main(snakemake)
-    except InputError as error:
-        logging.error("%s", error)
-        sys.exit(f"{snakemake.rule}: {error}")
-    except Exception:
-        logging.exception("unexpected error")
-        raise
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(snakemake: Any, sentence: str, code: int) -> NoReturn:
+    """End the job with a sentence and an exit code."""
+    if logging.root.handlers:  # else it would go to the terminal twice
+        logging.error("%s", sentence)
+    shown = f"{snakemake.rule}: {sentence}\n".encode(errors="backslashreplace")
+    sys.stderr.buffer.write(shown)
+    sys.stderr.buffer.flush()
+    sys.exit(code)

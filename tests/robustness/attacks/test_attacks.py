@@ -9,10 +9,10 @@ from foolbox.criteria import Misclassification
 from torch import nn
 
 from neuroreg.errors import InputError
-from neuroreg.robustness.attacks.foolbox import GuardedSolver
-from neuroreg.robustness.attacks.projected_gradient import climb
+from neuroreg.robustness.attacks.foolbox import CountingModel, GuardedSolver
+from neuroreg.robustness.attacks.projected_gradient import RESOLVED, climb, smallest_epsilon
 from neuroreg.robustness.attacks.registry import attack_methods, complete_setting
-from neuroreg.robustness.attacks.rows import Rows, sample_normal, sample_uniform
+from neuroreg.robustness.attacks.rows import Rows, sample_normal, sample_uniform, to_images
 from neuroreg.robustness.evaluation import evaluation
 from neuroreg.robustness.minimal_distance import choose_starting_points
 
@@ -25,6 +25,8 @@ CHEAP = {
         "initial_const": 1.0,
         "stepsize": 0.01,
         "box": 0.999999,
+        "checks": 0,
+        "bisections": 0,
     },
     "ddn": {"steps": 30},
     "jsma": {"theta": 0.5, "targets": 2},
@@ -95,11 +97,36 @@ def test_epsilon_grows_until_the_attack_succeeds():
     model, x, labels, minima = linear_problem()
     setting = {"steps": 5, "rel_stepsize": 0.5, "epsilon": 1e-5, "search_steps": 30}
     assert minima[np.inf].min() > 1e-4
-    found, queries = attack("pgd", model, x, labels, setting)
+    found, passes = attack("pgd", model, x, labels, setting)
     assert (norms(found, x, np.inf) / minima[np.inf]).max() < 1.05
-    assert (queries == 30 * (5 + 1)).all()
-    found, _ = attack("pgd", model, x, labels, setting | {"search_steps": 3})
+    assert (passes < 30 * (2 * 5 + 1)).all()
+    found, passes = attack("pgd", model, x, labels, setting | {"search_steps": 3})
     assert torch.isnan(found).all()
+    assert (passes == 3 * (2 * 5 + 1)).all()
+
+
+def test_epsilon_is_found_or_cannot_be_found():
+    minima = torch.tensor([1e-4, 0.013, 0.2, 0.4])
+
+    def attempt(epsilon, rows):
+        tried.append(rows.tolist())
+        found = (x[rows] + to_images(epsilon)).clamp(0, 1)
+        return torch.where(to_images(epsilon >= minima[rows]), found, torch.nan)
+
+    x, tried = torch.zeros(4, 1, 2, 2), []
+    found, attempts = smallest_epsilon(attempt, x, torch.full((4,), 0.01), 40)
+    excess = found.amax(dim=(1, 2, 3)) / minima - 1
+    assert (excess >= 0).all()
+    assert (excess <= RESOLVED * 1.01).all()
+    # Each row leaves when its own is found.
+    assert attempts.tolist() == [sum(row in rows for rows in tried) for row in range(4)]
+    assert len(set(attempts.tolist())) > 1
+    assert (attempts < 25).all()
+    found, attempts = smallest_epsilon(
+        lambda epsilon, rows: torch.full_like(x[rows], torch.nan), x, torch.full((4,), 0.5), 40
+    )
+    assert torch.isnan(found).all()
+    assert attempts.tolist() == [3] * 4  # 0.5, 0.75, 1
 
 
 @pytest.mark.parametrize(
@@ -109,13 +136,12 @@ def test_epsilon_grows_until_the_attack_succeeds():
         ("adam", foolbox.attacks.LinfAdamProjectedGradientDescentAttack),
     ],
 )
-def test_projected_gradient_at_one_epsilon_is_foolbox(ours, theirs):
+def test_projected_gradient_stops_at_the_first_of_foolboxs_adversarials(ours, theirs):
     model, x, labels = network_problem(4)
     bridge = foolbox.PyTorchModel(model, bounds=(0, 1), device=CPU)
-    epsilons = torch.tensor([0.001, 0.004, 0.01, 0.3])
-    options = {"steps": 6, "rel_stepsize": 0.2, "random_start": False}
+    epsilons = torch.tensor([0.0001, 0.004, 0.01, 0.3])
     with evaluation(model, CPU):
-        found = climb(
+        found, passes = climb(
             ours,
             model,
             x,
@@ -125,9 +151,22 @@ def test_projected_gradient_at_one_epsilon_is_foolbox(ours, theirs):
             steps=6,
             start=torch.zeros_like(x),
         )
+    stopped = []
     for row, epsilon in enumerate(epsilons.tolist()):
-        reference = theirs(**options).run(bridge, x, Misclassification(labels), epsilon=epsilon)
-        torch.testing.assert_close(found[row], reference[row], rtol=0, atol=1e-7)
+        for steps in range(1, 7):
+            attacker = theirs(steps=steps, abs_stepsize=0.2 * epsilon, random_start=False)
+            point = attacker.run(bridge, x, Misclassification(labels), epsilon=epsilon)[row]
+            if model(point[None]).argmax() != labels[row]:
+                break
+        else:
+            assert torch.isnan(found[row]).all()
+            assert passes[row] == 2 * 6 + 1
+            stopped.append(None)
+            continue
+        torch.testing.assert_close(found[row], point, rtol=0, atol=1e-7)
+        assert passes[row] == 2 * steps + (1 if steps == 6 else 2)
+        stopped.append(steps)
+    assert len(set(stopped)) > 2
 
 
 def test_first_repetitions_are_foolbox():
@@ -135,27 +174,69 @@ def test_first_repetitions_are_foolbox():
     bridge, criterion = foolbox.PyTorchModel(model, bounds=(0, 1), device=CPU), Misclassification(labels)
     ddn = foolbox.attacks.DDNAttack(steps=30).run(bridge, x, criterion)
     for method in ("ddn", "foolbox_ddn"):
-        found, queries = attack(method, model, x, labels, CHEAP["ddn"])
+        found, passes = attack(method, model, x, labels, CHEAP["ddn"] | {"bisections": 0})
         torch.testing.assert_close(found, ddn, rtol=0, atol=1e-6)
-        assert (queries == 30).all()
+        assert (passes == 60).all()
     reference = foolbox.attacks.L2CarliniWagnerAttack(
         steps=40, binary_search_steps=2, initial_const=1.0, stepsize=0.01, abort_early=False
     ).run(bridge, x, criterion)
     for method in ("carlini_wagner", "foolbox_carlini_wagner"):
-        found, queries = attack(method, model, x, labels, CHEAP["carlini_wagner"])
+        found, passes = attack(method, model, x, labels, CHEAP["carlini_wagner"])
         torch.testing.assert_close(found, reference, rtol=0, atol=1e-6)
-        assert (queries == 80).all()
+        assert (passes == 160).all()
+
+
+def test_each_row_leaves_carlini_wagner_as_it_does_alone_in_foolbox():
+    model, x, labels = network_problem()
+    setting = CHEAP["carlini_wagner"] | {"steps": 300, "stepsize": 0.03, "checks": 10}
+    found, passes = attack("carlini_wagner", model, x, labels, setting)
+    told = {name: setting[name] for name in ("steps", "binary_search_steps", "initial_const", "stepsize")}
+    for row in range(len(x)):
+        counter = CountingModel(model)
+        one = slice(row, row + 1)
+        reference = foolbox.attacks.L2CarliniWagnerAttack(**told, abort_early=True).run(
+            counter.for_foolbox(CPU), x[one], Misclassification(labels[one])
+        )
+        torch.testing.assert_close(found[one], reference, rtol=0, atol=1e-5)
+        assert passes[row] == counter.passes
+    assert len(set(passes.tolist())) > 1
+    assert (passes < 2 * 2 * 300).all()
+
+
+@pytest.mark.parametrize("method", ["ddn", "carlini_wagner"])
+def test_the_closest_is_drawn_in(method):
+    model, x, labels, _ = linear_problem()
+    setting = CHEAP[method] | {"bisections": 0}
+    found, passes = attack(method, model, x, labels, setting)
+    drawn, more = attack(method, model, x, labels, setting | {"bisections": 10})
+    assert torch.equal(more, passes + 10)
+    assert (model(drawn).argmax(dim=1) != labels).all()
+    shares = torch.from_numpy(norms(drawn, x, 2) / norms(found, x, 2))
+    assert (shares <= 1).all()
+    assert (shares < 0.9999).any()
+    # It lies on the way, and 0.2 % nearer the label has the lead.
+    on_the_way = x + (shares[:, None, None, None] * (found - x).double()).float()
+    torch.testing.assert_close(drawn, on_the_way, rtol=0, atol=1e-6)
+    nearer = x + (1 - 0.002) * (drawn - x)
+    assert (model(nearer).argmax(dim=1) == labels)[shares < 1].all()
 
 
 @pytest.mark.parametrize("method", OURS)
 def test_random_repetitions_are_those_with_foolboxs_classes(method):
     # A linear model: rounding decides nothing there that could lead the two apart.
     model, x, labels, _ = linear_problem(3)
-    found, queries = attack(method, model, x, labels, repetition=2)
-    theirs, passes = attack(f"foolbox_{method}", model, x, labels, CHEAP[method], repetition=2)
+    drawn = "pgd" not in method
+    setting = CHEAP[method] | ({"bisections": 0} if drawn else {})
+    found, passes = attack(method, model, x, labels, setting, repetition=2)
+    theirs, spent = attack(f"foolbox_{method}", model, x, labels, setting, repetition=2)
     assert torch.isfinite(found).all()
-    assert torch.equal(queries, passes)
-    torch.testing.assert_close(found, theirs, rtol=0, atol=1e-5)
+    if drawn:
+        assert torch.equal(passes, spent)
+        torch.testing.assert_close(found, theirs, rtol=0, atol=1e-5)
+    else:
+        # Ours stops where Foolbox goes on to the last step.
+        assert (norms(found, x, np.inf) <= 1.01 * norms(theirs, x, np.inf)).all()
+        assert (passes < spent).all()
 
 
 def test_carlini_wagner_says_where_nothing_was_found():
@@ -198,7 +279,8 @@ def test_at_its_share_of_the_box_carlini_wagner_is_foolbox_on_saturated_pixels_t
     model, x = model.float().eval(), x.float()
     found, _ = attack("carlini_wagner", model, x, labels, CHEAP["carlini_wagner"])
     bridge = foolbox.PyTorchModel(model, bounds=(0, 1), device=CPU)
-    told = {name: value for name, value in CHEAP["carlini_wagner"].items() if name != "box"}
+    own = ("box", "checks", "bisections")
+    told = {name: value for name, value in CHEAP["carlini_wagner"].items() if name not in own}
     reference = foolbox.attacks.L2CarliniWagnerAttack(**told, abort_early=False).run(
         bridge, x, Misclassification(labels)
     )
@@ -316,9 +398,10 @@ def test_brendel_bethge_meets_the_linear_minimum_whatever_the_batch():
 
 
 def test_defaults_complete_a_setting():
-    assert complete_setting("ddn", {"steps": 7}) == {"steps": 7, "gamma": 0.05, "init_epsilon": 1.0}
+    complete = {"steps": 7, "gamma": 0.05, "init_epsilon": 1.0, "bisections": 10}
+    assert complete_setting("ddn", {"steps": 7}) == complete
     assert isinstance(complete_setting("ddn", {"init_epsilon": 1})["init_epsilon"], float)
-    assert len(attack_methods()) == 25
+    assert len(attack_methods()) == 27
     for method in attack_methods():
         assert complete_setting(method, complete_setting(method, {})) == complete_setting(method, {})
 

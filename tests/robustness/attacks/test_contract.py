@@ -5,10 +5,11 @@ import pytest
 import torch
 from attack_problems import CPU, linear_model, run_attack, smooth_logits
 from tier_problems import smooth_problem, trained_digits
+from torch import nn
 
 from neuroreg.robustness.attacks.registry import ATTACK_METHODS, complete_setting
-from neuroreg.robustness.attacks.rows import Rows, setting_of_rows
-from neuroreg.robustness.evaluation import evaluation, predict, to_input
+from neuroreg.robustness.attacks.rows import Rows, run_watched, setting_of_rows
+from neuroreg.robustness.evaluation import Watched, evaluation, predict, to_input
 from neuroreg.robustness.verification import measure, verify
 
 # Few steps, enough to find something.
@@ -24,6 +25,8 @@ CHEAP = {
     "apgd_t": {"steps": 8, "search_steps": 6},
     "fab": {"steps": 15},
     "brendel_bethge": {"steps": 8},
+    "warm_brendel_bethge_l2": {"start_steps": 20, "steps": 8},
+    "warm_brendel_bethge_linf": {"start_steps": 8, "steps": 8},
 }
 # Not Foolbox's Brendel & Bethge: it compiles each norm's solver for half a minute, rounds steps to float32,
 # and stops at the boundary without a margin. test_foolbox.py and test_boundary_attack.py test these.
@@ -92,6 +95,43 @@ def test_rows_are_alone(method):
     agree(same[::2], together[::2])
     if any(isinstance(value, torch.Tensor) for value in first_setting.values()):
         assert not torch.isclose(same[1::2], together[1::2], equal_nan=True).all()
+
+
+class Spoilt(nn.Module):
+    """A model whose logits are `bad` all around one image, but not at the image itself."""
+
+    def __init__(self, model, image, radius, bad):
+        super().__init__()
+        self.model, self.image, self.radius, self.bad = model, image, radius, bad
+
+    def forward(self, x):
+        away = (x - self.image).flatten(1).norm(dim=1, keepdim=True)
+        return torch.where((away > 0) & (away < self.radius), self.bad, self.model(x))
+
+
+@every_attack
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_row_that_meets_nan_fails_alone(method, bad):
+    model, rows, _ = smooth_rows(method)
+    attack = ATTACK_METHODS[method].load()
+    with evaluation(model, CPU):
+        found, passes = attack(model, rows)
+    # Up to a little beyond its closest adversarial.
+    own = found[3].reshape(-1, *rows.shape)
+    reached = (own[torch.isfinite(own).flatten(1).all(dim=1)] - rows.x[3]).flatten(1).norm(dim=1).min()
+    spoilt = Spoilt(model, rows.x[3], 1.001 * reached, bad)
+    with evaluation(spoilt, CPU):
+        others, spent, failed = run_watched(attack, spoilt, rows)
+        alone = [Watched(spoilt) for _ in range(6)]
+        for row, watched in enumerate(alone):
+            attack(watched, rows.take(torch.tensor([row])))
+    assert failed.tolist() == [watched.met() for watched in alone]
+    assert failed[3]
+    assert failed.sum() <= 2  # the way from a start may lead past another's image
+    assert torch.isnan(others[3]).all()
+    left = ~failed
+    torch.testing.assert_close(others[left], found[left], rtol=0, atol=1e-7, equal_nan=True)
+    assert torch.equal(spent[left], passes[left])
 
 
 @pytest.fixture(scope="module")

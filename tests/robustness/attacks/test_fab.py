@@ -65,7 +65,8 @@ def test_it_is_the_published_algorithm(norm, alpha_max, eta, beta):
     images = torch.from_numpy(x).view(-1, 1, 7, 7)
     setting = {"alpha_max": alpha_max, "overshoot": eta, "back": beta, "steps": 15}
     found, queries = run_attack(f"fab_{norm}", model, images, torch.from_numpy(labels), **setting)
-    assert (queries == 1 + 2 * 15 + 10).all()
+    # Five classes: a forward pass and four backward ones, at first and in each step, and one more to see.
+    assert (queries == 5 + 15 * (5 + 1) + 10).all()
     for row in range(len(x)):
         end = fab_step_by_step(norm, weights, x[row], labels[row], 15, alpha_max, eta, beta)
         np.testing.assert_allclose(found[row].flatten().numpy(), end, rtol=0, atol=1e-6)

@@ -30,7 +30,9 @@ SETTINGS = {
 # What depends on the scale as published, because probabilities do, and the factors at which it may. The
 # cross-entropy pushes the label down against the mean of all other classes weighted by their probabilities:
 # the quieter the logits, the less is that the nearest boundary's direction. JSMA raises a probability.
+# Warm starts are where PGD and DDN end.
 BY_DEFINITION = {"pgd": {1 / 8}, "adam_pgd": {1 / 8}, "ddn": {1 / 8}, "jsma": {1 / 8, 8.0, 64.0}}
+BY_DEFINITION |= {"warm_brendel_bethge_l2": {1 / 8}, "warm_brendel_bethge_linf": {1 / 8}}
 OURS = [method for method in ATTACK_METHODS if not method.startswith("foolbox_")]
 
 

@@ -1,9 +1,7 @@
-import pytest
 import torch
 from attack_problems import balanced_network, coarse_images
 
-from neuroreg.errors import InputError
-from neuroreg.robustness.attacks.rows import adversarial_margin, class_margins, finite_logits
+from neuroreg.robustness.attacks.rows import adversarial_margin, class_margins
 from neuroreg.robustness.evaluation import evaluation
 
 
@@ -33,9 +31,3 @@ def test_gradients_of_all_classes_are_autograds():
                 torch.testing.assert_close(gradients[row, rank], gradient, rtol=1e-2, atol=1e-4)
         assert torch.equal(few[0], classes[:, :2])
         torch.testing.assert_close(few[2], gradients[:, :2], rtol=1e-3, atol=1e-5)
-
-
-def test_logits_that_are_not_finite_are_refused():
-    model = torch.nn.Flatten()
-    with pytest.raises(InputError, match="NaN or infinite for 1 of 2 images"):
-        finite_logits(model, torch.tensor([[1.0, 2.0], [1.0, torch.inf]]), (1, 2, 1))

@@ -42,16 +42,11 @@ def run(variant: str, model: nn.Module, batch: Rows) -> tuple[Tensor, Tensor]:
 
     The first repetition starts each climb at the image, the others on the ball's surface in a random
     direction of their own.
-
-    Raises
-    ------
-    InputError
-        If the model's logits for `x` are not finite.
     """
     setting, closest = batch.setting, ClosestPoints(variant, model, batch)
     x0 = closest.x0
-    targets, distances = nearest_classes(variant, model, batch, setting["targets"])
-    closest.passes += 1
+    targets, distances, spent = nearest_classes(variant, model, batch, setting["targets"])
+    closest.passes += spent
     noise = start_noise(batch).flatten(1)
     noise = noise / closest.size(noise)[:, None].clamp(min=1e-12)
     largest = closest.size(torch.ones_like(x0))

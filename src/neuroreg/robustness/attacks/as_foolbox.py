@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
-from neuroreg.robustness.attacks.rows import Rows, setting_of_rows
+from neuroreg.robustness.attacks.rows import Rows, run_watched, setting_of_rows
 from neuroreg.robustness.evaluation import evaluation
 
 DISTANCES = {
@@ -78,7 +78,7 @@ class RegistryAttack(MinimizationAttack):
             with torch.no_grad():
                 right = (module(found).argmax(dim=1) == labels).nonzero()[:, 0]
             if len(right):
-                candidates, _ = method.load()(module, rows.take(right))
+                candidates, _, _ = run_watched(method.load(), module, rows.take(right))
                 candidates = candidates[:, 0] if candidates.ndim > found.ndim else candidates
                 there = torch.isfinite(candidates).flatten(1).all(dim=1)
                 found[right[there]] = candidates[there]

@@ -80,14 +80,14 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     Deterministic given the starting points; repetitions differ by them. Each row has its own radius and goes
     its own way.
     """
-    found, queries = torch.full_like(rows.x, torch.nan), torch.zeros(len(rows), dtype=torch.int64)
+    found, passes = torch.full_like(rows.x, torch.nan), torch.zeros(len(rows), dtype=torch.int64)
     there = torch.isfinite(rows.starting_points).flatten(1).all(dim=1).nonzero()[:, 0]
     if len(there):
         some, norm = rows.take(there), VARIANTS[variant]
         closest = ClosestPoints(variant, model, some, norm.size)
         follow(closest, norm, boundary_point(closest, norm, some.starting_points.flatten(1)), **some.setting)
-        found[there], queries[there.cpu()] = closest.result()
-    return found, queries
+        found[there], passes[there.cpu()] = closest.result()
+    return found, passes
 
 
 def boundary_point(closest: ClosestPoints, norm: Norm, start: Tensor) -> Tensor:

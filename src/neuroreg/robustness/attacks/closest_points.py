@@ -56,7 +56,7 @@ class ClosestPoints(Closest):
     x0
         The clean images, float32 (rows, pixels).
     passes
-        int64 (rows,), forward passes.
+        int64 (rows,), forward and backward passes.
     """
 
     def __init__(self, norm: str, model: nn.Module, rows: Rows, size: Size | None = None) -> None:
@@ -71,9 +71,12 @@ class ClosestPoints(Closest):
         return self.best.view(-1, *self.shape), self.passes.cpu()
 
     def logits(self, point: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
-        """Return the logits at `point`, a point for each of `rows`, and keep those that are closer."""
+        """Return the logits at `point`, a point for each of `rows`, and keep those that are closer.
+
+        Where `point` requires a gradient a backward pass is counted too.
+        """
         logits = self.model(point.view(-1, *self.shape))
-        self.passes[rows] += 1
+        self.passes[rows] += 1 + int(point.requires_grad)
         over = adversarial_margin(logits.detach(), self.labels[rows]) > 0
         self.keep(point.detach(), self.size(point.detach() - self.x0[rows]), over, rows)
         return logits
@@ -83,20 +86,27 @@ class ClosestPoints(Closest):
         with torch.no_grad():
             return adversarial_margin(self.logits(point, rows), self.labels[rows])
 
-    def bisect(self, between: Callable[[Tensor], Tensor], rows: Tensor | slice = slice(None)) -> Tensor:
+    def bisect(
+        self,
+        between: Callable[[Tensor], Tensor],
+        rows: Tensor | slice = slice(None),
+        bisections: int = BISECTIONS,
+    ) -> Tensor:
         """Return the smallest share (R, 1) that was seen to be adversarial, 1 if none; see all on the way.
 
         `between` takes shares (R, 1), 0 for the clean image, to points (R, pixels).
         """
         low = torch.zeros_like(self.x0[rows][:, :1])
         high = torch.ones_like(low)
-        for _ in range(BISECTIONS):
+        for _ in range(bisections):
             middle = (low + high) / 2
             over = self.margin(between(middle), rows)[:, None] > 0
             low, high = torch.where(over, low, middle), torch.where(over, middle, high)
         return high
 
-    def draw_in(self, end: Tensor | None = None, rows: Tensor | slice = slice(None)) -> None:
+    def draw_in(
+        self, end: Tensor | None = None, rows: Tensor | slice = slice(None), bisections: int = BISECTIONS
+    ) -> None:
         """Bisect the line from the clean image to `end` for the boundary's near side.
 
         `end` has a point for each of `rows`; the closest ones so far if None. Where those are no
@@ -104,20 +114,33 @@ class ClosestPoints(Closest):
         """
         x0 = self.x0[rows]
         end = torch.where(self.smallest.isfinite()[:, None], self.best, self.x0)[rows] if end is None else end
-        self.bisect(lambda share: x0 + share * (end - x0), rows)
+        self.bisect(lambda share: x0 + share * (end - x0), rows, bisections)
+
+    def join(self, other: Closest) -> None:
+        """Take over what `other`, of the same rows as images (rows, 1, H, W), has found closer."""
+        self.keep(other.best.flatten(1), other.smallest, other.smallest.isfinite())
 
 
-def nearest_classes(norm: str, model: nn.Module, rows: Rows, most: int) -> tuple[Tensor, Tensor]:
+def drawn_in(model: nn.Module, rows: Rows, closest: Closest, passes: int | Tensor) -> tuple[Tensor, Tensor]:
+    """Return what an L2 attack returns, its closest adversarials drawn in by the setting's `bisections`.
+
+    `passes` are those until then, int64 (rows,) or one number for all rows.
+    """
+    points = ClosestPoints("l2", model, rows)
+    points.join(closest)
+    points.passes += passes
+    points.draw_in(bisections=rows.setting["bisections"])
+    return points.result()
+
+
+def nearest_classes(norm: str, model: nn.Module, rows: Rows, most: int) -> tuple[Tensor, Tensor, int]:
     """Return int64 (rows, K), the other classes by rising distance to their boundary, and these distances.
+
+    And how many passes that took each row: a forward one, and a backward one for each other class.
 
     The distances are estimates in `norm` (``"l1"``, ``"l2"`` or ``"linf"``), exact were the model linear. K
     is `most`, or how many other classes there are.
-
-    Raises
-    ------
-    InputError
-        If the model's logits are not finite.
     """
     classes, margins, gradients = class_margins(model, rows.x.flatten(1), rows.labels, rows.shape)
     distance, order = (-margins / DUALS[norm](gradients).clamp(min=1e-12)).sort(dim=1, stable=True)
-    return classes.gather(1, order)[:, :most], distance[:, :most]
+    return classes.gather(1, order)[:, :most], distance[:, :most], 1 + margins.shape[1]

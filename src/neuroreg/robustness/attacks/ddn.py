@@ -5,7 +5,7 @@ from math import cos, pi
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.closest_points import Closest
+from neuroreg.robustness.attacks.closest_points import Closest, drawn_in
 from neuroreg.robustness.attacks.rows import Rows, cross_entropy_direction, sample_normal, to_images
 
 METHODS = {
@@ -15,6 +15,7 @@ METHODS = {
             "steps": (100, 1, 100_000, "iterations"),
             "gamma": (0.05, 1e-6, 0.999, "relative change of the norm at each iteration"),
             "init_epsilon": (1.0, 1e-6, 32.0, "the first norm, in pixels"),
+            "bisections": (10, 0, 100, "of the way from the image to the closest adversarial, at the end"),
         },
     },
 }
@@ -29,7 +30,8 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     The paper's Algorithm 1 as Foolbox has it, but for a gradient that does not saturate (see
     `cross_entropy_direction`): a step along the cross-entropy's gradient, then the
     perturbation gets a norm that shrinks by gamma after a point that is adversarial, and grows after one that
-    is not. The first direction is the gradient in the first repetition, random in the others; where the
+    is not. At the end, beyond the paper, the closest adversarial is drawn in along the line to the image. The
+    first direction is the gradient in the first repetition, random in the others; where the
     gradient vanishes it is random too.
     """
     x, labels, setting, random = rows.x, rows.labels, rows.setting, random_direction(rows)
@@ -53,7 +55,8 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
         epsilon = (epsilon * torch.where(adversarial, 1.0 - gamma, 1.0 + gamma)).minimum(largest)
         perturbation = perturbation * to_images(epsilon / _norm(perturbation).clamp_min(1e-12))
         perturbation = (x + perturbation).clamp(0.0, 1.0) - x
-    return closest.best, torch.full((len(x),), setting["steps"], dtype=torch.int64)
+    passes = 2 * setting["steps"]
+    return drawn_in(model, rows, closest, passes)
 
 
 def random_direction(rows: Rows) -> Tensor:

@@ -49,11 +49,6 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     The first repetition starts from the image. The others start in a random direction of their own, at
     `start` times the linear estimate of the distance, because there is no earlier adversarial yet to set the
     scale.
-
-    Raises
-    ------
-    InputError
-        If the model's logits are not finite.
     """
     labels, setting, closest = rows.labels, rows.setting, ClosestPoints(variant, model, rows)
     x0, project, targets = closest.x0, PROJECTIONS[variant], setting["targets"]
@@ -62,7 +57,7 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
 
     def nearest_boundary(point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         _, margins, gradients = class_margins(model, point, labels, closest.shape, targets)
-        closest.passes += 1
+        closest.passes += 1 + margins.shape[1]
         distance, rank = (margins.abs() / DUALS[variant](gradients).clamp(min=1e-12)).min(dim=1)
         normal = gradients.gather(1, rank[:, None, None].expand(-1, 1, x0.shape[1]))[:, 0]
         return distance[:, None], normal.double(), -margins.gather(1, rank[:, None])[:, 0].double()

@@ -29,9 +29,17 @@ METHODS = {
     "foolbox_carlini_wagner": {
         "like": "carlini_wagner",
         "variant": "carlini_wagner",
-        "settings": {"box": (0.999999, 0.999999, 0.999999, "share of tanh's range that is [0, 1]; fixed")},
+        "settings": {
+            "box": (0.999999, 0.999999, 0.999999, "share of tanh's range that is [0, 1]; fixed"),
+            "checks": (0, 0, 0, "times in a search that a row stops if its loss no longer falls; fixed"),
+            "bisections": (0, 0, 0, "of the way from the image to the closest adversarial; fixed"),
+        },
     },
-    "foolbox_ddn": {"like": "ddn", "variant": "ddn"},
+    "foolbox_ddn": {
+        "like": "ddn",
+        "variant": "ddn",
+        "settings": {"bisections": (0, 0, 0, "of the way from the image to the closest adversarial; fixed")},
+    },
     "foolbox_brendel_bethge_l0": {"like": "brendel_bethge_l0", "variant": "brendel_bethge_l0"},
     "foolbox_brendel_bethge_l1": {"like": "brendel_bethge_l1", "variant": "brendel_bethge_l1"},
     "foolbox_brendel_bethge_l2": {"like": "brendel_bethge_l2", "variant": "brendel_bethge_l2"},
@@ -44,7 +52,7 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
 
     Foolbox's attacks take one number for the whole batch.
     """
-    found, queries = torch.full_like(rows.x, torch.nan), torch.zeros(len(rows), dtype=torch.int64)
+    found, passes = torch.full_like(rows.x, torch.nan), torch.zeros(len(rows), dtype=torch.int64)
     names = [name for name, value in rows.setting.items() if isinstance(value, Tensor)]
     numbers = torch.stack([rows.setting[name].cpu() for name in names], dim=1)
     distinct, which = numbers.unique(dim=0, return_inverse=True)
@@ -56,23 +64,25 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
         if len(there):
             some, counter = rows.take(there), CountingModel(model)
             some = replace(some, setting=some.setting | dict(zip(names, values, strict=True)))
-            found[there] = ATTACKS[variant](counter, some)
-            queries[there] = counter.calls
-    return found, queries
+            found[there], passes[there] = ATTACKS[variant](counter, some)
+    return found, passes
 
 
 class CountingModel(nn.Module):
-    """Passes inputs on to `model` and counts the forward passes, each of which takes the whole batch."""
+    """Passes inputs on to `model` and counts forward and backward passes, each of which takes all rows.
+
+    A forward pass of inputs that require a gradient is followed by a backward one.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
         self.train(model.training)
-        self.calls = 0
+        self.passes = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the wrapped model's logits."""
-        self.calls += 1
+        self.passes += 1 + int(torch.is_grad_enabled() and x.requires_grad)
         return self.model(x)
 
     def for_foolbox(self, device: torch.device) -> foolbox.PyTorchModel:
@@ -100,20 +110,23 @@ class AdamAttack(_RowEpsilon, foolbox.attacks.LinfAdamProjectedGradientDescentAt
     """Foolbox's AdamPGD: Adam on the gradient's sign; the last iterate."""
 
 
-def projected_gradient(family: type, model: CountingModel, rows: Rows) -> Tensor:
+def projected_gradient(family: type, model: CountingModel, rows: Rows) -> tuple[Tensor, Tensor]:
     """Return what PGD of `family` finds at the smallest epsilon, as `projected_gradient.run` searches it."""
     x, labels, setting = rows.x, rows.labels, rows.setting
     attack = family(rel_stepsize=setting["rel_stepsize"], steps=setting["steps"], random_start=True)
-    attack.start = random_start(rows)
-    wrapped, criterion = model.for_foolbox(x.device), Misclassification(labels)
+    start, wrapped = random_start(rows), model.for_foolbox(x.device)
 
-    def attempt(epsilon: Tensor) -> tuple[Tensor, Tensor]:
-        found = attack.run(wrapped, ep.astensor(x), criterion, epsilon=ep.astensor(to_images(epsilon))).raw
+    def attempt(epsilon: Tensor, some: Tensor) -> Tensor:
+        attack.start = start[some]
+        criterion, within = Misclassification(labels[some]), ep.astensor(to_images(epsilon))
+        found = attack.run(wrapped, ep.astensor(x[some]), criterion, epsilon=within).raw
         with torch.no_grad():
-            return found, model(found).argmax(dim=1) != labels
+            failed = model(found).argmax(dim=1) == labels[some]
+        return torch.where(to_images(failed), torch.nan, found)
 
-    epsilon = torch.full((len(x),), setting["epsilon"], device=x.device)
-    return smallest_epsilon(attempt, x, epsilon, setting["search_steps"])
+    epsilon = torch.full((len(x),), setting["epsilon"], dtype=x.dtype, device=x.device)
+    found, attempts = smallest_epsilon(attempt, x, epsilon, setting["search_steps"])
+    return found, attempts.cpu() * (2 * setting["steps"] + 1)
 
 
 Step = Callable[..., tuple]
@@ -145,24 +158,25 @@ def hooked(x: Tensor, wrap: Callable[[Callable, Callable[[Callable], Step]], Ste
     return Hooked(x)
 
 
-def carlini_wagner(model: CountingModel, rows: Rows) -> Tensor:
+def carlini_wagner(model: CountingModel, rows: Rows) -> tuple[Tensor, int]:
     """Return what Carlini & Wagner's L2 attack finds, with confidence 0.
 
     Foolbox's early abort is off: it looks at the whole batch's loss, so that a sample's result would depend
     on its neighbours.
     """
     setting, offset = dict(rows.setting), random_offset(rows)
-    del setting["start_noise"], setting["box"]
+    for name in ("start_noise", "box", "checks", "bisections"):
+        del setting[name]
     attack = foolbox.attacks.L2CarliniWagnerAttack(**setting, confidence=0, abort_early=False)
     # Foolbox optimises an offset in tanh space that begins at 0; moving its origin moves the start.
     inputs = hooked(
         rows.x, lambda loss, differentiate: differentiate(lambda delta, *rest: loss(delta + offset, *rest))
     )
     found = attack.run(model.for_foolbox(rows.x.device), inputs, Misclassification(rows.labels)).raw
-    return _unless(found == 0, found)  # where Foolbox found nothing it returns a black image
+    return _unless(found == 0, found), model.passes  # where Foolbox found nothing it returns a black image
 
 
-def ddn(model: CountingModel, rows: Rows) -> Tensor:
+def ddn(model: CountingModel, rows: Rows) -> tuple[Tensor, int]:
     """Return what DDN finds; where a gradient is left out or vanishes, a random direction stands in."""
     direction = random_direction(rows)
 
@@ -180,10 +194,11 @@ def ddn(model: CountingModel, rows: Rows) -> Tensor:
 
         return value_and_gradient
 
-    attack = foolbox.attacks.DDNAttack(**rows.setting)
+    told = {name: value for name, value in rows.setting.items() if name != "bisections"}
+    attack = foolbox.attacks.DDNAttack(**told)
     inputs = hooked(rows.x, wrap)
     found = attack.run(model.for_foolbox(rows.x.device), inputs, Misclassification(rows.labels)).raw
-    return _unless(found == rows.x, found)  # where Foolbox found nothing it returns the image
+    return _unless(found == rows.x, found), model.passes  # where Foolbox found nothing it returns the image
 
 
 def _unless(nothing: Tensor, found: Tensor) -> Tensor:
@@ -252,7 +267,7 @@ def guarded(attack: type, scale_free: bool = False) -> type:
     return Guarded
 
 
-def brendel_bethge(family: type, model: CountingModel, rows: Rows) -> Tensor:
+def brendel_bethge(family: type, model: CountingModel, rows: Rows) -> tuple[Tensor, int]:
     """Return what the Brendel & Bethge attack of `family` finds from the starting points."""
     setting = rows.setting
     attack = family(
@@ -264,10 +279,12 @@ def brendel_bethge(family: type, model: CountingModel, rows: Rows) -> Tensor:
         binary_search_steps=BISECTIONS,
     )
     wrapped, criterion = model.for_foolbox(rows.x.device), Misclassification(rows.labels)
-    return attack.run(wrapped, rows.x, criterion, starting_points=rows.starting_points)
+    found = attack.run(wrapped, rows.x, criterion, starting_points=rows.starting_points)
+    return found, model.passes
 
 
-ATTACKS: dict[str, Callable[[CountingModel, Rows], Tensor]] = {
+# To adversarials (rows, 1, H, W), NaN where none, and passes, one number for all rows or int64 (rows,).
+ATTACKS: dict[str, Callable[[CountingModel, Rows], tuple[Tensor, Tensor | int]]] = {
     "pgd": partial(projected_gradient, PlainAttack),
     "adam_pgd": partial(projected_gradient, AdamAttack),
     "carlini_wagner": carlini_wagner,

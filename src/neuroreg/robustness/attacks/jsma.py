@@ -12,7 +12,6 @@ from neuroreg.robustness.attacks.rows import (
     Rows,
     adversarial_margin,
     but_first,
-    finite_logits,
     sample_uniform,
     to_images,
 )
@@ -48,17 +47,12 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     The first repetition is deterministic. In the others each pixel's saliency has a random factor of its own
     between 1 - jitter and 1 + jitter, the same at every step, so that pixels of like saliency come in another
     order.
-
-    Raises
-    ------
-    InputError
-        If the model's logits are not finite.
     """
     x, setting = rows.x, rows.setting
-    targets, _ = nearest_classes("l1", model, rows, setting["targets"])
+    targets, _, spent = nearest_classes("l1", model, rows, setting["targets"])
     jitter = to_images(setting["jitter"]) * but_first(rows, sample_uniform(rows, "saliency"))
     best, passes = _search(model, x, rows.labels, targets, (1.0 + jitter).flatten(1), setting)
-    return best.view(len(x), 2, *rows.shape), 1 + passes.cpu()
+    return best.view(len(x), 2, *rows.shape), spent + passes.cpu()
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ class _Searches:
 def _search(
     model: nn.Module, x: Tensor, labels: Tensor, targets: Tensor, factor: Tensor, setting: Mapping
 ) -> tuple[Tensor, Tensor]:
-    """Return the best points (rows, 2, pixels), NaN where none, and int64 (rows,), forward passes."""
+    """Return the best points (rows, 2, pixels), NaN where none, and int64 (rows,), passes."""
     x0, (rows, ranks), theta = x.flatten(1), targets.shape, setting["theta"]
     index = torch.arange(rows * ranks, device=x.device)
     changes = torch.zeros_like(x0, dtype=torch.int32)
@@ -86,7 +80,7 @@ def _search(
     passes = torch.zeros_like(labels)
     for step in range(setting["steps"] + 1):
         row = searches.index // ranks
-        passes.index_add_(0, row, torch.ones_like(row))
+        passes.index_add_(0, row, torch.full_like(row, 2))
         target = targets.flatten()[searches.index]
         margin, gradient = _ask(model, searches.point, labels[row], target, x.shape)
         cost = _costs(searches.point - x0[row])
@@ -116,7 +110,7 @@ def _ask(
     # As many at a time as there are rows, so that targets take no more memory.
     for part in torch.arange(len(points), device=points.device).split(shape[0]):
         point = points[part].requires_grad_(True)
-        logits = finite_logits(model, point, shape[1:])
+        logits = model(point.view(-1, *shape[1:]))
         wanted = F.log_softmax(logits, dim=1).gather(1, targets[part, None])
         gradients.append(torch.autograd.grad(wanted.sum(), point)[0])
         margins.append(adversarial_margin(logits.detach(), labels[part]))

@@ -34,7 +34,7 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
 
     Matyasko & Chau, "PDPGD: Primal-Dual Proximal Gradient Descent Adversarial Attack" (arXiv 2106.01538),
     with the constants of adv-lib's version: Adam descends the softplus of how far the label's logit is above
-    the largest other one (0 beyond the boundary); the box and the proximal map of the L1 norm follow; the
+    the largest other one (0 beyond the boundary); the proximal map of the L1 norm and the box follow; the
     weight of the loss against the norm rises where the point is not adversarial and falls elsewhere. In
     Adam's metric, which is diagonal, that map is a soft threshold for each pixel, taken here at once instead
     of by inner iterations. At the end the closest point is drawn in along the line to the image.
@@ -61,8 +61,8 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
         # What a pixel moves by for each unit of the loss's gradient.
         scale = stepsize * LAST_SHARE ** (step / steps) / slope
         change = change - scale * mean / (1 - DECAY ** (step + 1))
-        change = (x0 + change).clamp(0.0, 1.0) - x0
         change = change.sign() * (change.abs() - scale * (1 - share) / share).clamp(min=0.0)
+        change = (x0 + change).clamp(0.0, 1.0) - x0
         falling = 1 - (1 - LAST_DUAL_SHARE) * step / max(steps - 1, 1)
         upward = torch.where(margin.detach() > 0, -1.0, 1.0)[:, None]
         dual = (dual + upward * rate * falling).clamp(math.log(LEAST_RATIO), -math.log(LEAST_RATIO))

@@ -9,6 +9,7 @@ from neuroreg.robustness.attacks.closest_points import Closest
 from neuroreg.robustness.attacks.rows import (
     Adam,
     Rows,
+    adversarial_margin,
     but_first,
     cross_entropy_direction,
     sample_uniform,
@@ -27,7 +28,7 @@ METHODS = {
                 20,
                 1,
                 1_000,
-                "values of epsilon tried: times 1.5 until success, then bisection",
+                "values of epsilon tried at most: times 1.5 until success, then bisection",
             ),
         },
     },
@@ -35,59 +36,89 @@ METHODS = {
 }
 
 
-def smallest_epsilon(
-    attempt: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, epsilon: Tensor, search_steps: int
-) -> Tensor:
-    """Return the adversarials nearest to `x` in Linf that were met.
+GROWTH = 1.5
+# A row's epsilon is found when what failed is nearer than this to what succeeded, as a share of the latter.
+RESOLVED = 5e-4
+# Rows that are done leave the batch after every so many steps: asking which they are waits for the device.
+LEAVE_EVERY = 4
 
-    Epsilon grows by a factor of 1.5, to 1 at most, until the attack succeeds; then it is the mean of the last
-    that failed and the last that succeeded, as in Foolbox 2.
+
+def smallest_epsilon(
+    attempt: Callable[[Tensor, Tensor], Tensor], x: Tensor, epsilon: Tensor, search_steps: int
+) -> tuple[Tensor, Tensor]:
+    """Return the adversarials nearest to `x` in Linf that were met, and how often each row was attempted.
+
+    Epsilon grows by a factor of 1.5, to 1 at most, until the attack succeeds; then it is the mean of the
+    largest that failed and the distance at which it succeeded. (Foolbox 2 takes the epsilon that succeeded,
+    which is never smaller.) A row is done when the two are within 0.05 %, or epsilon 1 has failed.
 
     Parameters
     ----------
     attempt
-        Epsilon (rows,) to points (rows, 1, H, W) within it and whether each is adversarial (rows,).
+        Epsilon (R,) and rows, int64 (R,), to points (R, 1, H, W) within it, NaN where none is adversarial.
     x
         float32 (rows, 1, H, W).
     epsilon
         float32 (rows,), where the search starts.
     search_steps
-        Attempts.
+        Attempts at most.
 
     Returns
     -------
-    Tensor
-        float32 (rows, 1, H, W), NaN where nothing was found.
+    tuple
+        float32 (rows, 1, H, W), NaN where nothing was found; int64 (rows,).
     """
     failed, succeeded = torch.zeros_like(epsilon), torch.full_like(epsilon, torch.inf)
-    closest = Closest(x)
+    closest, attempts = Closest(x), torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    rows = torch.arange(len(x), device=x.device)
     for _ in range(search_steps):
-        found, success = attempt(epsilon)
-        closest.keep(found, (found - x).abs().flatten(1).amax(dim=1), success)
-        succeeded = torch.where(success, epsilon, succeeded)
-        failed = torch.where(success, failed, epsilon)
-        epsilon = torch.where(succeeded.isinf(), (1.5 * epsilon).clamp(max=1.0), (failed + succeeded) / 2)
-    return closest.best
+        tried = epsilon[rows]
+        found = attempt(tried, rows)
+        attempts[rows] += 1
+        size = (found - x[rows]).abs().flatten(1).amax(dim=1)
+        success = torch.isfinite(size)
+        closest.keep(found, size, success, rows)
+        far = torch.where(success, succeeded[rows].minimum(size), succeeded[rows])
+        near = torch.where(success, failed[rows], tried)
+        # A failure further out than an adversarial says nothing.
+        near = torch.where(near >= far, far / GROWTH, near)
+        failed[rows], succeeded[rows] = near, far
+        epsilon = epsilon.index_put(
+            (rows,), torch.where(far.isinf(), (GROWTH * tried).clamp(max=1.0), (near + far) / 2)
+        )
+        rows = rows[torch.where(far.isinf(), tried < 1.0, far - near > RESOLVED * far)]
+        if not len(rows):
+            break
+    return closest.best, attempts
 
 
 def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     """Step along the sign of the cross-entropy's gradient (``"plain"``), or with Adam on it (``"adam"``).
 
-    All as in Foolbox, but for a gradient that does not saturate (see `cross_entropy_direction`): at each
-    epsilon the last iterate counts. The first repetition starts from the image,
-    the others from a random point within epsilon.
+    Steps and projection are Foolbox 3's, but for a gradient that does not saturate (see
+    `cross_entropy_direction`). At each epsilon the first adversarial iterate counts, as in Foolbox 2, and the
+    row stops there. The first repetition starts from the image, the others from a random point within
+    epsilon.
     """
     x, labels, setting, start = rows.x, rows.labels, rows.setting, random_start(rows)
-    steps, search_steps = setting["steps"], setting["search_steps"]
+    passes = torch.zeros_like(labels)
 
-    def attempt(epsilon: Tensor) -> tuple[Tensor, Tensor]:
-        stepsize = setting["rel_stepsize"] * epsilon
-        found = climb(variant, model, x, labels, epsilon=epsilon, stepsize=stepsize, steps=steps, start=start)
-        with torch.no_grad():
-            return found, model(found).argmax(dim=1) != labels
+    def attempt(epsilon: Tensor, some: Tensor) -> Tensor:
+        found, spent = climb(
+            variant,
+            model,
+            x[some],
+            labels[some],
+            epsilon=epsilon,
+            stepsize=setting["rel_stepsize"][some] * epsilon,
+            steps=setting["steps"],
+            start=start[some],
+        )
+        passes[some] += spent
+        return found
 
-    found = smallest_epsilon(attempt, x, setting["epsilon"], search_steps)
-    return found, torch.full((len(x),), search_steps * (steps + 1), dtype=torch.int64)
+    found, _ = smallest_epsilon(attempt, x, setting["epsilon"], setting["search_steps"])
+    return found, passes.cpu()
 
 
 def random_start(rows: Rows) -> Tensor:
@@ -105,8 +136,10 @@ def climb(
     stepsize: Tensor,
     steps: int,
     start: Tensor,
-) -> Tensor:
-    """Return where `steps` steps up the cross-entropy end, within `epsilon` of `x` and in [0, 1].
+) -> tuple[Tensor, Tensor]:
+    """Return the first adversarial among the start and `steps` steps up the cross-entropy, and the passes.
+
+    All are within `epsilon` of `x` and in [0, 1].
 
     Parameters
     ----------
@@ -117,15 +150,40 @@ def climb(
     epsilon, stepsize
         float32 (rows,).
     steps
-        How many.
+        How many at most.
     start
         float32 (rows, 1, H, W) in [-1, 1], the first offset in units of epsilon.
+
+    Returns
+    -------
+    tuple
+        float32 (rows, 1, H, W), NaN where none was adversarial; int64 (rows,), passes until then.
     """
     epsilon, stepsize = to_images(epsilon), to_images(stepsize)
+    found, passes = torch.full_like(x, torch.nan), torch.zeros_like(labels)
+    rows, done = torch.arange(len(x), device=x.device), torch.zeros_like(labels, dtype=torch.bool)
     adam = Adam(x, stepsize) if variant == "adam" else None
     point = (x + epsilon * start).clamp(0.0, 1.0)
-    for _ in range(steps):
-        direction = cross_entropy_direction(model, point, labels)[1].sign()
-        step = adam.step(direction) if adam else stepsize * direction
-        point = (x + (point + step - x).clamp(-epsilon, epsilon)).clamp(0.0, 1.0)
-    return point
+    for step in range(steps):
+        logits, gradient = cross_entropy_direction(model, point, labels)
+        passes[rows] += torch.where(done, 0, 2)
+        over = (adversarial_margin(logits, labels) > 0) & ~done
+        found[rows] = torch.where(to_images(over), point, found[rows])
+        done = done | over
+        if (step + 1) % LEAVE_EVERY == 0:
+            left = (~done).nonzero()[:, 0]
+            rows, done = rows[left], done[left]
+            if not len(rows):
+                return found, passes
+            x, labels, epsilon, stepsize = x[left], labels[left], epsilon[left], stepsize[left]
+            point, gradient = point[left], gradient[left]
+            if adam:
+                adam.keep(left)
+        direction = gradient.sign()
+        change = adam.step(direction) if adam else stepsize * direction
+        point = (x + (point + change - x).clamp(-epsilon, epsilon)).clamp(0.0, 1.0)
+    with torch.no_grad():
+        over = (adversarial_margin(model(point), labels) > 0) & ~done
+    passes[rows] += torch.where(done, 0, 1)
+    found[rows] = torch.where(to_images(over), point, found[rows])
+    return found, passes

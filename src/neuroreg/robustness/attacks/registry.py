@@ -38,6 +38,7 @@ FAMILIES = (
     "pdpgd",
     "apgd_t",
     "fab",
+    "warm_start",
 )
 
 

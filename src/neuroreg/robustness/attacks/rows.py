@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.evaluation import require_finite
+from neuroreg.robustness.evaluation import Watched
 from neuroreg.robustness.verification import MARGIN
 from neuroreg.seeds import derive_seed
 
@@ -20,11 +20,13 @@ class Rows:
     on the device of the rows, as `evaluation` makes it.
 
     It returns two tensors: the closest adversarials found, of the type and shape of `x` and in [0, 1], NaN
-    for a row where there is none; and the forward passes that each row took, int64 (rows,) on the CPU. An
+    for a row where there is none; and the passes that each row took, forward and backward ones, int64 (rows,)
+    on the CPU. An
     attack that knows which of its adversarials are closest in other norms too returns several of each row,
     (rows, candidates, 1, H, W): first the closest in the norm that the registry names; NaN where there is no
     further one. All are verified and scored. A row's result depends on what stands in this row alone, up to
-    rounding. Whatever is random differs by seed and repetition; the first repetition has no random start.
+    rounding. It need not look for NaN: `run_watched` does. Whatever is random differs by seed and repetition;
+    the first repetition has no random start.
 
     Attributes
     ----------
@@ -71,6 +73,39 @@ class Rows:
         return Rows(x, labels, setting, repetition, seeds, starts)
 
 
+def run_watched(run: Callable, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+    """Run an attack; rows that met logits that are not finite have failed and leave the others alone.
+
+    Attacks do not look for such logits. Where there were some, the attack is run again on the two halves of
+    the rows, and so on, which finds out whose they were: a row's result depends on this row alone.
+
+    Parameters
+    ----------
+    run
+        The attack, (model, rows) to what `Rows` says.
+    model
+        As `Rows` has it, but for logits, which may be NaN or infinite.
+    rows
+        What to attack.
+
+    Returns
+    -------
+    tuple
+        What `run` returns, NaN and the passes of the last run in failed rows; bool (rows,) on the CPU,
+        whether the row met logits that are not finite.
+    """
+    watched = Watched(model)
+    found, passes = run(watched, rows)
+    failed = torch.zeros(len(rows), dtype=torch.bool)
+    if not watched.met():
+        return found, passes, failed
+    if len(rows) == 1:
+        return torch.full_like(found, torch.nan), passes, ~failed
+    halves = torch.arange(len(rows), device=rows.x.device).chunk(2)
+    found, passes, failed = zip(*(run_watched(run, model, rows.take(half)) for half in halves), strict=True)
+    return torch.cat(found), torch.cat(passes), torch.cat(failed)
+
+
 def sample_normal(rows: Rows, purpose: str) -> Tensor:
     """Return standard normals of the shape of ``rows.x``.
 
@@ -110,19 +145,6 @@ def adversarial_margin(logits: Tensor, labels: Tensor) -> Tensor:
     own = logits.gather(1, labels[:, None])[:, 0]
     margin = logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1) - own
     return margin - 2 * MARGIN * logits.detach().abs().amax(dim=1).clamp_min(1.0)
-
-
-def finite_logits(model: nn.Module, points: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return the logits (rows, classes) of flat `points` (rows, pixels), images of `shape` (1, H, W).
-
-    Raises
-    ------
-    InputError
-        If a logit is not finite.
-    """
-    logits = model(points.view(-1, *shape))
-    require_finite(logits.detach())
-    return logits
 
 
 def cross_entropy_lead(logits: Tensor, labels: Tensor) -> Tensor:
@@ -167,15 +189,11 @@ def class_margins(
     Returns
     -------
     tuple
-        int64 (rows, K), by falling logits; float32 (rows, K); float32 (rows, K, pixels).
-
-    Raises
-    ------
-    InputError
-        If a logit is not finite.
+        int64 (rows, K), by falling logits; float32 (rows, K); float32 (rows, K, pixels). It takes a forward
+        and K backward passes.
     """
     points = points.detach().requires_grad_(True)
-    logits = finite_logits(model, points, shape)
+    logits = model(points.view(-1, *shape))
     own = labels[:, None]
     others = logits.detach().scatter(1, own, -torch.inf)
     classes = others.argsort(dim=1, descending=True, stable=True)[:, : logits.shape[1] - 1][:, :most]
@@ -214,6 +232,10 @@ class Adam:
         self.square = BETA2 * self.square + (1 - BETA2) * gradient.square()
         mean, square = self.mean / (1 - BETA1**self.time), self.square / (1 - BETA2**self.time)
         return self.stepsize * mean / (square.sqrt() + EPSILON)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some `rows` only, int64."""
+        self.mean, self.square, self.stepsize = self.mean[rows], self.square[rows], self.stepsize[rows]
 
 
 def setting_of_rows(settings: Sequence[Mapping], index: Tensor, like: Tensor) -> dict[str, int | Tensor]:

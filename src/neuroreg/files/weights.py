@@ -1,0 +1,46 @@
+"""Files of safetensors, with the system's errors as they are."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from neuroreg.files.storage import atomic_path
+
+
+def write_weights(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write named tensors, of any device, atomically.
+
+    Parameters
+    ----------
+    path
+        A ``.safetensors`` file.
+    tensors
+        Name to tensor.
+    metadata
+        Texts by name. Of several, safetensors does not keep the order: the same content may be other bytes.
+    """
+    content = save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, dict(metadata)
+    )
+    with atomic_path(path, len(content)) as partial:
+        partial.write_bytes(content)
+
+
+@contextmanager
+def open_weights(path: str | Path) -> Iterator[safe_open]:
+    """Open a file of safetensors.
+
+    Raises
+    ------
+    OSError
+        If it must not be read; safetensors itself says then that there is no such file.
+    SafetensorError
+        If it is damaged or something else.
+    """
+    Path(path).open("rb").close()
+    with safe_open(path, framework="pt") as file:
+        yield file

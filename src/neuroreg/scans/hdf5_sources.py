@@ -1,0 +1,95 @@
+"""Why the content of an HDF5 file may be elsewhere, or packed by a filter that is not installed.
+
+HDF5 itself gives zeros for what a virtual dataset's missing source, or a missing external file, should hold.
+"""
+
+from pathlib import Path
+
+import h5py
+
+from neuroreg.errors import InputError
+
+_UNPACKED = {
+    h5py.h5z.FILTER_DEFLATE: "gzip",
+    h5py.h5z.FILTER_SHUFFLE: "shuffle",
+    h5py.h5z.FILTER_FLETCHER32: "fletcher32",
+    h5py.h5z.FILTER_SZIP: "szip",
+    h5py.h5z.FILTER_NBIT: "nbit",
+    h5py.h5z.FILTER_SCALEOFFSET: "scaleoffset",
+    32000: "lzf",
+    32001: "blosc",
+    32004: "lz4",
+    32008: "bitshuffle",
+    32015: "zstd",
+    32026: "blosc2",
+}
+
+
+def missing_target(file: h5py.File, name: str) -> str | None:
+    """Return where a link leads that something of this name should be behind; None if there is no link."""
+    group: h5py.Group = file
+    for part in name.split("/"):
+        link = group.get(part, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            path = Path(file.filename).parent / link.filename
+            if not path.is_file():
+                return f"a link to the file '{link.filename}', which is not there"
+            return f"a link to '{link.path}' in the file '{link.filename}', which leads to no dataset"
+        if isinstance(link, h5py.SoftLink):
+            return f"a link to '{link.path}', which leads to no dataset"
+        inner = group.get(part)
+        if not isinstance(inner, h5py.Group):
+            return None
+        group = inner
+    return None
+
+
+def check_content(dataset: h5py.Dataset) -> None:
+    """Check that all of a dataset is there and can be unpacked.
+
+    Raises
+    ------
+    InputError
+        If it is virtual or external and a source is missing, or a filter is.
+    """
+    name = dataset.name.lstrip("/")
+    folder = Path(dataset.file.filename).parent
+    for file, source in _virtual_sources(dataset):
+        path = Path(dataset.file.filename) if file == "." else folder / file
+        # HDF5 looks beside the file first, then in the working directory.
+        path = path if path.is_file() else Path(file)
+        found = None
+        if path.is_file():
+            with h5py.File(path, "r") as opened:
+                found = opened.get(source)
+                if isinstance(found, h5py.Dataset):
+                    check_content(found)
+        if not isinstance(found, h5py.Dataset):
+            lacking = f"file '{file}'" if not path.is_file() else f"dataset '{source}' of file '{file}'"
+            raise InputError(
+                f"dataset '{name}' is virtual and its source, the {lacking}, is not there; expected it "
+                "beside this file, or a copy with the values inside."
+            )
+    for file, _, _ in dataset.external or ():
+        if not (folder / file).is_file() and not Path(file).is_file():
+            raise InputError(
+                f"dataset '{name}' keeps its values in the file '{file}', which is not there; expected it "
+                "beside this file."
+            )
+    plist = dataset.id.get_create_plist()
+    for index in range(plist.get_nfilters()):
+        number, _, _, text = plist.get_filter(index)
+        if not h5py.h5z.filter_avail(number):
+            called = _UNPACKED.get(number) or text.decode(errors="replace") or "unknown"
+            raise InputError(
+                f"dataset '{name}' is packed with the filter {called} ({number}), which is not installed; "
+                "expected gzip, lzf or none (h5repack makes such a copy where the filter is installed)."
+            )
+
+
+def _virtual_sources(dataset: h5py.Dataset) -> list[tuple[str, str]]:
+    """Return file and dataset of each source; those of a numbered pattern are only as many as there are."""
+    if not dataset.is_virtual:
+        return []
+    sources = {(source.file_name, source.dset_name) for source in dataset.virtual_sources()}
+    return sorted(pair for pair in sources if "%b" not in "".join(pair))

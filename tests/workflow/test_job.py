@@ -1,0 +1,113 @@
+"""How a job ends, as a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from neuroreg.workflow.job import BAD_INPUT, REFUSED
+
+SCRIPT = """
+import sys, time
+from types import SimpleNamespace
+from pathlib import Path
+from neuroreg.errors import InputError
+from neuroreg.files.storage import atomic_path, write_text
+from neuroreg.workflow.job import run_job
+
+folder = Path(sys.argv[1])
+
+def main(snakemake):
+    {body}
+
+run_job(main, SimpleNamespace(rule="some_rule", log=[folder / "logs/x.log"], threads=1))
+"""
+
+
+def start(folder, body, **environment):
+    command = [sys.executable, "-c", SCRIPT.format(body=body), folder]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=os.environ | environment, **pipes)
+
+
+def ended(process):
+    stderr = process.communicate(timeout=300)[1].decode()
+    return process.returncode, stderr
+
+
+def log_of(folder):
+    return (folder / "logs" / "x.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "sentence"),
+    [
+        ("raise InputError('data/x: bad; expected good.')", BAD_INPUT, "data/x: bad; expected good."),
+        (
+            "(folder / '.x.partial.txt').symlink_to('/dev/full'); write_text(folder / 'x.txt', 'x' * 10000)",
+            REFUSED,
+            "{}/x.txt: no space left on its disk; free some, then run the same command again.",
+        ),
+        (
+            "open(folder / 'no' / 'file')",
+            REFUSED,
+            "{}/no/file: no such file or folder; expected it.",
+        ),
+        ("raise InputError('data/\\udcff: {}')", BAD_INPUT, "data/\\udcff: {{}}"),
+    ],
+)
+def test_an_end_that_is_no_bug_is_one_sentence_and_a_code_of_its_own(tmp_path, body, code, sentence):
+    expected = sentence.format(tmp_path)
+    assert ended(start(tmp_path, body)) == (code, f"some_rule: {expected}\n")
+    assert log_of(tmp_path).splitlines()[-1].endswith(expected)
+    assert "Traceback" not in log_of(tmp_path)
+
+
+def test_a_bug_shows_its_traceback_in_both_places(tmp_path):
+    code, stderr = ended(start(tmp_path, "{}['x']"))
+    assert code == 1
+    assert "KeyError: 'x'" in stderr and "KeyError: 'x'" in log_of(tmp_path)
+
+
+def test_a_log_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "logs").touch()
+    code, stderr = ended(start(tmp_path, "pass"))
+    assert code == REFUSED
+    assert stderr.startswith(f"some_rule: {tmp_path}/logs") and stderr.count("\n") == 1
+
+
+def test_a_log_on_a_full_disk_does_not_drown_the_sentence(tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "x.log").symlink_to("/dev/full")
+    body = "raise InputError('data/x: bad; expected good.')"
+    assert ended(start(tmp_path, body)) == (BAD_INPUT, "some_rule: data/x: bad; expected good.\n")
+
+
+def test_any_text_can_be_logged_and_shown_in_any_locale(tmp_path):
+    body = "import logging; logging.info('神经 \\udcff'); raise InputError('神经: bad')"
+    plain = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(body=body), encoding="utf-8")
+    done = subprocess.run([sys.executable, script, tmp_path], env=os.environ | plain, capture_output=True)
+    assert (done.returncode, done.stderr.decode()) == (BAD_INPUT, "some_rule: 神经: bad\n")
+    assert "神经 \\udcff" in log_of(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_half_written(tmp_path, number):
+    body = (
+        "\n    with atomic_path(folder / 'x.txt') as partial:"
+        "\n        partial.write_text('half'); time.sleep(60)"
+    )
+    process = start(tmp_path, body)
+    limit = time.monotonic() + 60
+    while not (tmp_path / ".x.partial.txt").exists():
+        assert time.monotonic() < limit and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    code, stderr = ended(process)
+    assert (code, stderr) == (128 + number, f"some_rule: ended by {number.name}; the same command goes on.\n")
+    assert [file.name for file in tmp_path.iterdir()] == ["logs"]
