@@ -4,7 +4,8 @@
 
 The plain loop does what published code of this kind does: images augmented one by one as PIL images in a
 `DataLoader`, float32, contiguous channels, one pass for the images and one for each half of the pairs, a
-plain SGD. Ours is the loop that `train_model` runs, in float32 and in bfloat16. The share of the machine's
+plain SGD. Ours is the loop that `train_model` runs, in float32 and in bfloat16, with --compile also by
+torch.compile; float32 is without TF32 in both. The share of the machine's
 peak is that of its own large matrix product or convolution, the faster one, in the same precision.
 """
 
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from neuroreg.devices import full_float32
 from neuroreg.training.networks import ResNet
 from neuroreg.training.objective import SimilarityReadout, similarity_loss
 from neuroreg.training.run import SimilarityTarget, TrainingRun
@@ -118,6 +120,7 @@ def peak(dtype: torch.dtype, device: str) -> float:
     return max(product, 2 * images.numel() * kernels[0].numel() / seconds)
 
 
+@full_float32()
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -126,6 +129,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--compile", action="store_true", help="with training.compile, too")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     rng = np.random.default_rng(0)
@@ -141,11 +145,16 @@ def main() -> None:
     plain_settings = TrainingSettings(**paper)
     plain = plain_steps(images, labels, target, arguments.width, arguments.device, plain_settings)
     steps["plain loop, float32"] = lambda: next(plain), torch.float32
-    for precision in ("float32", "bfloat16"):
-        settings = TrainingSettings(**paper, learning_rate=1e-3, precision=precision)
+    ways = [(precision, False) for precision in ("float32", "bfloat16")]
+    ways += [(precision, True) for precision, _ in ways if arguments.compile]
+    for precision, compiled in ways:
+        settings = TrainingSettings(**paper, learning_rate=1e-3, precision=precision, compile=compiled)
         run = TrainingRun(images, labels, 10, settings, 0, ALPHA, target, arguments.device)
         ours = run.steps(0)
-        steps[f"ours, {precision}"] = lambda ours=ours: next(ours), getattr(torch, precision)
+        steps[f"ours, {precision}{', compiled' * compiled}"] = (
+            lambda ours=ours: next(ours),
+            getattr(torch, precision),
+        )
     flop = step_flop(arguments.width, plain_settings)
     print(
         f"width {arguments.width}, {arguments.threads} threads, {arguments.device}, torch {torch.__version__}"
@@ -156,7 +165,7 @@ def main() -> None:
         times[name] = seconds_a_step(step, arguments.steps, arguments.device)
         reached, most = flop / times[name], peak(dtype, arguments.device)
         print(
-            f"{name:20} {times[name] * 1e3:9.1f} ms a step  {reached / 1e9:8.0f} GFLOP/s, "
+            f"{name:24} {times[name] * 1e3:9.1f} ms a step  {reached / 1e9:8.0f} GFLOP/s, "
             f"{reached / most:5.0%} of {most / 1e9:.0f}; floor {flop / most * 1e3:.1f} ms; "
             f"{times['plain loop, float32'] / times[name]:.2f} times the plain loop's speed"
         )

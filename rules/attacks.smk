@@ -21,6 +21,7 @@ rule search_adversarials:
         mem_mb=more_each_try(700 + CUDA_MEMORY + 0.15 * WIDTH * config["adversarial"]["batch_size"]),
         runtime=1440,
         gpu=GPU,
+        devices=DEVICES,
     params:
         attacks=attacks,
         samples=config["adversarial"]["samples"],
@@ -117,6 +118,7 @@ rule check_masking:
         mem_mb=more_each_try(1500 + CUDA_MEMORY),
         runtime=240,
         gpu=GPU,
+        devices=DEVICES,
     params:
         runs=[(run.model, run.seed) for run in CONDITIONS],
         attacks=ATTACKS,

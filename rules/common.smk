@@ -30,6 +30,8 @@ except OSError as error:
 
 ENVIRONMENT = "../envs/neuroreg.yaml"
 GPU = int(config["device"] == "cuda")
+# Of which a job takes one. A resource, since another choice of GPUs shall rerun nothing.
+DEVICES = ",".join(map(str, config["devices"]))
 SWEEP = grid_runs(config["sweep"])
 CONDITIONS = grid_runs(config["conditions"])
 ALL_RUNS = list(dict.fromkeys([*SWEEP, *CONDITIONS]))

@@ -16,6 +16,7 @@ rule evaluate_noise:
         mem_mb=more_each_try(900 + CUDA_MEMORY + 5 * WIDTH),
         runtime=60,
         gpu=GPU,
+        devices=DEVICES,
     params:
         settings=config["noise"],
         device=config["device"],

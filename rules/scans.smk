@@ -126,6 +126,7 @@ rule fit_response_model:
         mem_mb=by_neurons(700 + CUDA_MEMORY, 0.15),
         runtime=240,
         gpu=GPU,
+        devices=DEVICES,
     params:
         settings=config["response_model"],
         bias_correction=config["reliability"]["bias_correction"],
@@ -176,6 +177,7 @@ rule predict_responses:
         mem_mb=by_neurons(700 + CUDA_MEMORY, 0.15),
         runtime=60,
         gpu=GPU,
+        devices=DEVICES,
     params:
         device=config["device"],
         code=code("predict_responses"),

@@ -88,6 +88,7 @@ if FEATURES:
             mem_mb=by_pool(1000 + CUDA_MEMORY, 8e-6, lambda input: input.stimuli, each_image=0.16),
             runtime=60,
             gpu=GPU,
+            devices=DEVICES,
         params:
             weights=lambda wildcards: by_name(config["targets"], wildcards.target).get("weights"),
             device=config["device"],

@@ -18,6 +18,7 @@ rule train_model:
         ),
         runtime=1440,
         gpu=GPU,
+        devices=DEVICES,
     params:
         settings=config["network"] | config["training"],
         alpha=lambda wildcards: by_name(config["models"], wildcards.model)["alpha"],

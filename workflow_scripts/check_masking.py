@@ -18,7 +18,7 @@ def main(snakemake):
         params.reference,
         seed=params.seed,
         batch_size=params.batch_size,
-        device=choose_device(params.device),
+        device=choose_device(params.device, snakemake.resources.devices),
     )
     write_csv(snakemake.output[0], checks)
 

@@ -17,7 +17,7 @@ def main(snakemake):
         data.test_labels,
         seed=snakemake.params.seed,
         batch_size=256,
-        device=choose_device(snakemake.params.device),
+        device=choose_device(snakemake.params.device, snakemake.resources.devices),
         **snakemake.params.settings,
     )
     write_record(snakemake.output.counts, counts)

@@ -24,7 +24,7 @@ def main(snakemake):
             scan,
             FitSettings(**snakemake.params.settings),
             seed=derive_seed(snakemake.params.seed, "response model", snakemake.wildcards.scan),
-            device=choose_device(snakemake.params.device),
+            device=choose_device(snakemake.params.device, snakemake.resources.devices),
             resume=resume,
         )
         predict = partial(predict_trials, fitted.model, scan)

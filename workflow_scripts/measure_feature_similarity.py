@@ -11,7 +11,7 @@ def main(snakemake):
     similarity = feature_similarity(
         read_record(snakemake.input.stimuli, Stimuli),
         load_vgg_weights(snakemake.params.weights),
-        device=choose_device(snakemake.params.device),
+        device=choose_device(snakemake.params.device, snakemake.resources.devices),
     )
     write_record(snakemake.output[0], similarity, inputs=snakemake.input)
 

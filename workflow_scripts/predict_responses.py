@@ -15,7 +15,9 @@ from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    model = load_response_model(snakemake.input.weights).to(choose_device(snakemake.params.device))
+    model = load_response_model(snakemake.input.weights).to(
+        choose_device(snakemake.params.device, snakemake.resources.devices)
+    )
     scores = read_json(snakemake.input.scores)
     stimuli, scan = read_record(snakemake.input.stimuli, Stimuli), read_record(snakemake.input.scan, Scan)
     pool, oracle = ~stimuli.oracle, scan.repeated_images()

@@ -19,6 +19,7 @@ def main(snakemake):
         seed=params.seed,
         batch_size=params.batch_size,
         device=params.device,
+        devices=snakemake.resources.devices,
     )
 
 

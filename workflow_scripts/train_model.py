@@ -31,7 +31,7 @@ def main(snakemake):
             seed=int(snakemake.wildcards.seed),
             alpha=snakemake.params.alpha,
             target=target,
-            device=choose_device(snakemake.params.device),
+            device=choose_device(snakemake.params.device, snakemake.resources.devices),
             resume=resume,
         )
         write_csv(snakemake.output.history, trained.history)

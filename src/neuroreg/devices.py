@@ -1,7 +1,12 @@
 """Where torch computes, and how exactly."""
 
+import fcntl
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -9,17 +14,60 @@ from torch import Tensor
 from neuroreg.errors import InputError
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, devices: str | int = "0") -> torch.device:
     """Return the device named by the config, ``"cpu"`` or ``"cuda"``.
+
+    Parameters
+    ----------
+    name
+        ``"cpu"`` or ``"cuda"``.
+    devices
+        Numbers of the GPUs that may be used, as in ``"0,1"``, or the only one. Of several the process takes
+        the one that the fewest others of this user's hold on this machine, and holds it until it ends.
 
     Raises
     ------
     InputError
-        If ``"cuda"`` is asked for and there is none.
+        If ``"cuda"`` is asked for and there is none, or not one of these numbers.
     """
-    if name == "cuda" and not torch.cuda.is_available():
+    if name != "cuda":
+        return torch.device(name)
+    if not torch.cuda.is_available():
         raise InputError("config key 'device': found 'cuda', but torch sees no CUDA device; expected 'cpu'.")
-    return torch.device(name)
+    numbers, there = [int(number) for number in str(devices).split(",")], torch.cuda.device_count()
+    for number in numbers:
+        if number >= there:
+            raise InputError(
+                f"config key 'devices': found {number}, but torch sees {there} CUDA "
+                f"device{'s' * (there > 1)}; expected numbers from 0 to {there - 1}."
+            )
+    device = torch.device("cuda", numbers[0] if len(numbers) == 1 else _least_held(numbers))
+    torch.cuda.set_device(device)
+    return device
+
+
+_held = {}  # by GPU, open files, whose locks end with the process, however it ends
+
+
+def _least_held(numbers: list[int]) -> int:
+    if held := [number for number in _held if number in numbers]:
+        return held[0]
+    folder = Path(tempfile.gettempdir()) / f"neuroreg-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    places = ((place, number) for place in count() for number in numbers)
+    return next(number for place, number in places if _hold(number, folder / f"{number}.{place}"))
+
+
+def _hold(number: int, path: Path) -> bool:
+    """Lock a GPU's file unless another process does; return whether that worked."""
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return False
+    _held[number] = file
+    return True
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:

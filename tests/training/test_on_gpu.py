@@ -14,12 +14,12 @@ ONE_EPOCH = {**vars(SETTINGS), "epochs": 1, "horizontal_flip": True}
 LAUNCHES = {"float32": 800, "bfloat16": 900}
 
 
-@pytest.mark.parametrize("alpha", [0.0, 5.0])
-def test_it_trains_as_on_the_cpu(alpha):
+@pytest.mark.parametrize(("alpha", "device"), [(0.0, "cuda"), (5.0, "cuda:1")])
+def test_it_trains_as_on_the_cpu(alpha, device):
     settings = TrainingSettings(**ONE_EPOCH)
     options = {"settings": settings, "alpha": alpha, "target": target() if alpha else None}
-    with MakeBelieveGpu() as gpu:
-        found = run(device="cuda", **options)
+    with MakeBelieveGpu(devices=2) as gpu:
+        found = run(device=device, **options)
         assert found.model.conv1.weight.device.type == "cpu"
     assert not gpu.counts.tf32
     expected = run(**options)

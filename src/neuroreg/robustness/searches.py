@@ -33,6 +33,7 @@ def search_attacks(
     seed: int,
     batch_size: int,
     device: str,
+    devices: str | int = "0",
 ) -> None:
     """Write what `search` finds with each attack; keep a file that the same settings, code and inputs made.
 
@@ -53,8 +54,8 @@ def search_attacks(
         Into how many jobs the samples are split, and which of them this is, from 0.
     repetitions, seed, batch_size
         See `search`.
-    device
-        ``"cpu"`` or ``"cuda"``.
+    device, devices
+        See `choose_device`.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def search_attacks(
     sample = np.array_split(choose_samples(data.test_labels, samples, seed), parts)[part]
     common = {"samples": samples, "repetitions": repetitions, "seed": seed}
     common |= {"batch_size": batch_size, "device": device}
-    inputs = digests([model_path, data_path])
+    inputs, place = digests([model_path, data_path]), choose_device(device, devices)
     with ExitStack() as unfinished:
         for attack, code, output in zip(attacks, codes, map(Path, outputs), strict=True):
             config = attack | common | {"code": code}
@@ -86,7 +87,7 @@ def search_attacks(
                 repetitions=repetitions,
                 seed=seed,
                 batch_size=batch_size,
-                device=choose_device(device),
+                device=place,
                 pad=parts > 1,
                 resume=resume,
             )

@@ -36,6 +36,7 @@ class RunsSettings(Settings):
     (docs/intervals.md)."""
 
 
+_DEVICES = [0]
 _SCANS = [SimulatedScan(name=f"simulated{n}", source="simulated", n_neurons=150) for n in (1, 2, 3)]
 _TARGETS = [
     DenoisedTarget(name="neural", kind="denoised", scans=[scan.name for scan in _SCANS]),
@@ -64,6 +65,10 @@ class Config(Settings):
     samples and attacks. Training has seeds of its own (sweep.seeds, conditions.seeds)."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where networks are fitted and attacked. With cuda, jobs ask for one gpu each."""
+    devices: Distinct[Whole] = _DEVICES
+    """Numbers of this machine's GPUs that jobs share among them; as many jobs use them at a time as the
+    resource gpu allows, which is 1 unless raised: with [0, 1], --resources gpu=2. On a cluster, which gives
+    each job its own, 0 alone."""
     classification: ClassificationSettings = ClassificationSettings()
     """The images that are classified, always gray, 32x32, in [0, 1]."""
     stimuli: StimuliSettings = StimuliSettings()
