@@ -8,6 +8,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 
+@pytest.fixture(params=["make-believe", pytest.param("real", marks=pytest.mark.gpu)])
+def any_gpu(request):
+    """The class of a GPU that counts kernels and waits; the real one needs a CUDA device."""
+    if request.param == "real":
+        from real_gpu import RealGpu
+
+        return RealGpu
+    from make_believe_gpu import MakeBelieveGpu
+
+    return MakeBelieveGpu
+
+
 class Server(ThreadingHTTPServer):
     """Serves one file under every path: each request by the next of `script`, honestly once that is empty.
 

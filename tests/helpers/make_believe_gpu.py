@@ -73,7 +73,14 @@ class MakeBelieveGpu(contextlib.ExitStack):
     ----------
     counts
         What happened since `take` was last called.
+    exact
+        It computes as the CPU does, bit by bit; a real one rounds otherwise.
+    kernels
+        How many kernels one launch stands for.
     """
+
+    exact = True
+    kernels = 1
 
     def __init__(self, devices: int = 1) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Response models on the make-believe GPU: nothing on the wrong device, no waits within steps."""
+"""Response models on a GPU, make-believe and real: nothing on the wrong device, no waits within steps."""
 
 import numpy as np
 import pytest
@@ -32,8 +32,8 @@ def scan():
     )
 
 
-def test_fit_and_predictions_are_those_of_the_cpu(scan):
-    with MakeBelieveGpu() as gpu:
+def test_fit_and_predictions_are_those_of_the_cpu(any_gpu, scan):
+    with any_gpu() as gpu:
         fitted = fit_response_model(scan, SETTINGS, seed=1, device="cuda")
         assert fitted.model.response_std.device.type == "cpu"
         model = fitted.model.to("cuda")
@@ -44,16 +44,17 @@ def test_fit_and_predictions_are_those_of_the_cpu(scan):
         model.to("cpu")
     assert not gpu.counts.tf32
     expected = fit_response_model(scan, SETTINGS, seed=1)
+    rel = 1e-3 if any_gpu.exact else 1e-2
     for name in ("train_loss", "validation_correlation"):
         found = [row[name] for row in fitted.history]
-        assert found == pytest.approx([row[name] for row in expected.history], rel=1e-3, abs=1e-4)
+        assert found == pytest.approx([row[name] for row in expected.history], rel=rel, abs=1e-4)
     np.testing.assert_allclose(pool, predict_pool(fitted.model, scan.images), rtol=1e-4)
     np.testing.assert_allclose(trials, predict_trials(fitted.model, scan, np.arange(9)), rtol=1e-4)
 
 
-def test_an_epoch_waits_once_whatever_its_steps(scan):
+def test_an_epoch_waits_once_whatever_its_steps(any_gpu, scan):
     train, _ = usable_trials(scan)
-    with MakeBelieveGpu() as gpu:
+    with any_gpu() as gpu:
         for count in (32, 80):
             trials = train[:count]
             fit = _Fit(build_model(scan, trials, SETTINGS, 1), scan, trials, SETTINGS, "cuda")
@@ -62,7 +63,7 @@ def test_an_epoch_waits_once_whatever_its_steps(scan):
             fit.epoch(torch.Generator().manual_seed(2))
             epoch = gpu.take()
             assert epoch.waits.total() == 1, epoch  # for its losses
-            assert 0 < epoch.launches.total() <= LAUNCHES * count / SETTINGS.batch_size, epoch
+            assert 0 < epoch.launches.total() <= LAUNCHES * gpu.kernels * count / SETTINGS.batch_size, epoch
 
 
 def test_the_pools_tiles_are_made_once(scan):
@@ -81,7 +82,7 @@ def test_the_pools_tiles_are_made_once(scan):
 
 
 @pytest.mark.parametrize("neurons", [1, 7, 300])
-def test_tiles_to_spare_change_nothing(neurons):
+def test_tiles_to_spare_change_nothing(any_gpu, neurons):
     generator = torch.Generator().manual_seed(neurons)
     features = torch.randn(3, 5, 6, 8, generator=generator, requires_grad=True)
     position = torch.rand(neurons, 2, generator=generator) * 2.4 - 1.2
@@ -93,10 +94,11 @@ def test_tiles_to_spare_change_nothing(neurons):
         read.square().sum().backward()
         return read.detach().cpu(), features.grad.clone(), weight.grad.clone()
 
-    with MakeBelieveGpu():
+    with any_gpu():
         found = outcome("cuda")
+    tolerance = 1e-6 if any_gpu.exact else 1e-5
     for ours, expected in zip(found, outcome("cpu"), strict=True):
-        torch.testing.assert_close(ours, expected, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(ours, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_no_map_needs_more_tiles_than_a_gpu_has():

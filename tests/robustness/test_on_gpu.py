@@ -1,10 +1,9 @@
-"""Attacks, verification, noise and masking on the make-believe GPU; waits and launches have ceilings."""
+"""Attacks, verification, noise, masking on a GPU, make-believe and real; waits and launches have ceilings."""
 
 import numpy as np
 import pytest
 import torch
 from attack_problems import balanced_network
-from make_believe_gpu import MakeBelieveGpu
 
 from neuroreg.files.records import write_record
 from neuroreg.robustness.attack_result import NORMS, closest_adversarials
@@ -90,12 +89,12 @@ def test_every_method_is_counted():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_an_attack_finds_there_what_it_finds_on_the_cpu(problem, method):
+def test_an_attack_finds_there_what_it_finds_on_the_cpu(any_gpu, problem, method):
     """And the waits and launches of its further steps keep below their ceilings."""
     setting, waits, launches = METHODS[method]
     model, attack = folded(problem[0]), find_method(method).load()
     found, counted = [], []
-    with MakeBelieveGpu() as gpu, evaluation(model, CUDA):
+    with any_gpu() as gpu, evaluation(model, CUDA):
         for more in (0, MORE):
             rows = rows_of(problem, method, setting | {"steps": setting["steps"] + more}, CUDA)
             gpu.take()
@@ -107,18 +106,23 @@ def test_an_attack_finds_there_what_it_finds_on_the_cpu(problem, method):
     assert not few.tf32
     assert many.waits.total() - few.waits.total() <= MORE * waits, many.waits - few.waits
     further = many.launches.total() - few.launches.total()
-    assert 0 < further <= MORE * launches, (further / MORE, (many.lines - few.lines).most_common(10))
+    assert 0 < further <= MORE * launches * gpu.kernels, (
+        further / MORE,
+        (many.lines - few.lines).most_common(10),
+    )
     with evaluation(model, CPU):
         adversarial, passes = attack(model, rows_of(problem, method, setting, CPU))
-    alike = torch.isclose(found[0][0], adversarial, rtol=1e-4, atol=1e-5, equal_nan=True)
-    # Rounding may send a row of an L0 search another way.
-    assert alike.flatten(1).all(dim=1).sum() >= (3 if method == "brendel_bethge_l0" else 4)
-    assert torch.equal(found[0][1], passes)
+    there, passes_there = found[0]
+    # Rounding may send a row of an L0 search another way, and on a real GPU any row.
+    rtol, least = (1e-4, 3 if method == "brendel_bethge_l0" else 4) if gpu.exact else (1e-2, 2)
+    alike = torch.isclose(there, adversarial, rtol=rtol, atol=rtol / 10, equal_nan=True)
+    assert alike.flatten(1).all(dim=1).sum() >= least, (there - adversarial).flatten(1).norm(dim=1)
+    assert not gpu.exact or torch.equal(passes_there, passes)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_search_runs_there(problem, method):
-    with MakeBelieveGpu() as gpu:
+def test_a_search_runs_there(any_gpu, problem, method):
+    with any_gpu() as gpu:
         found = searched(problem, method, METHODS[method][0], CUDA)
     assert not gpu.counts.tf32
     assert found.clean_correct.all()
@@ -127,24 +131,27 @@ def test_a_search_runs_there(problem, method):
     assert (distance[found.verified] > 0).all()
 
 
-def test_noise_is_counted_as_on_the_cpu(problem):
+def test_noise_is_counted_as_on_the_cpu(any_gpu, problem):
     model, images, labels = problem
     options = {"sigmas": [0.0, 0.2], "draws": 2, "clip": "image", "seed": 1, "batch_size": 16}
-    with MakeBelieveGpu() as gpu:
+    with any_gpu() as gpu:
         found = count_correct(model, images, labels, device=CUDA, **options)
     assert not gpu.counts.tf32
     expected = count_correct(model, images, labels, device=CPU, **options)
-    np.testing.assert_array_equal(found.correct, expected.correct)
+    if any_gpu.exact:
+        np.testing.assert_array_equal(found.correct, expected.correct)
+    # Noise comes from the CPU's generator; an image may lie on a boundary.
+    assert (found.correct != expected.correct).mean() < 0.02
 
 
-def test_masking_is_looked_for_there(problem, tmp_path):
+def test_masking_is_looked_for_there(any_gpu, problem, tmp_path):
     names = [f"brendel_bethge_{norm}" for norm in NORMS]
     for name in names:
         write_record(tmp_path / f"{name}.h5", searched(problem, name, {"steps": 3}, CPU))
     closest = {("a", 1): closest_adversarials([tmp_path / f"{name}.h5" for name in names], names)}
     tables = []
     for device in (CUDA, CPU):
-        with MakeBelieveGpu():
+        with any_gpu():
             networks = [(("a", 1), problem[0])]
             tables.append(masking_checks(networks, closest, "a", seed=0, batch_size=8, device=device))
     found, expected = tables

@@ -1,19 +1,18 @@
-"""VGG features on the make-believe GPU."""
+"""VGG features on a GPU, make-believe and real."""
 
 import numpy as np
 import torch
 import torchvision
-from make_believe_gpu import MakeBelieveGpu
 
 from neuroreg.similarity.features import VggWeights, vgg_features
 
 
-def test_features_are_those_of_the_cpu():
+def test_features_are_those_of_the_cpu(any_gpu):
     torch.manual_seed(0)
     state = torchvision.models.vgg19(weights=None, init_weights=False).features[:12].state_dict()
     weights = VggWeights({f"features.{name}": tensor for name, tensor in state.items()}, "random", "")
     images = np.random.default_rng(0).integers(0, 256, (5, 36, 64), np.uint8)
-    with MakeBelieveGpu() as gpu:
+    with any_gpu() as gpu:
         found = vgg_features(images, weights, device="cuda", batch_size=3)
     assert not gpu.counts.tf32
     # Colours' mean and deviation once, images there and features back per batch.

@@ -1,8 +1,7 @@
-"""Training on the make-believe GPU: nothing on the wrong device, no waits within steps, few launches."""
+"""Training on a GPU, make-believe and real: nothing on the wrong device, no waits in steps, few launches."""
 
 import pytest
 import torch
-from make_believe_gpu import MakeBelieveGpu
 from training_problems import SETTINGS, digits, run, target
 
 from neuroreg.files.resume import ResumeFile
@@ -15,23 +14,25 @@ LAUNCHES = {"float32": 800, "bfloat16": 900}
 
 
 @pytest.mark.parametrize(("alpha", "device"), [(0.0, "cuda"), (5.0, "cuda:1")])
-def test_it_trains_as_on_the_cpu(alpha, device):
+def test_it_trains_as_on_the_cpu(any_gpu, alpha, device):
     settings = TrainingSettings(**ONE_EPOCH)
     options = {"settings": settings, "alpha": alpha, "target": target() if alpha else None}
-    with MakeBelieveGpu(devices=2) as gpu:
+    with any_gpu(devices=2 if device == "cuda:1" else 1) as gpu:
         found = run(device=device, **options)
         assert found.model.conv1.weight.device.type == "cpu"
     assert not gpu.counts.tf32
     expected = run(**options)
     for name, value in expected.history[0].items():
-        assert found.history[0][name] == pytest.approx(value, rel=1e-4, nan_ok=True)
+        # Steps at a high learning rate let what is rounded otherwise grow, see `train`.
+        rel = 1e-4 if any_gpu.exact else 0.1
+        assert found.history[0][name] == pytest.approx(value, rel=rel, nan_ok=True)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_steps_make_the_host_wait_for_nothing(precision):
+def test_steps_make_the_host_wait_for_nothing(any_gpu, precision):
     settings = TrainingSettings(**ONE_EPOCH | {"precision": precision})
     images, labels = digits()
-    with MakeBelieveGpu() as gpu:
+    with any_gpu() as gpu:
         training = TrainingRun(images, labels, 10, settings, 1, 5.0, target(), "cuda")
         gpu.take()
         steps = training.steps(0)
@@ -40,15 +41,15 @@ def test_steps_make_the_host_wait_for_nothing(precision):
         next(steps)
         step = gpu.take()
         assert not step.waits, step
-        assert 0 < step.launches.total() <= LAUNCHES[precision], step.launches.most_common()
+        assert 0 < step.launches.total() <= LAUNCHES[precision] * gpu.kernels, step.launches.most_common()
 
 
-def test_an_epoch_waits_seldom():
+def test_an_epoch_waits_seldom(any_gpu):
     """A look at the loss each 50 steps, the others at the epoch's end, whatever the number of images."""
     waits = []
     for count in (200, 400):
         images, labels = digits(count)
-        with MakeBelieveGpu() as gpu:
+        with any_gpu() as gpu:
             training = TrainingRun(
                 images, labels, 10, TrainingSettings(**ONE_EPOCH), 1, 5.0, target(), "cuda"
             )
@@ -58,7 +59,7 @@ def test_an_epoch_waits_seldom():
     assert waits[0] == waits[1] <= 8
 
 
-def test_a_killed_run_goes_on_there(tmp_path):
+def test_a_killed_run_goes_on_there(any_gpu, tmp_path):
     settings = TrainingSettings(**ONE_EPOCH | {"epochs": 2})
 
     class Killed(Exception):
@@ -69,10 +70,11 @@ def test_a_killed_run_goes_on_there(tmp_path):
             super().save(progress)
             raise Killed
 
-    with MakeBelieveGpu():
+    with any_gpu() as gpu:
         with pytest.raises(Killed):
             run(settings=settings, device="cuda", resume=UntilFirst(tmp_path / "resume.safetensors"))
         resumed = run(settings=settings, device="cuda", resume=ResumeFile(tmp_path / "resume.safetensors"))
         whole = run(settings=settings, device="cuda")
+    assert [row["epoch"] for row in resumed.history] == [1, 2]
     for name, tensor in whole.model.state_dict().items():
-        assert torch.equal(tensor, resumed.model.state_dict()[name])
+        assert not gpu.exact or torch.equal(tensor, resumed.model.state_dict()[name])
