@@ -4,14 +4,16 @@
 
 The plain loop does what published code of this kind does: images augmented one by one as PIL images in a
 `DataLoader`, float32, contiguous channels, one pass for the images and one for each half of the pairs, a
-plain SGD. Ours is the loop that `train_model` runs, in float32 and in bfloat16, with --compile also by
-torch.compile; float32 is without TF32 in both. The share of the machine's
-peak is that of its own large matrix product or convolution, the faster one, in the same precision.
+plain SGD. Ours is the loop that `train_model` runs, in the ways that --ways names; float32 is without TF32
+in all. The share of the machine's peak is that of its own large matrix product or convolution, the faster
+one, in the same precision. On a GPU steps follow one another without a wait between them, as in a training,
+and kernels, the time for which the device computes and the host's waits are read from torch's profiler.
 """
 
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ from neuroreg.training.run import SimilarityTarget, TrainingRun
 from neuroreg.training.settings import TrainingSettings
 
 ALPHA = 10.0
+WAYS = ("plain", "float32", "bfloat16", "float32-compiled", "bfloat16-compiled")
 
 
 class PlainImages(Dataset):
@@ -77,30 +80,59 @@ def plain_steps(
             yield
 
 
-def seconds_a_step(step: Callable[[], object], repeats: int, device: str) -> float:
-    """Median over `repeats` steps, after two to warm up."""
-    times = []
-    for _ in range(repeats + 2):
-        started = time.perf_counter()
+def endless(run: TrainingRun) -> Iterator:
+    """Take a step at each turn, epoch after epoch."""
+    for epoch in count():
+        yield from run.steps(epoch % run.settings.epochs)
+
+
+def seconds_a_step(step: Callable[[], object], repeats: int, device: str, blocks: int = 5) -> float:
+    """Median over `repeats` steps, on a GPU over as many in blocks, after some to warm up."""
+    inner = max(1, repeats // blocks) if device == "cuda" else 1
+    for _ in range(max(2, inner // 2)):
         step()
+    times = []
+    for _ in range(max(1, repeats // inner)):
         if device == "cuda":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - started)
-    return float(np.median(times[2:]))
+        started = time.perf_counter()
+        for _ in range(inner):
+            step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append((time.perf_counter() - started) / inner)
+    return float(np.median(times))
+
+
+def on_the_gpu(step: Callable[[], object], steps: int = 10) -> str:
+    """Say how many kernels a step has, for how long they run, and how often the host waits."""
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        for _ in range(steps):
+            step()
+        torch.cuda.synchronize()
+    events = profile.profiler.kineto_results.events()
+    kernels = [e.duration_ns() for e in events if e.device_type() == torch.autograd.DeviceType.CUDA]
+    waits = sum("StreamSynchronize" in e.name() or "EventSynchronize" in e.name() for e in events)
+    launches = sum("LaunchKernel" in e.name() or "GraphLaunch" in e.name() for e in events)
+    return (
+        f"{'':24} {len(kernels) / steps:.0f} kernels of {launches / steps:.0f} launches, "
+        f"{sum(kernels) / steps / 1e6:.2f} ms of the device, {waits / steps:.1f} waits"
+    )
 
 
 def step_flop(width: int, settings: TrainingSettings) -> float:
     """Floating-point operations of a step: three times those of the convolutions' and linear forward pass."""
     total = 0
 
-    def count(module, inputs, output):
+    def add(module, inputs, output):
         nonlocal total
         total += 2 * output.numel() * module.weight[0].numel()
 
     model = ResNet(width=width)
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(count)
+            module.register_forward_hook(add)
     with torch.no_grad():
         model(torch.zeros(1, 1, 32, 32))
         images, total = total * settings.batch_size, 0
@@ -129,7 +161,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--compile", action="store_true", help="with training.compile, too")
+    parser.add_argument("--ways", nargs="+", default=WAYS[:3], choices=WAYS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     rng = np.random.default_rng(0)
@@ -143,18 +175,18 @@ def main() -> None:
     steps = {}
     paper = {"width": arguments.width, "horizontal_flip": True, "stimuli_in_batch_norm": True}
     plain_settings = TrainingSettings(**paper)
-    plain = plain_steps(images, labels, target, arguments.width, arguments.device, plain_settings)
-    steps["plain loop, float32"] = lambda: next(plain), torch.float32
-    ways = [(precision, False) for precision in ("float32", "bfloat16")]
-    ways += [(precision, True) for precision, _ in ways if arguments.compile]
-    for precision, compiled in ways:
-        settings = TrainingSettings(**paper, learning_rate=1e-3, precision=precision, compile=compiled)
-        run = TrainingRun(images, labels, 10, settings, 0, ALPHA, target, arguments.device)
-        ours = run.steps(0)
-        steps[f"ours, {precision}{', compiled' * compiled}"] = (
-            lambda ours=ours: next(ours),
-            getattr(torch, precision),
-        )
+    for way in arguments.ways:
+        precision, _, compiled = way.partition("-")
+        if way == "plain":
+            turns = plain_steps(images, labels, target, arguments.width, arguments.device, plain_settings)
+        else:
+            settings = TrainingSettings(
+                **paper, learning_rate=1e-3, precision=precision, compile=bool(compiled)
+            )
+            run = TrainingRun(images, labels, 10, settings, 0, ALPHA, target, arguments.device)
+            turns = endless(run)
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        steps[way] = (lambda turns=turns: next(turns)), dtype
     flop = step_flop(arguments.width, plain_settings)
     print(
         f"width {arguments.width}, {arguments.threads} threads, {arguments.device}, torch {torch.__version__}"
@@ -164,11 +196,14 @@ def main() -> None:
     for name, (step, dtype) in steps.items():
         times[name] = seconds_a_step(step, arguments.steps, arguments.device)
         reached, most = flop / times[name], peak(dtype, arguments.device)
+        beside = f"; {times['plain'] / times[name]:.2f} times the plain loop's speed" * ("plain" in times)
         print(
-            f"{name:24} {times[name] * 1e3:9.1f} ms a step  {reached / 1e9:8.0f} GFLOP/s, "
-            f"{reached / most:5.0%} of {most / 1e9:.0f}; floor {flop / most * 1e3:.1f} ms; "
-            f"{times['plain loop, float32'] / times[name]:.2f} times the plain loop's speed"
+            f"{name:24} {times[name] * 1e3:9.2f} ms a step  {reached / 1e9:8.0f} GFLOP/s, "
+            f"{reached / most:5.0%} of {most / 1e9:.0f}; floor {flop / most * 1e3:.2f} ms{beside}",
+            flush=True,
         )
+        if arguments.device == "cuda":
+            print(on_the_gpu(step), flush=True)
 
 
 if __name__ == "__main__":
