@@ -28,7 +28,7 @@ from neuroreg.training.objective import SimilarityReadout, similarity_loss
 from neuroreg.training.run import SimilarityTarget, TrainingRun
 from neuroreg.training.settings import TrainingSettings
 
-ALPHA = 10.0
+ALPHA = 20.0
 WAYS = ("plain", "float32", "bfloat16", "float32-compiled", "bfloat16-compiled")
 
 
@@ -196,7 +196,9 @@ def main() -> None:
     for name, (step, dtype) in steps.items():
         times[name] = seconds_a_step(step, arguments.steps, arguments.device)
         reached, most = flop / times[name], peak(dtype, arguments.device)
-        beside = f"; {times['plain'] / times[name]:.2f} times the plain loop's speed" * ("plain" in times)
+        beside = ""
+        if "plain" in times:
+            beside = f"; {times['plain'] / times[name]:.2f} times the plain loop's speed"
         print(
             f"{name:24} {times[name] * 1e3:9.2f} ms a step  {reached / 1e9:8.0f} GFLOP/s, "
             f"{reached / most:5.0%} of {most / 1e9:.0f}; floor {flop / most * 1e3:.2f} ms{beside}",

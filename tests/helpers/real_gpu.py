@@ -65,8 +65,8 @@ class RealGpu(contextlib.ExitStack):
             name = event.name()
             if event.device_type() == torch.autograd.DeviceType.CUDA:
                 counts.launches[name] += 1
-                # cuBLAS's and cuDNN's kernels say so in their names.
-                counts.tf32[name] += "tf32" in name.lower()
+                if "tf32" in name.lower():  # as kernels of cuBLAS and cuDNN that round to it say
+                    counts.tf32[name] += 1
             elif name in WAITS:
                 counts.waits["host", name] += 1
         self._profile, self._last = None, counts
