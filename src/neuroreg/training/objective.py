@@ -12,6 +12,7 @@ from neuroreg.training.batches import augment
 from neuroreg.training.networks import ResNet
 
 EPSILON = 1e-5
+COSINE_EPSILON = 1e-8  # least length of a vector, as in torch's cosine_similarity
 FISHER_Z_SCALE = {"formula": 0.5, "log_ratio": 1.0}
 
 
@@ -76,15 +77,25 @@ class SimilarityReadout(nn.Module):
         """
         per_layer = []
         for layer, feature in enumerate(features):
-            feature = feature.float()
             mean = self.get_buffer(f"running_mean_{layer}")
+            # Channels last, as the features lie in memory: a view. Sums over all of them take any order.
+            feature = feature.permute(0, 2, 3, 1)
             if self.training:
-                mean.lerp_(feature.detach().mean((0, 2, 3)), 1 - self.decay)
-            # A copy, because the next step changes the buffer in place.
-            centred = (feature - mean.clone()[:, None, None]).flatten(1)
-            first, second = centred.chunk(2)
-            per_layer.append(F.cosine_similarity(first, second))
+                channel_means = feature.detach().float().mean((0, 1, 2))
+                mean.lerp_(channel_means, 1 - self.decay)
+            # A copy, because the next step changes the buffer in place; a row long, so that vectors are full.
+            row = mean.repeat(feature.shape[2])
+            centred = feature.reshape(*feature.shape[:2], -1) - row
+            per_layer.append(_cosines(*centred.flatten(1).chunk(2)))
         return (torch.stack(per_layer, 1) * self.gamma).sum(1)
+
+
+def _cosines(first: Tensor, second: Tensor) -> Tensor:
+    """Return the cosine of each row with its fellow, (B,), from the inner products of the two."""
+    pairs = torch.stack([first, second], 1)
+    products = pairs @ pairs.mT
+    lengths = products.diagonal(dim1=1, dim2=2).clamp_min(COSINE_EPSILON**2).sqrt()
+    return products[:, 0, 1] / lengths.prod(1)
 
 
 class Objective(nn.Module):
