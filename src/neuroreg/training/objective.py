@@ -12,7 +12,6 @@ from neuroreg.training.batches import augment
 from neuroreg.training.networks import ResNet
 
 EPSILON = 1e-5
-COSINE_EPSILON = 1e-8  # least length of a vector, as in torch's cosine_similarity
 FISHER_Z_SCALE = {"formula": 0.5, "log_ratio": 1.0}
 
 
@@ -86,16 +85,8 @@ class SimilarityReadout(nn.Module):
             # A copy, because the next step changes the buffer in place; a row long, so that vectors are full.
             row = mean.repeat(feature.shape[2])
             centred = feature.reshape(*feature.shape[:2], -1) - row
-            per_layer.append(_cosines(*centred.flatten(1).chunk(2)))
+            per_layer.append(F.cosine_similarity(*centred.flatten(1).chunk(2)))
         return (torch.stack(per_layer, 1) * self.gamma).sum(1)
-
-
-def _cosines(first: Tensor, second: Tensor) -> Tensor:
-    """Return the cosine of each row with its fellow, (B,), from the inner products of the two."""
-    pairs = torch.stack([first, second], 1)
-    products = pairs @ pairs.mT
-    lengths = products.diagonal(dim1=1, dim2=2).clamp_min(COSINE_EPSILON**2).sqrt()
-    return products[:, 0, 1] / lengths.prod(1)
 
 
 class Objective(nn.Module):
