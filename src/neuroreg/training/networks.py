@@ -26,11 +26,12 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, (B, out_channels, H / stride, W / stride)."""
-        out = F.relu(self.bn1(self.conv1(x)))
+        # In place where no gradient needs what was there before: a third less memory is moved.
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         # Every stride-th pixel, then a plain 1x1 convolution: as fast, and equal. In a strided one's gradient
         # on 36x64 images with 4 or 8 channels, oneDNN 3.11 (torch 2.12) crashes on Zen 4 processors.
         chosen = x if self.stride == 1 else F.avg_pool2d(x, 1, self.stride)
-        return F.relu(self.bn2(self.conv2(out)) + self.shortcut(chosen))
+        return F.relu(self.bn2(self.conv2(out)).add_(self.shortcut(chosen)), inplace=True)
 
 
 class ResNet(nn.Module):
@@ -88,7 +89,7 @@ class ResNet(nn.Module):
         list of Tensor
             Five tensors (B, C_k, H_k, W_k).
         """
-        x = F.relu(self.bn1(self.conv1(5.0 * (x - 0.5))))
+        x = F.relu(self.bn1(self.conv1(5.0 * (x - 0.5))), inplace=True)
         outputs = [x]
         for section in self.sections:
             x = section(x)

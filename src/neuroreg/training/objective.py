@@ -76,14 +76,16 @@ class SimilarityReadout(nn.Module):
         """
         per_layer = []
         for layer, feature in enumerate(features):
-            feature = feature.float()
             mean = self.get_buffer(f"running_mean_{layer}")
+            # Channels last, as the features lie in memory: a view. Sums over all of them take any order.
+            feature = feature.permute(0, 2, 3, 1)
             if self.training:
-                mean.lerp_(feature.detach().mean((0, 2, 3)), 1 - self.decay)
-            # A copy, because the next step changes the buffer in place.
-            centred = (feature - mean.clone()[:, None, None]).flatten(1)
-            first, second = centred.chunk(2)
-            per_layer.append(F.cosine_similarity(first, second))
+                channel_means = feature.detach().float().mean((0, 1, 2))
+                mean.lerp_(channel_means, 1 - self.decay)
+            # A copy, because the next step changes the buffer in place; a row long, so that vectors are full.
+            row = mean.repeat(feature.shape[2])
+            centred = feature.reshape(*feature.shape[:2], -1) - row
+            per_layer.append(F.cosine_similarity(*centred.flatten(1).chunk(2)))
         return (torch.stack(per_layer, 1) * self.gamma).sum(1)
 
 
