@@ -25,8 +25,8 @@ METHODS = {
     "adam_pgd": ({"steps": 6, "search_steps": 9, "rel_stepsize": 0.3, "epsilon": 2e-4}, 3, 1590),
     "carlini_wagner": ({"steps": 25, "binary_search_steps": 2, "initial_const": 10.0, "checks": 0}, 0, 390),
     "ddn": ({"steps": 20}, 0, 170),
-    "jsma": ({"theta": 0.02, "targets": 4, "steps": 6}, 18, 570),
-    "sparsefool": ({"steps": 1}, 19, 1110),
+    "jsma": ({"theta": 0.02, "targets": 4, "steps": 6}, 14, 555),
+    "sparsefool": ({"steps": 1}, 15, 1090),
     "brendel_bethge_l0": ({"steps": 8}, 7, 2490),
     "brendel_bethge_l1": ({"steps": 8}, 4.5, 1860),
     "brendel_bethge_l2": ({"steps": 8}, 2.5, 960),
@@ -41,9 +41,9 @@ METHODS = {
     "pdpgd": ({"steps": 30}, 0, 225),
     "apgd_t_l2": ({"steps": 8, "search_steps": 3}, 0, 710),
     "apgd_t_linf": ({"steps": 8, "search_steps": 3}, 0, 690),
-    "fab_l1": ({"steps": 8}, 1, 940),
-    "fab_l2": ({"steps": 8}, 1, 980),
-    "fab_linf": ({"steps": 8}, 1, 980),
+    "fab_l1": ({"steps": 8}, 0, 930),
+    "fab_l2": ({"steps": 8}, 0, 975),
+    "fab_linf": ({"steps": 8}, 0, 970),
 }
 
 
