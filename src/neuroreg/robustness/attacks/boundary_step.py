@@ -23,12 +23,12 @@ from torch import Tensor
 PLANE_TOLERANCE = 1e-10
 RADIUS_TOLERANCE = 1e-6
 ROUNDING = 1e-14
-# Evaluations of the path where both multipliers step at once: how many, and how often the CPU drops finished
-# rows. A step goes so much of the way to the path's ends, endless ones to a multiple from no further than
-# this, and a slope falls at most to this share.
-TOGETHER, CHECK = 12, 2
+# Where both multipliers step at once: how often the CPU drops finished rows. A step goes so much of the way to
+# the path's ends, on endless paths to so many times the multiplier, from no further than FARTHEST; a slope
+# falls at most to the share COLLAPSE.
+CHECK = 2
 MOST_OF, FOURFOLD, FARTHEST, COLLAPSE = 0.9, 4.0, 1e4, 0.01
-# Where they step in turns: how many at most, how often finished rows are dropped, and after how many
+# Where they step in turns: evaluations of the path at most, how often finished rows are dropped, and after how many
 # Newton steps alternate with bisection.
 MOST, BLOCK, PATIENCE = 160, 4, 24
 # Where the plane's multiplier has no bracket yet: the first move, then four times as far each time.
@@ -92,6 +92,10 @@ class _Problem:
     @cached_property
     def away(self) -> Tensor:
         return self.x - self.x0
+
+    @cached_property
+    def back(self) -> Tensor:
+        return self.x0 - self.x
 
     def rows(self, rows: Tensor) -> "_Problem":
         return _Problem(self.x[rows], self.x0[rows], self.b[rows], self.c[rows], self.r[rows])
@@ -212,12 +216,12 @@ def _solve(end: Callable[[_Problem], Tensor], path: type, p: _Problem) -> Tensor
             return solution
         part = p.rows(rows)
         start = path.begin(part, shortest[rows], lam[rows], free[rows])
-        solution[rows], met = _together(part, path, start, solution[rows], TOGETHER, CHECK)
+        solution[rows], met = _together(part, path, start, solution[rows], CHECK)
         left = rows[~met]
     else:
         # All rows alike: which of them need it the host would have to ask.
         start = path.begin(p, shortest, lam, free)
-        found, met = _together(p, path, start, solution, TOGETHER)
+        found, met = _together(p, path, start, solution)
         solution = torch.where(binding[:, None], found, solution)
         left = (binding & ~met).nonzero()[:, 0]
     if len(left):
@@ -316,14 +320,14 @@ def nearest_in_linf(x0: Tensor, b: Tensor, gap: Tensor, x: Tensor) -> Tensor:
 class _L2Path:
     """y(t, lam) = clip(x + t (x0 - x) + lam b) with t from 0, the shortest step, to 1, no radius."""
 
-    sign, endless = 1.0, False
+    sign, endless, most = 1.0, False, 5
 
     @staticmethod
     def at(p: _Problem, t: Tensor, lam: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        raw = torch.addcmul(torch.addcmul(p.x, -t[:, None], p.away), lam[:, None], p.b)
+        raw = torch.addcmul(torch.addcmul(p.x, t[:, None], p.back), lam[:, None], p.b)
         y = raw.clamp(0.0, 1.0)
-        moving = (raw == y).to(y.dtype)
-        return y, moving * p.b, -moving * p.away
+        moving = raw == y
+        return y, moving * p.b, moving * p.back
 
     @classmethod
     def begin(cls, p: _Problem, shortest: Tensor, lam: Tensor, free: Tensor) -> _Start:
@@ -333,16 +337,16 @@ class _L2Path:
 class _L1Path:
     """y(s, lam) = clip(x0 + soft_s(x - x0 + lam b)) with s from 0, the shortest step, to infinity."""
 
-    sign, endless = 1.0, True
+    sign, endless, most = 1.0, True, 10
 
     @staticmethod
     def at(p: _Problem, s: Tensor, lam: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         raw = torch.addcmul(p.away, lam[:, None], p.b)
-        kept = raw - raw.clamp(-s[:, None], s[:, None])
-        unclipped = p.x0 + kept
+        back = raw.clamp(-s[:, None], s[:, None]) - raw
+        unclipped = p.x0 - back
         y = unclipped.clamp(0.0, 1.0)
-        moving = ((unclipped == y) & (kept != 0)).to(y.dtype)
-        return y, moving * p.b, -moving * raw.sign()
+        moving = torch.logical_and(unclipped == y, back)
+        return y, moving * p.b, moving * back.sign()
 
     @classmethod
     def begin(cls, p: _Problem, shortest: Tensor, lam: Tensor, free: Tensor) -> _Start:
@@ -352,15 +356,16 @@ class _L1Path:
 class _LinfPath:
     """y(eps, lam) = clip(x + lam b) to the box within eps of x0; eps falls from the shortest step's."""
 
-    sign, endless = -1.0, False
+    sign, endless, most = -1.0, False, 10
 
     @staticmethod
     def at(p: _Problem, epsilon: Tensor, lam: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         low, high = p.x0 - epsilon[:, None], p.x0 + epsilon[:, None]
         raw = torch.addcmul(p.x, lam[:, None], p.b)
         y = raw.clamp(low.clamp(min=0.0), high.clamp(max=1.0))
-        with_plane = (raw == y).to(y.dtype) * p.b
-        with_outer = ((raw > high) & (high < 1.0)).to(y.dtype) - ((raw < low) & (low > 0.0)).to(y.dtype)
+        with_plane = (raw == y) * p.b
+        # Outside the pixel box an edge is never met.
+        with_outer = ((y == high).view(torch.int8) - (y == low).view(torch.int8)).to(y.dtype)
         return y, with_plane, with_outer
 
     @classmethod
@@ -389,7 +394,7 @@ def _begin_at_zero(p: _Problem, path: type, shortest: Tensor, lam: Tensor, outsi
 
 
 def _together(
-    p: _Problem, path: type, start: _Start, solution: Tensor, most: int, check: int | None = None
+    p: _Problem, path: type, start: _Start, solution: Tensor, check: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Follow `path` as `_two_multipliers` does, by steps of both multipliers at once.
 
@@ -402,8 +407,6 @@ def _together(
     ----------
     solution
         float64 (rows, pixels), returned where the answer was not met.
-    most
-        Evaluations of the path.
     check
         How often rows that are done are dropped; never if None, which spares the host the question.
 
@@ -417,7 +420,7 @@ def _together(
     nearest, farthest = MOST_OF * low, torch.zeros_like(high) if path.endless else MOST_OF * high
     growth = FOURFOLD if path.endless else 1 - MOST_OF
     slope = torch.full_like(lam, TINY)
-    # Of b, delta, -dy/dlam and dy/douter all products at once, less c and the squared radius.
+    # Of b, delta, dy/dlam and dy/douter all products at once, less c and the squared radius.
     base = p.x.new_zeros(len(lam), 4, 4)
     base[:, 0, 1], base[:, 1, 1] = -p.c, -p.r.square()
     tolerance = torch.stack(
@@ -427,11 +430,11 @@ def _together(
     tilt[:, 0, 0], tilt[:, 1, 2] = 1.0, 1.0
     met = torch.zeros_like(lam, dtype=torch.bool)
     rows = None
-    for count in range(1, most + 1):
+    for count in range(1, path.most + 1):
         y, with_plane, with_outer = path.at(p, outer, lam)
-        parts = torch.stack([p.b, y - p.x, with_plane.neg(), with_outer], dim=1)
+        parts = torch.stack([p.b, y - p.x, with_plane, with_outer], dim=1)
         products = torch.baddbmm(base, parts, parts.mT)
-        last = count == most
+        last = count == path.most
         if last or (check and count % check == 0):
             done = (products[:, :2, 1].abs() <= tolerance).all(dim=1)
             if rows is None and last:
@@ -450,7 +453,7 @@ def _together(
         # A slope that collapses would throw the plane's multiplier too far.
         slope = torch.maximum(products[:, 2, 2], COLLAPSE * slope)
         back = products[:, 0, 1::2] / slope[:, None]
-        tilt[:, :, 1] = back
+        torch.neg(back, out=tilt[:, :, 1])
         within = torch.bmm(torch.bmm(tilt, products[:, 1:, 1:]), tilt.mT)
         over, half, bend = within[:, 0, 0], within[:, 0, 1], within[:, 1, 1]
         root = torch.addcmul(half.square(), bend, over, value=-1).clamp_(min=TINY).sqrt_()
@@ -458,7 +461,7 @@ def _together(
         moved = moved.clamp(
             torch.add(nearest, outer, alpha=1 - MOST_OF), torch.add(farthest, outer, alpha=growth)
         )
-        lam = lam - back[:, 0] - back[:, 1] * (moved - outer)
+        lam = torch.addcmul(lam - back[:, 0], back[:, 1], moved - outer, value=-1)
         outer = moved
     return solution, met
 
