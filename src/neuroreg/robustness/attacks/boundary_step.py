@@ -23,13 +23,13 @@ from torch import Tensor
 PLANE_TOLERANCE = 1e-10
 RADIUS_TOLERANCE = 1e-6
 ROUNDING = 1e-14
-# Where both multipliers step at once: how often the CPU drops finished rows. A step goes so much of the way to
-# the path's ends, on endless paths to so many times the multiplier, from no further than FARTHEST; a slope
+# Where both multipliers step at once: how often the CPU drops finished rows. A step goes so much of the way
+# to the path's ends, on endless paths to so many times the multiplier, from no further than FARTHEST; a slope
 # falls at most to the share COLLAPSE.
 CHECK = 2
 MOST_OF, FOURFOLD, FARTHEST, COLLAPSE = 0.9, 4.0, 1e4, 0.01
-# Where they step in turns: evaluations of the path at most, how often finished rows are dropped, and after how many
-# Newton steps alternate with bisection.
+# Where they step in turns: evaluations of the path at most, how often finished rows are dropped, and after
+# how many Newton steps alternate with bisection.
 MOST, BLOCK, PATIENCE = 160, 4, 24
 # Where the plane's multiplier has no bracket yet: the first move, then four times as far each time.
 FIRST_STRIDE = 1e-3
