@@ -27,7 +27,7 @@ METHODS = {
     "ddn": ({"steps": 20}, 0, 170),
     "jsma": ({"theta": 0.02, "targets": 4, "steps": 6}, 14, 555),
     "sparsefool": ({"steps": 1}, 15, 1090),
-    "brendel_bethge_l0": ({"steps": 8}, 5.5, 2330),
+    "brendel_bethge_l0": ({"steps": 8}, 2, 1150),
     "brendel_bethge_l1": ({"steps": 8}, 1, 810),
     "brendel_bethge_l2": ({"steps": 8}, 1, 615),
     "brendel_bethge_linf": ({"steps": 8}, 1, 820),

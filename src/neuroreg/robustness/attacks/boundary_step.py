@@ -548,19 +548,17 @@ def step_l0(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor) -> Tensor:
     `x0` in L1, which empties more of them from one step to the next.
     """
     p, usable = _prepare(x, x0, b, c, r)
-    everything = torch.ones_like(p.x, dtype=torch.bool)
-    solution, pending = p.x.clone(), usable.nonzero()[:, 0]
-    for choose in (_support, lambda part: part.away != 0, None):
+    solution = _on_support(p, _support(p))
+    for choose in (lambda part: part.away != 0, lambda part: torch.ones_like(part.x, dtype=torch.bool)):
+        delta = solution - p.x
+        off = ((_dot(p.b, delta) - p.c).abs() > 1e-8) | (
+            delta.norm(dim=1) > p.r * (1 + 10 * RADIUS_TOLERANCE)
+        )
+        pending = (off & usable).nonzero()[:, 0]
         if not len(pending):
             break
         part = p.rows(pending)
-        found = _on_support(part, everything[pending] if choose is None else choose(part))
-        solution[pending] = found
-        delta = found - part.x
-        pending = pending[
-            ((_dot(part.b, delta) - part.c).abs() > 1e-8)
-            | (delta.norm(dim=1) > part.r * (1 + 10 * RADIUS_TOLERANCE))
-        ]
+        solution[pending] = _on_support(part, choose(part))
     return torch.where(usable[:, None], solution, x.double()).to(x.dtype)
 
 
@@ -576,6 +574,8 @@ def _on_support(p: _Problem, support: Tensor) -> Tensor:
 def _support(p: _Problem) -> Tensor:
     """Return bool (rows, pixels), the pixels that may differ from `x0`."""
     chosen, pixels = p.away != 0, p.x.shape[1]
+    if p.x.device.type != "cpu":  # a short look would only spare work, and the host would have to ask
+        return _shortest_prefix(p, pixels)[0]
     few = chosen.sum(dim=1) <= SHORT // 2
     pending = few.nonzero()[:, 0]
     if len(pending):
@@ -605,33 +605,41 @@ def _shortest_prefix(p: _Problem, longest: int) -> tuple[Tensor, Tensor]:
     fewest, least = torch.full_like(p.r, torch.inf), torch.full_like(p.r, torch.inf)
     best, chosen = scale, p.away != 0
     home, home_length = _dot(toward, back)[:, None], _dot(back, back)[:, None]
-    for factor in MULTIPLIERS + REFINEMENTS:
-        rho = factor * (scale if factor in MULTIPLIERS else best)
-        line = rho[:, None] * toward
+    # On the CPU one multiplier after the other, which keeps to its caches; elsewhere the first ones at once.
+    first_ones = [[factor] for factor in MULTIPLIERS] if p.x.device.type == "cpu" else [MULTIPLIERS]
+    for factors in [*first_ones, *([factor] for factor in REFINEMENTS)]:
+        unit = best if factors[0] in REFINEMENTS else scale
+        rho = torch.stack([factor * unit for factor in factors])
+        line = rho[:, :, None] * toward
         there = torch.where(toward > 0, line.minimum(edge), line.maximum(edge))
         gain = 2 * line * (there - back) - (there.square() - back.square())
-        order = _order(-gain)[:, :longest]
-        normal, returned, moved = (part.gather(1, order) for part in (toward, back, there))
+        order = _order(-gain.flatten(0, 1)).view_as(gain)[:, :, :longest]
+        normal, returned, moved = (part.expand_as(gain).gather(2, order) for part in (toward, back, there))
         # What the pixels outside the prefix do on their way home.
-        others = home - (normal * returned).cumsum(dim=1)
-        others_length = home_length - returned.square().cumsum(dim=1)
+        others = home - (normal * returned).cumsum(dim=2)
+        others_length = home_length - returned.square().cumsum(dim=2)
         # From x all of the prefix goes the same share of its way to the plane; where its way leads past it
         # already at x, back along the normal.
-        rise, length = (normal * moved).cumsum(dim=1), moved.square().cumsum(dim=1)
+        rise, length = (normal * moved).cumsum(dim=2), moved.square().cumsum(dim=2)
         missing = height - others
         share = missing / rise.clamp(min=TINY)
         needed = others_length + torch.where(
             missing >= 0,
             torch.where(share <= 1.0, share.square() * length, torch.inf),
-            missing.square() / normal.square().cumsum(dim=1).clamp(min=TINY),
+            missing.square() / normal.square().cumsum(dim=2).clamp(min=TINY),
         )
         fits = needed <= limit
-        first = _first(fits)
-        count = torch.where(fits.any(dim=1), first + 1.0, torch.inf)
-        spent = _pick(needed, first)
-        better = (count < fewest) | ((count == fewest) & (spent < least))
-        fewest, least = torch.where(better, count, fewest), torch.where(better, spent, least)
+        first = _first(fits.flatten(0, 1))
+        spent = _pick(needed.flatten(0, 1), first).view_as(rho)
+        count = torch.where(fits.any(dim=2), first.view_as(rho) + 1.0, torch.inf)
+        # The first of those that take the fewest pixels and of these the shortest step.
+        fewer = count.amin(dim=0)
+        winner = torch.where(count == fewer, spent, torch.inf).argmin(dim=0)[None]
+        spent, rho = spent.gather(0, winner)[0], rho.gather(0, winner)[0]
+        order = order.gather(0, winner[:, :, None].expand_as(order[:1]))[0]
+        better = (fewer < fewest) | ((fewer == fewest) & (spent < least))
+        fewest, least = torch.where(better, fewer, fewest), torch.where(better, spent, least)
         best = torch.where(better, rho, best)
-        prefix = torch.zeros_like(chosen).scatter(1, order, rank < count[:, None])
+        prefix = torch.zeros_like(chosen).scatter(1, order, rank < fewer[:, None])
         chosen = torch.where(better[:, None], prefix, chosen)
     return chosen, torch.isfinite(fewest)
