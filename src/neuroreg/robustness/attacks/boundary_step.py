@@ -6,8 +6,9 @@ Every function takes flat rows and solves, for each row by itself,
 
 Where box and radius keep the plane out of reach, the answer is the point in both that is nearest to it. Where
 the radius does not bind, one sort gives the solution. Elsewhere it lies on a path with two multipliers, one
-for the plane and one for the radius; both conditions are monotone in theirs, and bracketed Newton steps find
-them. L0 is not convex: there the path orders the pixels, and the answer is the best of several orders.
+for the plane and one for the radius. A few steps that move both at once find them for nearly all rows; for
+the rest, as both conditions are monotone in theirs, bracketed Newton steps that move one or the other.
+L0 is not convex: there the path orders the pixels, and the answer is the best of several orders.
 """
 
 from collections.abc import Callable
@@ -105,7 +106,7 @@ def _prepare(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor) -> tuple[_P
     """Return the scaled problem and which rows have a plane at all."""
     x, x0, b, c, r = (part.double() for part in (x, x0, b, c, r))
     largest = b.abs().amax(dim=1)
-    usable = torch.isfinite(largest) & torch.isfinite(c) & (largest > 1e-30)
+    usable = (largest > 1e-30) & (largest < torch.inf) & (c.abs() < torch.inf)
     b = torch.where(usable[:, None], b, 1.0) / torch.where(usable, largest, 1.0)[:, None]
     length = b.norm(dim=1)
     c = torch.where(usable, c, 0.0) / torch.where(usable, largest, 1.0) / length
