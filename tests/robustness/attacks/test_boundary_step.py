@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from make_believe_gpu import MakeBelieveGpu
 from scipy.optimize import linprog, minimize
 
 from neuroreg.robustness.attacks.boundary_step import step_l0, step_l1, step_l2, step_linf
@@ -329,3 +330,20 @@ def test_float32_pixels_that_need_no_change_are_exactly_clean(order):
     assert y.max() <= 1
     if order in (0, 1):
         assert ((y == rows[1]).sum(dim=1) > 0).float().mean() > 0.5
+
+
+@pytest.mark.parametrize("order", STEPS)
+@pytest.mark.parametrize("pixels", [12, 300])
+def test_a_gpu_which_drops_no_rows_takes_the_same_steps(order, pixels):
+    rows = random_rows(np.random.default_rng(pixels), 60, pixels)
+    with MakeBelieveGpu():
+        y = STEPS[order](*(torch.as_tensor(part).to("cuda") for part in rows)).cpu().numpy()
+    expected, reachable = check(order, *rows)
+    assert reachable.sum() > 20
+    assert 0 <= y.min() <= y.max() <= 1
+    x, x0, b, c, r = rows
+    assert (np.linalg.norm(y - x, axis=1) <= r * (1 + 2e-6)).all()
+    off = np.abs((b * (y - x)).sum(axis=1) - c) / np.linalg.norm(b, axis=1)
+    assert (off[reachable] <= 2e-9).all()
+    distance, wanted = (np.linalg.norm(z - x0, order, axis=1) for z in (y, expected))
+    np.testing.assert_allclose(distance, wanted, rtol=1e-6, atol=2e-6)

@@ -6,8 +6,9 @@ Every function takes flat rows and solves, for each row by itself,
 
 Where box and radius keep the plane out of reach, the answer is the point in both that is nearest to it. Where
 the radius does not bind, one sort gives the solution. Elsewhere it lies on a path with two multipliers, one
-for the plane and one for the radius; both conditions are monotone in theirs, and bracketed Newton steps find
-them. L0 is not convex: there the path orders the pixels, and the answer is the best of several orders.
+for the plane and one for the radius. A few steps that move both at once find them for nearly all rows; for
+the rest, as both conditions are monotone in theirs, bracketed Newton steps that move one or the other.
+L0 is not convex: there the path orders the pixels, and the answer is the best of several orders.
 """
 
 from collections.abc import Callable
@@ -23,8 +24,13 @@ from torch import Tensor
 PLANE_TOLERANCE = 1e-10
 RADIUS_TOLERANCE = 1e-6
 ROUNDING = 1e-14
-# Evaluations of the path: how many at most, how often finished rows are dropped, and after how many
-# Newton steps alternate with bisection.
+# Where both multipliers step at once: how often the CPU drops finished rows. A step goes so much of the way
+# to the path's ends, on endless paths to so many times the multiplier, from no further than FARTHEST; a slope
+# falls at most to the share COLLAPSE.
+CHECK = 2
+MOST_OF, FOURFOLD, FARTHEST, COLLAPSE = 0.9, 4.0, 1e4, 0.01
+# Where they step in turns: evaluations of the path at most, how often finished rows are dropped, and after
+# how many Newton steps alternate with bisection.
 MOST, BLOCK, PATIENCE = 160, 4, 24
 # Where the plane's multiplier has no bracket yet: the first move, then four times as far each time.
 FIRST_STRIDE = 1e-3
@@ -88,6 +94,10 @@ class _Problem:
     def away(self) -> Tensor:
         return self.x - self.x0
 
+    @cached_property
+    def back(self) -> Tensor:
+        return self.x0 - self.x
+
     def rows(self, rows: Tensor) -> "_Problem":
         return _Problem(self.x[rows], self.x0[rows], self.b[rows], self.c[rows], self.r[rows])
 
@@ -96,7 +106,7 @@ def _prepare(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor) -> tuple[_P
     """Return the scaled problem and which rows have a plane at all."""
     x, x0, b, c, r = (part.double() for part in (x, x0, b, c, r))
     largest = b.abs().amax(dim=1)
-    usable = torch.isfinite(largest) & torch.isfinite(c) & (largest > 1e-30)
+    usable = (largest > 1e-30) & (largest < torch.inf) & (c.abs() < torch.inf)
     b = torch.where(usable[:, None], b, 1.0) / torch.where(usable, largest, 1.0)[:, None]
     length = b.norm(dim=1)
     c = torch.where(usable, c, 0.0) / torch.where(usable, largest, 1.0) / length
@@ -200,11 +210,25 @@ def _solve(end: Callable[[_Problem], Tensor], path: type, p: _Problem) -> Tensor
     solution = torch.where((within & inactive)[:, None], free, solution)
 
     binding = within & ~inactive & (p.r - least > RADIUS_TOLERANCE * p.r)
-    rows = binding.nonzero()[:, 0]
-    if len(rows):
-        start = path.begin(p.rows(rows), shortest[rows], (_sign(p.c) * t)[rows], free[rows])
-        found, converged = _two_multipliers(p.rows(rows), path, start)
-        solution[rows] = torch.where(converged[:, None], found, solution[rows])
+    lam = _sign(p.c) * t
+    if p.x.device.type == "cpu":
+        rows = binding.nonzero()[:, 0]
+        if not len(rows):
+            return solution
+        part = p.rows(rows)
+        start = path.begin(part, shortest[rows], lam[rows], free[rows])
+        solution[rows], met = _together(part, path, start, solution[rows], CHECK)
+        left = rows[~met]
+    else:
+        # All rows alike: which of them need it the host would have to ask.
+        start = path.begin(p, shortest, lam, free)
+        found, met = _together(p, path, start, solution)
+        solution = torch.where(binding[:, None], found, solution)
+        left = (binding & ~met).nonzero()[:, 0]
+    if len(left):
+        start = path.begin(p.rows(left), shortest[left], lam[left], free[left])
+        found, converged = _two_multipliers(p.rows(left), path, start)
+        solution[left] = torch.where(converged[:, None], found, solution[left])
     return solution
 
 
@@ -297,12 +321,14 @@ def nearest_in_linf(x0: Tensor, b: Tensor, gap: Tensor, x: Tensor) -> Tensor:
 class _L2Path:
     """y(t, lam) = clip(x + t (x0 - x) + lam b) with t from 0, the shortest step, to 1, no radius."""
 
+    sign, endless, most = 1.0, False, 5
+
     @staticmethod
     def at(p: _Problem, t: Tensor, lam: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        raw = torch.addcmul(torch.addcmul(p.x, -t[:, None], p.away), lam[:, None], p.b)
+        raw = torch.addcmul(torch.addcmul(p.x, t[:, None], p.back), lam[:, None], p.b)
         y = raw.clamp(0.0, 1.0)
-        moving = (raw == y).to(y.dtype)
-        return y, moving * p.b, -moving * p.away
+        moving = raw == y
+        return y, moving * p.b, moving * p.back
 
     @classmethod
     def begin(cls, p: _Problem, shortest: Tensor, lam: Tensor, free: Tensor) -> _Start:
@@ -312,14 +338,16 @@ class _L2Path:
 class _L1Path:
     """y(s, lam) = clip(x0 + soft_s(x - x0 + lam b)) with s from 0, the shortest step, to infinity."""
 
+    sign, endless, most = 1.0, True, 10
+
     @staticmethod
     def at(p: _Problem, s: Tensor, lam: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         raw = torch.addcmul(p.away, lam[:, None], p.b)
-        kept = raw - raw.clamp(-s[:, None], s[:, None])
-        unclipped = p.x0 + kept
+        back = raw.clamp(-s[:, None], s[:, None]) - raw
+        unclipped = p.x0 - back
         y = unclipped.clamp(0.0, 1.0)
-        moving = ((unclipped == y) & (kept != 0)).to(y.dtype)
-        return y, moving * p.b, -moving * raw.sign()
+        moving = torch.logical_and(unclipped == y, back)
+        return y, moving * p.b, moving * back.sign()
 
     @classmethod
     def begin(cls, p: _Problem, shortest: Tensor, lam: Tensor, free: Tensor) -> _Start:
@@ -329,13 +357,16 @@ class _L1Path:
 class _LinfPath:
     """y(eps, lam) = clip(x + lam b) to the box within eps of x0; eps falls from the shortest step's."""
 
+    sign, endless, most = -1.0, False, 10
+
     @staticmethod
     def at(p: _Problem, epsilon: Tensor, lam: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         low, high = p.x0 - epsilon[:, None], p.x0 + epsilon[:, None]
         raw = torch.addcmul(p.x, lam[:, None], p.b)
         y = raw.clamp(low.clamp(min=0.0), high.clamp(max=1.0))
-        with_plane = (raw == y).to(y.dtype) * p.b
-        with_outer = ((raw > high) & (high < 1.0)).to(y.dtype) - ((raw < low) & (low > 0.0)).to(y.dtype)
+        with_plane = (raw == y) * p.b
+        # Outside the pixel box an edge is never met.
+        with_outer = ((y == high).view(torch.int8) - (y == low).view(torch.int8)).to(y.dtype)
         return y, with_plane, with_outer
 
     @classmethod
@@ -361,6 +392,79 @@ def _begin_at_zero(p: _Problem, path: type, shortest: Tensor, lam: Tensor, outsi
     outer = ((p.r.square() - least.square()).clamp(min=0.0) / growth.clamp(min=TINY)).sqrt()
     outer = torch.where(outer < outside, outer, 0.5 * outside.clamp(max=2.0))
     return _Start(outer, lam + drift * outer, zero, outside, least)
+
+
+def _together(
+    p: _Problem, path: type, start: _Start, solution: Tensor, check: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Follow `path` as `_two_multipliers` does, by steps of both multipliers at once.
+
+    While no pixel stops or starts to move, the plane's condition is linear in the two and the radius's
+    quadratic: each step goes to where both would then hold, no further than most of the way to the ends of
+    the path. Where the same pixels move there it is the answer. A few steps do for nearly all rows; it is
+    not proven that they do for all.
+
+    Parameters
+    ----------
+    solution
+        float64 (rows, pixels), returned where the answer was not met.
+    check
+        How often rows that are done are dropped; never if None, which spares the host the question.
+
+    Returns
+    -------
+    tuple
+        float64 (rows, pixels); bool (rows,), whether both conditions hold.
+    """
+    outer, lam = start.outer.clamp(max=FARTHEST), start.lam
+    low, high = (start.inside, start.outside)[:: int(path.sign)]
+    nearest, farthest = MOST_OF * low, torch.zeros_like(high) if path.endless else MOST_OF * high
+    growth = FOURFOLD if path.endless else 1 - MOST_OF
+    slope = torch.full_like(lam, TINY)
+    # Of b, delta, dy/dlam and dy/douter all products at once, less c and the squared radius.
+    base = p.x.new_zeros(len(lam), 4, 4)
+    base[:, 0, 1], base[:, 1, 1] = -p.c, -p.r.square()
+    tolerance = torch.stack(
+        [(PLANE_TOLERANCE * p.r).clamp(ROUNDING, PLANE_TOLERANCE), 2 * RADIUS_TOLERANCE * p.r.square()], dim=1
+    )
+    tilt = p.x.new_zeros(len(lam), 2, 3)
+    tilt[:, 0, 0], tilt[:, 1, 2] = 1.0, 1.0
+    met = torch.zeros_like(lam, dtype=torch.bool)
+    rows = None
+    for count in range(1, path.most + 1):
+        y, with_plane, with_outer = path.at(p, outer, lam)
+        parts = torch.stack([p.b, y - p.x, with_plane, with_outer], dim=1)
+        products = torch.baddbmm(base, parts, parts.mT)
+        last = count == path.most
+        if last or (check and count % check == 0):
+            done = (products[:, :2, 1].abs() <= tolerance).all(dim=1)
+            if rows is None and last:
+                return torch.where(done[:, None], y, solution), done
+            rows = torch.arange(len(lam), device=lam.device) if rows is None else rows
+            solution[rows], met[rows] = torch.where(done[:, None], y, solution[rows]), done
+            left = (~done).nonzero()[:, 0]
+            if last or not len(left):
+                break
+            if len(left) < len(rows):
+                rows, p, products = rows[left], p.rows(left), products[left]
+                outer, lam, slope, nearest, farthest = (
+                    part[left] for part in (outer, lam, slope, nearest, farthest)
+                )
+                base, tolerance, tilt = base[left], tolerance[left], tilt[left]
+        # A slope that collapses would throw the plane's multiplier too far.
+        slope = torch.maximum(products[:, 2, 2], COLLAPSE * slope)
+        back = products[:, 0, 1::2] / slope[:, None]
+        torch.neg(back, out=tilt[:, :, 1])
+        within = torch.bmm(torch.bmm(tilt, products[:, 1:, 1:]), tilt.mT)
+        over, half, bend = within[:, 0, 0], within[:, 0, 1], within[:, 1, 1]
+        root = torch.addcmul(half.square(), bend, over, value=-1).clamp_(min=TINY).sqrt_()
+        moved = torch.addcdiv(outer, over, root + half.abs(), value=-path.sign)
+        moved = moved.clamp(
+            torch.add(nearest, outer, alpha=1 - MOST_OF), torch.add(farthest, outer, alpha=growth)
+        )
+        lam = torch.addcmul(lam - back[:, 0], back[:, 1], moved - outer, value=-1)
+        outer = moved
+    return solution, met
 
 
 def _two_multipliers(p: _Problem, path: type, start: _Start) -> tuple[Tensor, Tensor]:
@@ -445,19 +549,17 @@ def step_l0(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor) -> Tensor:
     `x0` in L1, which empties more of them from one step to the next.
     """
     p, usable = _prepare(x, x0, b, c, r)
-    everything = torch.ones_like(p.x, dtype=torch.bool)
-    solution, pending = p.x.clone(), usable.nonzero()[:, 0]
-    for choose in (_support, lambda part: part.away != 0, None):
+    solution = _on_support(p, _support(p))
+    for choose in (lambda part: part.away != 0, lambda part: torch.ones_like(part.x, dtype=torch.bool)):
+        delta = solution - p.x
+        off = ((_dot(p.b, delta) - p.c).abs() > 1e-8) | (
+            delta.norm(dim=1) > p.r * (1 + 10 * RADIUS_TOLERANCE)
+        )
+        pending = (off & usable).nonzero()[:, 0]
         if not len(pending):
             break
         part = p.rows(pending)
-        found = _on_support(part, everything[pending] if choose is None else choose(part))
-        solution[pending] = found
-        delta = found - part.x
-        pending = pending[
-            ((_dot(part.b, delta) - part.c).abs() > 1e-8)
-            | (delta.norm(dim=1) > part.r * (1 + 10 * RADIUS_TOLERANCE))
-        ]
+        solution[pending] = _on_support(part, choose(part))
     return torch.where(usable[:, None], solution, x.double()).to(x.dtype)
 
 
@@ -473,6 +575,8 @@ def _on_support(p: _Problem, support: Tensor) -> Tensor:
 def _support(p: _Problem) -> Tensor:
     """Return bool (rows, pixels), the pixels that may differ from `x0`."""
     chosen, pixels = p.away != 0, p.x.shape[1]
+    if p.x.device.type != "cpu":  # a short look would only spare work, and the host would have to ask
+        return _shortest_prefix(p, pixels)[0]
     few = chosen.sum(dim=1) <= SHORT // 2
     pending = few.nonzero()[:, 0]
     if len(pending):
@@ -502,33 +606,41 @@ def _shortest_prefix(p: _Problem, longest: int) -> tuple[Tensor, Tensor]:
     fewest, least = torch.full_like(p.r, torch.inf), torch.full_like(p.r, torch.inf)
     best, chosen = scale, p.away != 0
     home, home_length = _dot(toward, back)[:, None], _dot(back, back)[:, None]
-    for factor in MULTIPLIERS + REFINEMENTS:
-        rho = factor * (scale if factor in MULTIPLIERS else best)
-        line = rho[:, None] * toward
+    # On the CPU one multiplier after the other, which keeps to its caches; elsewhere the first ones at once.
+    first_ones = [[factor] for factor in MULTIPLIERS] if p.x.device.type == "cpu" else [MULTIPLIERS]
+    for factors in [*first_ones, *([factor] for factor in REFINEMENTS)]:
+        unit = best if factors[0] in REFINEMENTS else scale
+        rho = torch.stack([factor * unit for factor in factors])
+        line = rho[:, :, None] * toward
         there = torch.where(toward > 0, line.minimum(edge), line.maximum(edge))
         gain = 2 * line * (there - back) - (there.square() - back.square())
-        order = _order(-gain)[:, :longest]
-        normal, returned, moved = (part.gather(1, order) for part in (toward, back, there))
+        order = _order(-gain.flatten(0, 1)).view_as(gain)[:, :, :longest]
+        normal, returned, moved = (part.expand_as(gain).gather(2, order) for part in (toward, back, there))
         # What the pixels outside the prefix do on their way home.
-        others = home - (normal * returned).cumsum(dim=1)
-        others_length = home_length - returned.square().cumsum(dim=1)
+        others = home - (normal * returned).cumsum(dim=2)
+        others_length = home_length - returned.square().cumsum(dim=2)
         # From x all of the prefix goes the same share of its way to the plane; where its way leads past it
         # already at x, back along the normal.
-        rise, length = (normal * moved).cumsum(dim=1), moved.square().cumsum(dim=1)
+        rise, length = (normal * moved).cumsum(dim=2), moved.square().cumsum(dim=2)
         missing = height - others
         share = missing / rise.clamp(min=TINY)
         needed = others_length + torch.where(
             missing >= 0,
             torch.where(share <= 1.0, share.square() * length, torch.inf),
-            missing.square() / normal.square().cumsum(dim=1).clamp(min=TINY),
+            missing.square() / normal.square().cumsum(dim=2).clamp(min=TINY),
         )
         fits = needed <= limit
-        first = _first(fits)
-        count = torch.where(fits.any(dim=1), first + 1.0, torch.inf)
-        spent = _pick(needed, first)
-        better = (count < fewest) | ((count == fewest) & (spent < least))
-        fewest, least = torch.where(better, count, fewest), torch.where(better, spent, least)
+        first = _first(fits.flatten(0, 1))
+        spent = _pick(needed.flatten(0, 1), first).view_as(rho)
+        count = torch.where(fits.any(dim=2), first.view_as(rho) + 1.0, torch.inf)
+        # The first of those that take the fewest pixels and of these the shortest step.
+        fewer = count.amin(dim=0)
+        winner = torch.where(count == fewer, spent, torch.inf).argmin(dim=0)[None]
+        spent, rho = spent.gather(0, winner)[0], rho.gather(0, winner)[0]
+        order = order.gather(0, winner[:, :, None].expand_as(order[:1]))[0]
+        better = (fewer < fewest) | ((fewer == fewest) & (spent < least))
+        fewest, least = torch.where(better, fewer, fewest), torch.where(better, spent, least)
         best = torch.where(better, rho, best)
-        prefix = torch.zeros_like(chosen).scatter(1, order, rank < count[:, None])
+        prefix = torch.zeros_like(chosen).scatter(1, order, rank < fewer[:, None])
         chosen = torch.where(better[:, None], prefix, chosen)
     return chosen, torch.isfinite(fewest)
