@@ -128,8 +128,21 @@ def closest_adversarials(paths: Iterable[str | Path], attacks: Sequence[str]) ->
     InputError
         If there is no file, or as `load_attacks`.
     """
+    return closest_of(load_attacks(paths), attacks)
+
+
+def closest_of(results: Iterable[AttackResult], attacks: Sequence[str]) -> Closest:
+    """Return the closest adversarials over the results of all attacks on one model, of the same samples.
+
+    `attacks` are their names, in the order of the results.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
     closest: Closest | None = None
-    for result, attack in zip(load_attacks(paths), attacks, strict=True):
+    for result, attack in zip(results, attacks, strict=True):
         closest = closest or _nothing(result)
         np.add(closest.not_finite, result.not_finite.sum(axis=(0, 1)), out=closest.not_finite)
         for norm in NORMS:
@@ -142,7 +155,7 @@ def closest_adversarials(paths: Iterable[str | Path], attacks: Sequence[str]) ->
             closest.predicted[norm][closer] = result.predicted[norm][closer]
             closest.attack[norm][closer & closest.correct] = attack
     if closest is None:
-        raise InputError("closest adversarials: no attack files; expected at least one.")
+        raise InputError("closest adversarials: no attacks; expected at least one.")
     return closest
 
 

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "shuffled",
             "similarity_correlation",
         ],
+        "measured": ["measured_similarity"],
         "oracle": ["OracleSimilarities", "compare_scans", "oracle_similarities"],
         "raw": ["raw_similarity"],
         "units": ["effective_neurons", "response_units"],
