@@ -25,7 +25,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: str) -> list[Block]:
-    """Return the blocks of a page: one after a line that ends in "`name`:" is that file's content or change."""
+    """Return the blocks of a page: one after a line that ends in "`name`:" is that file, or changes it."""
     found = []
     for match in _BLOCK.finditer(page):
         name = _NAME.search(page[: match.start()])
@@ -54,8 +54,8 @@ def change(path: Path, lines: str) -> None:
 def follow(page: str, folder: Path) -> str:
     """Do in `folder`, a copy of the project, what a page says; return what was printed.
 
-    Files are saved or changed, blocks of sh are run one by one, and blocks of python that are no file are typed into one
-    session, which ends where a block of sh begins or at the page's end.
+    Files are saved or changed, blocks of sh are run one by one, and blocks of python that are no file are
+    typed into one session, which ends where a block of sh begins or at the page's end.
     """
     printed, session = [], []
 

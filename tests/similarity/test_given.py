@@ -52,5 +52,5 @@ def test_other_images_are_refused(stimuli, tmp_path, key, message):
 
 def test_other_files_are_refused(stimuli, tmp_path):
     write_record(tmp_path / "stimuli.h5", stimuli)
-    with pytest.raises(InputError, match="is of kind 'stimuli'; expected .* kind 'similarity'"):
+    with pytest.raises(InputError, match=r"is of kind 'stimuli'; expected .* kind 'similarity'"):
         given_similarity(tmp_path / "stimuli.h5", stimuli)

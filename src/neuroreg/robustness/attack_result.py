@@ -30,7 +30,7 @@ class AttackResult:
     sample
         int64 (S,), indices into the test set.
     label
-        int64 (S,).
+        int64 (S,), their classes.
     clean
         uint8 (S, H, W), the images attacked.
     clean_correct
@@ -53,7 +53,7 @@ class AttackResult:
         Norm to int64 (S, 2), the setting and the repetition that found the closest adversarial, counted from
         0; -1 where none did or the clean sample is misclassified.
     settings
-        R complete settings.
+        R complete settings; in the file each is a text of JSON.
     """
 
     KIND = "attacks"
