@@ -155,7 +155,7 @@ def closest_of(results: Iterable[AttackResult], attacks: Sequence[str]) -> Close
             closest.predicted[norm][closer] = result.predicted[norm][closer]
             closest.attack[norm][closer & closest.correct] = attack
     if closest is None:
-        raise InputError("closest adversarials: no attacks; expected at least one.")
+        raise InputError("closest adversarials: no attack files or results; expected at least one.")
     return closest
 
 
