@@ -1,10 +1,13 @@
 """What the documents say of the code."""
 
+import doctest
+import importlib
 import pkgutil
 import re
 from functools import cache
 
 import yaml
+from jsonschema import Draft202012Validator
 
 import neuroreg
 from neuroreg.robustness.attacks.registry import ATTACK_METHODS
@@ -131,3 +134,41 @@ def resolves(name):
     # Where it is made, or in the front, from which users import.
     own = name.startswith(getattr(found, "__module__", ""))
     return own or name.removeprefix("neuroreg.") in neuroreg.__all__
+
+
+def overlays(page):
+    """The configs, or parts of one, that a page shows: blocks of YAML, and in a line sections as mappings."""
+    text = page.read_text()
+    yield from re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    for code in re.findall(r"`([^`\n]+)`", prose(page)):
+        if re.match(rf"({'|'.join(Config.model_fields)}): [\[{{]", code) and "..." not in code:
+            yield "{" + code + "}"
+
+
+def test_configs_on_pages_are_such_as_the_schema_takes(root):
+    validator = Draft202012Validator(yaml.safe_load((root / "schemas/config.schema.yaml").read_text()))
+    wrong, found = [], 0
+    for page in pages(root):
+        if page.name == "CHANGELOG.md" or page.parent.name == "examples":  # of old versions; run elsewhere
+            continue
+        for text in overlays(page):
+            found += 1
+            content = yaml.safe_load(text)
+            if isinstance(content, dict):
+                wrong += [
+                    f"{page.relative_to(root)}: {text[:60]}: {error.message[:200]}"
+                    for error in validator.iter_errors(content)
+                ]
+    assert found > 10
+    assert wrong == []
+
+
+def test_examples_in_docstrings_hold(root):
+    attempted = 0
+    for path in root.glob("src/**/*.py"):
+        if ">>>" in path.read_text():
+            name = ".".join(path.relative_to(root / "src").with_suffix("").parts)
+            failed, tried = doctest.testmod(importlib.import_module(name))
+            assert (failed, tried > 0) == (0, True), name
+            attempted += tried
+    assert attempted > 0

@@ -377,7 +377,7 @@ def learning_rate(epoch: int, settings: TrainingSettings) -> float:
 
     Examples
     --------
-    >>> [round(learning_rate(epoch, TrainingSettings()), 4) for epoch in (0, 3, 4, 19, 20)]
+    >>> [round(learning_rate(epoch, TrainingSettings(epochs=40)), 4) for epoch in (0, 3, 4, 19, 20)]
     [0.1, 0.1, 0.03, 0.0008, 0.1]
     """
     phase = epoch * settings.cycles * settings.phases // settings.epochs
