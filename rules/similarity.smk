@@ -1,6 +1,6 @@
-DENOISED, RAW, FEATURES, SHUFFLED = (
+DENOISED, RAW, FEATURES, GIVEN, SHUFFLED = (
     [target["name"] for target in config["targets"] if target["kind"] == kind]
-    for kind in ("denoised", "raw", "features", "shuffled")
+    for kind in ("denoised", "raw", "features", "given", "shuffled")
 )
 
 
@@ -95,6 +95,34 @@ if FEATURES:
             code=code("measure_feature_similarity"),
         script:
             "../workflow_scripts/measure_feature_similarity.py"
+
+
+if GIVEN:
+
+    rule take_similarity:
+        input:
+            stimuli="results/stimuli.h5",
+            similarity=lambda wildcards: by_name(config["targets"], wildcards.target)["path"],
+        output:
+            "results/similarity/{target}.h5",
+        log:
+            "results/logs/take_similarity/{target}.log",
+        benchmark:
+            "results/benchmarks/take_similarity/{target}.tsv"
+        wildcard_constraints:
+            target="|".join(GIVEN),
+        # It reads what users bring, which another try does not change.
+        retries: 0
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=by_pool(500, 1.2e-5, lambda input: input.similarity),
+            runtime=60,
+        params:
+            code=code("take_similarity"),
+        script:
+            "../workflow_scripts/take_similarity.py"
 
 
 if SHUFFLED:

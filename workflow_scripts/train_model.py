@@ -35,7 +35,7 @@ def main(snakemake):
             resume=resume,
         )
         write_csv(snakemake.output.history, trained.history)
-        save_model(snakemake.output.model, trained.model, trained.similarity)
+        save_model(snakemake.output.model, trained.model, trained.similarity, data.classes)
 
 
 run_job(main, snakemake)

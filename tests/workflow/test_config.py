@@ -259,7 +259,7 @@ def test_settings_cannot_be_changed():
             "targets.0.kind",
             "vgg",
             "config key 'targets[0].kind': found \"vgg\"; "
-            'expected one of "denoised", "raw", "features", "shuffled".',
+            'expected one of "denoised", "raw", "features", "given", "shuffled".',
         ),
         (
             "stimuli.source",

@@ -1,6 +1,7 @@
 """Minimal adversarial distances of all models as one table, and what is summed up of it."""
 
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from neuroreg.analysis.checks import check_frame
 from neuroreg.analysis.intervals import positive
 from neuroreg.analysis.linear import linear_means, linear_medians
 from neuroreg.errors import InputError
-from neuroreg.robustness.attack_result import NORMS, closest_adversarials
+from neuroreg.files.storage import read_csv
+from neuroreg.robustness.attack_result import NORMS, Closest, closest_adversarials
 from neuroreg.robustness.largest import largest_distances
 
 ONE_SEED, OVER_SEEDS = "one seed", "over seeds"  # the column level of every frame of drawn numbers
@@ -66,32 +69,78 @@ def collect_distances(
         alone = {attack: closest_adversarials([path], [attack]) for attack, path in further.items()}
         # All files at once, so that differences in samples are noticed.
         every = closest_adversarials([*paths, *further.values()], [*attacks, *further]) if further else None
-        largest = largest_distances(found.clean)
-        parts += [
-            pd.DataFrame(
-                {
-                    "model": model,
-                    "seed": seed,
-                    "sample": found.sample,
-                    "label": found.label,
-                    "correct": found.correct,
-                    "norm": norm,
-                    "distance": found.distance[norm],
-                    "largest": largest[norm],
-                    "attack": found.attack[norm],
-                    **{f"distance_{attack}": own.distance[norm] for attack, own in alone.items()},
-                    **(
-                        {"tightened": every.distance[norm], "tightened_by": every.attack[norm]}
-                        if every
-                        else {}
-                    ),
-                }
-            )
-            for norm in NORMS
-        ]
+        part = closest_table(found)
+        for attack, own in alone.items():
+            part[f"distance_{attack}"] = np.concatenate([own.distance[norm] for norm in NORMS])
+        if every:
+            part["tightened"] = np.concatenate([every.distance[norm] for norm in NORMS])
+            part["tightened_by"] = np.concatenate([every.attack[norm] for norm in NORMS])
+        part.insert(0, "model", model)
+        part.insert(1, "seed", seed)
+        parts.append(part)
     if not parts:
         raise InputError("distances: no attack files; expected at least one.")
     return pd.concat(parts, ignore_index=True)
+
+
+def closest_table(found: Closest) -> pd.DataFrame:
+    """Return the closest adversarials of one model as a table, a row for each norm and sample.
+
+    Columns sample, label, correct, norm, distance, largest, attack, as of `collect_distances`.
+    """
+    largest = largest_distances(found.clean)
+    parts = [
+        pd.DataFrame(
+            {
+                "sample": found.sample,
+                "label": found.label,
+                "correct": found.correct,
+                "norm": norm,
+                "distance": found.distance[norm],
+                "largest": largest[norm],
+                "attack": found.attack[norm],
+            }
+        )
+        for norm in NORMS
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def load_distances(path: str | Path, tightening: Collection[str] = ()) -> pd.DataFrame:
+    """Return the distances of a run of the workflow as one table: a row a model, seed, norm and sample.
+
+    Parameters
+    ----------
+    path
+        ``results/distances.csv``; or a folder ``results/attacks``, of which all files
+        ``<model>/seed<seed>/<attack>.h5`` are taken, in the order of their names, whichever config they are
+        of.
+    tightening
+        Names of a folder's attacks that count apart, see `collect_distances`.
+
+    Returns
+    -------
+    DataFrame
+        As `collect_distances` returns it; from a CSV file `attack` is NaN where none is named.
+
+    Raises
+    ------
+    InputError
+        If there is neither, or the files do not fit together.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        frame = read_csv(path)
+        check_frame(frame, str(path), ["model", "norm", "attack", "correct"], ["seed", "sample", "distance"])
+        return frame
+    entries = []
+    for file in sorted(path.glob("*/seed*/*.h5")):
+        seed = file.parent.name.removeprefix("seed")
+        if seed.isdecimal() and not re.search(r"\.part\d+$", file.stem):
+            entries.append((file.parent.parent.name, int(seed), file.stem, file))
+    if not entries:
+        raise InputError(f"{path}: no files <model>/seed<seed>/<attack>.h5; expected those of attacks.")
+    return collect_distances(entries, tightening)
 
 
 def distance_matrix(

@@ -84,6 +84,18 @@ def _config_field(cls: type) -> str | None:
     return next((f.name for f in fields(cls) if "config" in f.metadata), None)
 
 
+def describe_fields(cls: type) -> Iterator[tuple[str, str, str, str]]:
+    """Yield what a record's file holds: field, dataset (or group of equal ones), type, shape; as texts.
+
+    An optional dataset's type says so; a number has the shape ``()``.
+    """
+    for name, described in _datasets(cls).items():
+        place = described.path + (f"/{{{', '.join(described.names)}}}" if described.names else "")
+        kind = "any integer" if described.dtype is np.integer else _type_name(described.dtype)
+        optional = ", or not there" if described.optional else ""
+        yield name, place, kind + optional, _shape_text(described.shape)
+
+
 def write_record(
     path: str | Path,
     record: object,

@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "minimal_distance": ["choose_samples", "search"],
         "noise": ["count_correct"],
         "verification": ["verify"],
-        "attacks.registry": ["find_method"],
+        "attacks.as_foolbox": ["RegistryAttack", "foolbox_model"],
+        "attacks.registry": ["attack_methods", "find_method"],
     },
 )

@@ -30,7 +30,7 @@ class AttackResult:
     sample
         int64 (S,), indices into the test set.
     label
-        int64 (S,).
+        int64 (S,), their classes.
     clean
         uint8 (S, H, W), the images attacked.
     clean_correct
@@ -53,7 +53,7 @@ class AttackResult:
         Norm to int64 (S, 2), the setting and the repetition that found the closest adversarial, counted from
         0; -1 where none did or the clean sample is misclassified.
     settings
-        R complete settings.
+        R complete settings; in the file each is a text of JSON.
     """
 
     KIND = "attacks"
@@ -128,8 +128,21 @@ def closest_adversarials(paths: Iterable[str | Path], attacks: Sequence[str]) ->
     InputError
         If there is no file, or as `load_attacks`.
     """
+    return closest_of(load_attacks(paths), attacks)
+
+
+def closest_of(results: Iterable[AttackResult], attacks: Sequence[str]) -> Closest:
+    """Return the closest adversarials over the results of all attacks on one model, of the same samples.
+
+    `attacks` are their names, in the order of the results.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
     closest: Closest | None = None
-    for result, attack in zip(load_attacks(paths), attacks, strict=True):
+    for result, attack in zip(results, attacks, strict=True):
         closest = closest or _nothing(result)
         np.add(closest.not_finite, result.not_finite.sum(axis=(0, 1)), out=closest.not_finite)
         for norm in NORMS:
@@ -142,7 +155,7 @@ def closest_adversarials(paths: Iterable[str | Path], attacks: Sequence[str]) ->
             closest.predicted[norm][closer] = result.predicted[norm][closer]
             closest.attack[norm][closer & closest.correct] = attack
     if closest is None:
-        raise InputError("closest adversarials: no attack files; expected at least one.")
+        raise InputError("closest adversarials: no attack files or results; expected at least one.")
     return closest
 
 

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "denoised": ["PredictedResponses", "denoised_similarity"],
         "features": ["feature_similarity", "load_vgg_weights"],
+        "given": ["given_similarity"],
         "matrix": [
             "SimilarityMatrix",
             "centred_cosine",
@@ -14,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "shuffled",
             "similarity_correlation",
         ],
+        "measured": ["measured_similarity"],
         "oracle": ["OracleSimilarities", "compare_scans", "oracle_similarities"],
         "raw": ["raw_similarity"],
         "units": ["effective_neurons", "response_units"],

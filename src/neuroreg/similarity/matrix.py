@@ -114,7 +114,9 @@ def denoised_weights(
     return (w * v) ** exponent / unit
 
 
-def centred_cosine(responses: np.ndarray, weights: np.ndarray, key: np.ndarray | None = None) -> np.ndarray:
+def centred_cosine(
+    responses: np.ndarray, weights: np.ndarray | None = None, key: np.ndarray | None = None
+) -> np.ndarray:
     """Return the cosine similarity of weighted, centred population vectors (Li et al. 2019, main text).
 
     Each neuron is scaled by its weight and its mean over images is subtracted; images are normalised to unit
@@ -127,7 +129,7 @@ def centred_cosine(responses: np.ndarray, weights: np.ndarray, key: np.ndarray |
     responses
         float (P, N), one row an image.
     weights
-        float (N,).
+        float (N,); 1 for every neuron if not given.
     key
         str (P,), names the images in messages; their numbers if not given.
 
@@ -141,7 +143,7 @@ def centred_cosine(responses: np.ndarray, weights: np.ndarray, key: np.ndarray |
     InputError
         If the sizes differ, a value is not finite, all weights are 0, or an image's centred vector is zero.
     """
-    weights = np.asarray(weights, np.float64)
+    weights = np.asarray(np.ones(responses.shape[1:]) if weights is None else weights, np.float64)
     if responses.ndim != 2 or weights.shape != responses.shape[1:]:
         raise InputError(
             f"responses: found shape {responses.shape} with weights of shape {weights.shape};"

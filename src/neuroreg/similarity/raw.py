@@ -77,7 +77,7 @@ def raw_similarity(
 
     def measure(name: str) -> _Measured:
         scan = read_record(paths[name], Scan)
-        w = _repeat_weights(name, scan, bias_correction)
+        w = repeat_weights(name, scan, bias_correction)
         trial_of = _single_trials(name, scan, stimuli.images, pool, seed)
         unit = response_units(scan, units)
         return _Measured(trial_of, denoised_weights(w, np.ones_like(w), exponent, unit))
@@ -136,7 +136,7 @@ def _single_trials(
     return found
 
 
-def _repeat_weights(name: str, scan: Scan, bias_correction: bool) -> np.ndarray:
+def repeat_weights(name: str, scan: Scan, bias_correction: bool) -> np.ndarray:
     """Return w of each neuron, ones where the scan has no measured repeats."""
     if "test" in scan.withheld_tiers():
         logger.info("%s: test tier withheld: w = 1 for every neuron", name)

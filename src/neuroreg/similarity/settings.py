@@ -48,6 +48,15 @@ class FeaturesTarget(Entry):
     torchvision's, trained on ImageNet, downloaded and checked."""
 
 
+class GivenTarget(Entry):
+    """A similarity that you bring."""
+
+    kind: Literal["given"]
+    """A similarity matrix of images of the pool that you have computed (docs/examples/own_condition.md)."""
+    path: str
+    """A file of kind similarity, as neuroreg.write_record writes it."""
+
+
 class ShuffledTarget(Entry):
     """Another target's similarity, shuffled."""
 
@@ -61,5 +70,5 @@ class ShuffledTarget(Entry):
 
 
 TargetEntry = Annotated[
-    DenoisedTarget | RawTarget | FeaturesTarget | ShuffledTarget, Field(discriminator="kind")
+    DenoisedTarget | RawTarget | FeaturesTarget | GivenTarget | ShuffledTarget, Field(discriminator="kind")
 ]

@@ -5,9 +5,11 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "architectures": ["Network", "build_network"],
         "checkpoints": ["load_model", "save_model"],
+        "export": ["export_model", "load_exported"],
         "networks": ["ResNet"],
-        "objective": ["SimilarityReadout", "similarity_loss"],
+        "objective": ["Objective", "SimilarityReadout", "similarity_loss"],
         "run": ["SimilarityTarget", "TrainedModel", "make_target", "train"],
         "settings": ["TrainingSettings"],
     },

@@ -1,7 +1,7 @@
 """Trained models on disk: safetensors with the architecture in the metadata."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -9,12 +9,14 @@ from torch import Tensor
 
 from neuroreg.errors import InputError
 from neuroreg.files.weights import open_weights, write_weights
-from neuroreg.training.networks import ResNet
+from neuroreg.training.architectures import Network, build_network
 
 SIMILARITY_PREFIX = "similarity."
 
 
-def save_model(path: str | Path, model: ResNet, similarity: Mapping[str, Tensor]) -> None:
+def save_model(
+    path: str | Path, model: Network, similarity: Mapping[str, Tensor], class_names: Iterable[str] = ()
+) -> None:
     """Write a classifier and its similarity readout, atomically.
 
     Parameters
@@ -25,16 +27,23 @@ def save_model(path: str | Path, model: ResNet, similarity: Mapping[str, Tensor]
         The classifier.
     similarity
         The similarity readout's gamma logits and running means; stored with the prefix ``similarity.``.
+    class_names
+        What each output stands for, if known.
     """
     tensors = model.state_dict() | {SIMILARITY_PREFIX + name: value for name, value in similarity.items()}
     network = {"architecture": model.architecture, "width": model.width, "classes": model.classes}
+    network["class_names"] = list(map(str, class_names))
     # One entry, because safetensors writes several in random order: same content, same bytes.
     metadata = {"network": json.dumps(network)}
     write_weights(path, tensors, metadata)
 
 
-def load_model(path: str | Path) -> ResNet:
+def load_model(path: str | Path) -> Network:
     """Return the classifier stored by `save_model`, on the CPU, float32, in eval mode.
+
+    It takes gray images in [0, 1], float32 (B, 1, 32, 32), scales them itself and returns logits
+    (B, classes). ``class_names`` says what each output stands for, a tuple of texts; it is empty where the
+    file does not tell.
 
     Raises
     ------
@@ -51,8 +60,10 @@ def load_model(path: str | Path) -> ResNet:
                 for name in file.keys()  # noqa: SIM118 (not a mapping)
                 if not name.startswith(SIMILARITY_PREFIX)
             }
-        model = ResNet(**network)
+        class_names = tuple(network.pop("class_names", ()))
+        model = build_network(**network)
         model.load_state_dict(tensors)
-    except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (InputError, SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a trained model of this project ({error}).") from error
+    model.class_names = class_names
     return model.eval()

@@ -52,6 +52,7 @@ class ResNet(nn.Module):
     def __init__(self, architecture: str = "resnet18", width: int = 64, classes: int = 10) -> None:
         super().__init__()
         self.architecture, self.width, self.classes = architecture, width, classes
+        self.class_names: tuple[str, ...] = ()
         self.conv1 = nn.Conv2d(1, width, 7, 1, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         sections, channels = [], width

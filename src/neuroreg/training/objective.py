@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuroreg.errors import InputError
+from neuroreg.training.architectures import Network
 from neuroreg.training.batches import augment
-from neuroreg.training.networks import ResNet
 
 EPSILON = 1e-5
 FISHER_Z_SCALE = {"formula": 0.5, "log_ratio": 1.0}
@@ -113,7 +113,7 @@ class Objective(nn.Module):
 
     def __init__(
         self,
-        model: ResNet,
+        model: Network,
         readout: SimilarityReadout,
         *,
         alpha: float,

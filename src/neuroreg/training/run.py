@@ -17,8 +17,8 @@ from neuroreg.files.resume import Progress, ResumeFile, copied
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.seeds import derive_seed
 from neuroreg.similarity.matrix import SimilarityMatrix
+from neuroreg.training.architectures import Network, build_network
 from neuroreg.training.batches import draw_epoch
-from neuroreg.training.networks import ResNet
 from neuroreg.training.objective import Objective, SimilarityReadout, compiled
 from neuroreg.training.settings import TrainingSettings
 
@@ -76,7 +76,7 @@ class TrainedModel:
         Counted from 1.
     """
 
-    model: ResNet
+    model: Network
     similarity: dict[str, Tensor]
     history: list[dict[str, float]]
     best_epoch: int
@@ -157,7 +157,7 @@ def train(
         resume.save(progress)
         left = (time.monotonic() - start) / (epoch + 1 - first) * (settings.epochs - epoch - 1)
         logger.info(_progress_line(row, settings.epochs, left))
-    model = ResNet(settings.architecture, settings.width, classes)
+    model = build_network(settings.architecture, settings.width, classes)
     model.load_state_dict(progress.tensors["best_model"])
     best_similarity = progress.tensors["best_similarity"]
     return TrainedModel(model.eval(), best_similarity, progress.history, progress.best + 1)
@@ -208,7 +208,7 @@ class TrainingRun:
             self.matrix = self._on_device(target.matrix).float()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "weights"))
-            model = ResNet(settings.architecture, settings.width, classes)
+            model = build_network(settings.architecture, settings.width, classes)
         # Channels-last is the faster layout of the convolutions on CPUs and GPUs alike.
         self.model = model.to(device, memory_format=torch.channels_last)
         self.readout = SimilarityReadout(model.layer_channels, settings.running_mean_decay).to(device)
@@ -377,7 +377,7 @@ def learning_rate(epoch: int, settings: TrainingSettings) -> float:
 
     Examples
     --------
-    >>> [round(learning_rate(epoch, TrainingSettings()), 4) for epoch in (0, 3, 4, 19, 20)]
+    >>> [round(learning_rate(epoch, TrainingSettings(epochs=40)), 4) for epoch in (0, 3, 4, 19, 20)]
     [0.1, 0.1, 0.03, 0.0008, 0.1]
     """
     phase = epoch * settings.cycles * settings.phases // settings.epochs

@@ -264,6 +264,8 @@ def check_files(config: Mapping) -> None:
     for index, target in enumerate(config["targets"]):
         if path := target.get("weights"):
             _expect(f"targets[{index}].weights", path, "weights of VGG19", file=True)
+        if target["kind"] == "given":
+            _expect(f"targets[{index}].path", target["path"], "a similarity matrix", file=True)
     for section in ("classification", "stimuli"):
         if config[section]["source"] == "image_folder":
             _expect(f"{section}.path", config[section]["path"], "a folder of images", folder=True)

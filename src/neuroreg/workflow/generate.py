@@ -1,4 +1,4 @@
-"""Write what follows from the settings: config.yaml, its schema and reference, the table of attacks.
+"""Write what follows from the code: config.yaml, its schema and reference, tables of attacks and files.
 
 ``python -m neuroreg.workflow.generate`` writes them all; a test compares.
 """
@@ -16,6 +16,7 @@ from neuroreg.robustness.attacks.registry import ATTACK_METHODS
 from neuroreg.robustness.settings import AdversarialSettings
 from neuroreg.settings import Entry, Settings, models_in
 from neuroreg.workflow.config import Config
+from neuroreg.workflow.file_reference import file_tables
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = "make generate"
@@ -38,18 +39,25 @@ _BOUNDS = {
     "exclusiveMaximum": "&lt;",
 }
 _START, _END = "<!-- generated: attack settings -->", "<!-- end -->"
+_FILES_START = "<!-- generated: files -->"
 
 
 def generated_files(root: Path) -> dict[str, str]:
     """Return what each generated file should hold, by its path below `root`; other text there stays."""
     attacks = (root / "docs/attacks.md").read_text(encoding="utf-8")
-    table = f"{_START}\n{attack_table()}{_END}"
+    files = (root / "docs/files.md").read_text(encoding="utf-8")
     return {
         "config.yaml": default_config(),
         "schemas/config.schema.yaml": schema(),
         "docs/config.md": reference(),
-        "docs/attacks.md": re.sub(f"{_START}.*?{_END}", lambda _: table, attacks, flags=re.DOTALL),
+        "docs/attacks.md": _between(_START, attack_table(), attacks),
+        "docs/files.md": _between(_FILES_START, file_tables(), files),
     }
+
+
+def _between(start: str, table: str, text: str) -> str:
+    """Return a text with what stands between `start` and the next end mark replaced."""
+    return re.sub(f"{start}.*?{_END}", lambda _: f"{start}\n{table}{_END}", text, flags=re.DOTALL)
 
 
 def default_config() -> str:

@@ -4,8 +4,9 @@ import torch
 from attack_problems import CPU, balanced_network, coarse_images, run_attack
 
 from neuroreg.errors import InputError
-from neuroreg.robustness.attacks.as_foolbox import RegistryAttack
+from neuroreg.robustness.attacks.as_foolbox import RegistryAttack, foolbox_model
 from neuroreg.robustness.verification import measure
+from neuroreg.training.checkpoints import save_model
 
 SETTINGS = {
     "jsma": {"theta": 1.0, "targets": 2},
@@ -101,3 +102,24 @@ def test_what_it_cannot_do_is_refused(problem):
         RegistryAttack("brendel_bethge_l0")(bridge(model), x, labels, epsilons=None)
     with pytest.raises(TypeError, match="unexpected keyword argument 'stepz'"):
         attack(bridge(model), x, labels, epsilons=None, stepz=3)
+
+
+def test_a_trained_model_is_foolboxs(problem, tmp_path):
+    model, x, labels, _ = problem
+    save_model(tmp_path / "model.safetensors", model, {})
+    from_file = foolbox_model(tmp_path / "model.safetensors")
+    assert from_file.bounds == (0, 1)
+    assert torch.equal(from_file(x), model(x))
+    # Foolbox's own attack, through it: what it finds is adversarial for the model itself.
+    epsilons = [0.0, 0.3]
+    _, found, success = foolbox.attacks.LinfFastGradientAttack()(from_file, x, labels, epsilons=epsilons)
+    assert success[0].tolist() == [False] * 4 + [True]
+    for points, successful in zip(found, success, strict=True):
+        assert torch.equal(model(points).argmax(dim=1) != labels, successful)
+        assert points.min() >= 0
+        assert points.max() <= 1
+    assert success[1].any()
+    own = foolbox_model(model.train())
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert torch.equal(own(x), from_file(x))

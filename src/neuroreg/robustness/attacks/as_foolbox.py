@@ -1,6 +1,7 @@
-"""Any method of the registry as an ordinary Foolbox attack."""
+"""A trained model, and any method of the registry, as Foolbox has models and attacks."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import eagerpy as ep
 import foolbox
@@ -12,6 +13,7 @@ from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
 from neuroreg.robustness.attacks.rows import Rows, run_watched, setting_of_rows
 from neuroreg.robustness.evaluation import evaluation
+from neuroreg.training.checkpoints import load_model
 
 DISTANCES = {
     "l0": foolbox.distances.l0,
@@ -19,6 +21,29 @@ DISTANCES = {
     "l2": foolbox.distances.l2,
     "linf": foolbox.distances.linf,
 }
+
+
+def foolbox_model(model: nn.Module | str | Path, device: torch.device | str = "cpu") -> foolbox.PyTorchModel:
+    """Return a trained model as Foolbox's: bounds (0, 1), no preprocessing, since the model does its own.
+
+    Parameters
+    ----------
+    model
+        A classifier of gray images in [0, 1], float32 (B, 1, 32, 32), or the file of one
+        (`neuroreg.training.checkpoints.load_model`). It is put in eval mode, with frozen parameters, and
+        moved to `device`.
+    device
+        Where to compute.
+
+    Raises
+    ------
+    InputError
+        As `load_model`.
+    """
+    model = load_model(model) if isinstance(model, str | Path) else model
+    return foolbox.PyTorchModel(
+        model.eval().requires_grad_(False), bounds=(0, 1), device=torch.device(device)
+    )
 
 
 class RegistryAttack(MinimizationAttack):

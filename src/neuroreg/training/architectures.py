@@ -1,0 +1,67 @@
+"""Which networks there are. A new one is a line here, a name in settings.py, and a module with its class."""
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from neuroreg.errors import InputError
+from neuroreg.training.networks import ResNet
+
+
+@runtime_checkable
+class Network(Protocol):
+    """What a classifier that is trained here offers besides being a `torch.nn.Module`.
+
+    Attributes
+    ----------
+    architecture, width, classes
+        What it was built with.
+    class_names
+        What each output stands for; empty if that is not known.
+    layer_names
+        Numbers of the regularised layers, ascending; columns and tables are named after them.
+    layer_channels
+        Channels of each of these.
+    """
+
+    architecture: str
+    width: int
+    classes: int
+    class_names: tuple[str, ...]
+
+    @property
+    def layer_names(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def layer_channels(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Return the regularised layers' outputs, (B, C_k, H_k, W_k), of images in [0, 1], (B, 1, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, classes) of gray images in [0, 1], (B, 1, 32, 32)."""
+
+
+ARCHITECTURES: dict[str, Callable[[str, int, int], Network]] = {"resnet18": ResNet, "resnet34": ResNet}
+
+
+def build_network(architecture: str, width: int, classes: int) -> Network:
+    """Return an untrained network, in training mode.
+
+    Parameters
+    ----------
+    architecture
+        A name from `ARCHITECTURES`.
+    width
+        Channels of its first layer or section.
+    classes
+        Number of outputs.
+
+    Raises
+    ------
+    InputError
+        If there is no such architecture.
+    """
+    if architecture not in ARCHITECTURES:
+        raise InputError(f"architecture: '{architecture}'; expected one of {', '.join(ARCHITECTURES)}.")
+    return ARCHITECTURES[architecture](architecture, width, classes)

@@ -1,0 +1,30 @@
+from typing import get_args
+
+import pytest
+import torch
+
+from neuroreg.errors import InputError
+from neuroreg.training.architectures import ARCHITECTURES, Network, build_network
+from neuroreg.training.settings import NetworkSettings
+
+
+def test_the_config_knows_the_same_names():
+    assert set(get_args(NetworkSettings.model_fields["architecture"].annotation)) == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_each_keeps_the_contract(name):
+    model = build_network(name, 4, 7)
+    assert isinstance(model, torch.nn.Module)
+    assert isinstance(model, Network)
+    assert (model.architecture, model.width, model.classes, model.class_names) == (name, 4, 7, ())
+    assert list(model.layer_names) == sorted(set(model.layer_names))
+    features = model.features(torch.rand(2, 1, 36, 64))
+    assert tuple(part.shape[1] for part in features) == model.layer_channels
+    assert len(features) == len(model.layer_names)
+    assert model(torch.rand(2, 1, 32, 32)).shape == (2, 7)
+
+
+def test_another_name_is_refused():
+    with pytest.raises(InputError, match="'vgg'; expected one of resnet18, resnet34"):
+        build_network("vgg", 4, 10)
