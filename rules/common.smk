@@ -14,6 +14,7 @@ from neuroreg.workflow.grid import (
     simulation_note,
     target_file,
 )
+from neuroreg.workflow.inputs import brought, check_times, content_of, replaced_download
 from neuroreg.workflow.start import check_python
 from neuroreg.workflow.yaml_checks import check_text
 
@@ -23,6 +24,11 @@ try:
         check_text(path)
     validate_config(config)
     check_files(config)
+    if workflow.is_main_process:
+        check_times(config)
+        # Before jobs ask for it: what cannot be read is told here.
+        for one in brought(config):
+            content_of(config, one.key)
 except InputError as error:
     sys.exit(f"Error: {error}")
 except OSError as error:
@@ -123,11 +129,32 @@ def run_table(grid):
     ]
 
 
+def content(key):
+    """A param: digest of what the config names under `key`, nothing if that is none of the user's.
+
+    What users bring is no input of a rule: Snakemake would go by its time stamp, which copies may keep, and
+    would take braces in its path for wildcards.
+    """
+    return lambda wildcards: content_of(config, key)
+
+
+def entry_content(section, name, key):
+    """Likewise of a key of the entry of this name in a list of the config."""
+    index = entry_names(config[section]).index(name)
+    return content_of(config, f"{section}[{index}].{key}")
+
+
+def recorded_scan(wildcards):
+    """Path and content of the user's own scan; nothing for others, which are made here."""
+    path = by_name(config["scans"], wildcards.scan).get("path")
+    return path and {"path": path, "content": entry_content("scans", wildcards.scan, "path")}
+
+
 def raw_scan(wildcards):
-    """The file that a scan is read from, or the record of where its download lies."""
+    """The simulated scan, or the record of where a download lies; nothing for the user's own."""
     scan = by_name(config["scans"], wildcards.scan)
     if scan["source"] == "recorded":
-        return scan["path"]
+        return []
     folder, suffix = ("simulated_scans", "h5") if scan["source"] == "simulated" else ("downloads", "json")
     return f"results/{folder}/{wildcards.scan}.{suffix}"
 

@@ -21,6 +21,7 @@ rule prepare_stimuli:
         runtime=60,
     params:
         settings=config["stimuli"],
+        content=content("stimuli.path"),
         scans=POOL_SCANS,
         seed=config["seed"],
         code=code("prepare_stimuli"),
@@ -45,6 +46,7 @@ rule prepare_classification:
         runtime=60,
     params:
         settings=config["classification"],
+        content=content("classification.path"),
         seed=config["seed"],
         code=code("prepare_classification"),
     script:

@@ -78,6 +78,7 @@ if DOWNLOADED:
             download=1,
         params:
             settings=download,
+            replaced=lambda wildcards: replaced_download(f"results/downloads/{wildcards.scan}.json"),
             code=code("download_scan"),
         script:
             "../workflow_scripts/download_scan.py"
@@ -102,6 +103,7 @@ rule ingest_scan:
         mem_mb=600,
         runtime=60,
     params:
+        recorded=recorded_scan,
         neurons=config["neurons"],
         missing=config["missing"],
         code=code("ingest_scan"),

@@ -70,7 +70,6 @@ if FEATURES:
     rule measure_feature_similarity:
         input:
             stimuli="results/stimuli.h5",
-            weights=lambda wildcards: by_name(config["targets"], wildcards.target).get("weights") or [],
         output:
             "results/similarity/{target}.h5",
         log:
@@ -91,6 +90,7 @@ if FEATURES:
             devices=DEVICES,
         params:
             weights=lambda wildcards: by_name(config["targets"], wildcards.target).get("weights"),
+            content=lambda wildcards: entry_content("targets", wildcards.target, "weights"),
             device=config["device"],
             code=code("measure_feature_similarity"),
         script:

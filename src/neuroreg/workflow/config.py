@@ -23,6 +23,7 @@ from neuroreg.settings import Distinct, Name, Settings, Whole, dotted, validate
 from neuroreg.similarity.settings import DenoisedTarget, ReliabilitySettings, ShuffledTarget, TargetEntry
 from neuroreg.simulator.settings import SimulatorSettings
 from neuroreg.training.settings import ModelEntry, NetworkSettings, RecipeSettings
+from neuroreg.workflow.inputs import Brought, brought
 from neuroreg.workflow.yaml_checks import check_types
 
 
@@ -258,23 +259,16 @@ def check_files(config: Mapping) -> None:
     InputError
         With one sentence for the first that is not.
     """
-    for index, scan in enumerate(config["scans"]):
-        if scan["source"] == "recorded":
-            _expect(f"scans[{index}].path", scan["path"], "a recorded scan")
-    for index, target in enumerate(config["targets"]):
-        if path := target.get("weights"):
-            _expect(f"targets[{index}].weights", path, "weights of VGG19", file=True)
-    for section in ("classification", "stimuli"):
-        if config[section]["source"] == "image_folder":
-            _expect(f"{section}.path", config[section]["path"], "a folder of images", folder=True)
+    for found in brought(config):
+        _expect(found)
 
 
-def _expect(key: str, path: str, what: str, *, file: bool = False, folder: bool = False) -> None:
+def _expect(found: Brought) -> None:
+    key, path, what, form = found
     place = Path(path)
-    found = place.is_file() if file else place.is_dir() if folder else place.exists()
-    if not found:
-        kind = "file" if file else "folder" if folder else "file or folder"
-        raise InputError(f"config key '{key}': no {kind} '{path}'; expected {what}.")
+    there = {"file": place.is_file, "folder": place.is_dir, "file or folder": place.exists}[form]()
+    if not there:
+        raise InputError(f"config key '{key}': no {form} '{path}'; expected {what}.")
     rights = os.R_OK | (os.X_OK if place.is_dir() else 0)
     if not os.access(place, rights, effective_ids=os.access in os.supports_effective_ids):
         raise InputError(f"config key '{key}': no permission to read '{path}'; expected {what}.")
