@@ -4,9 +4,11 @@ from neuroreg.errors import InputError
 from neuroreg.files.refusals import refusal
 from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
+from neuroreg.workflow.captions import noted
 from neuroreg.workflow.config import check_files, validate_config
 from neuroreg.workflow.digests import code_digest
 from neuroreg.workflow.grid import (
+    Labels,
     by_name,
     condition_models,
     entry_names,
@@ -127,6 +129,11 @@ def run_table(grid):
         {"model": run.model, "seed": run.seed, "alpha": by_name(config["models"], run.model)["alpha"]}
         for run in grid
     ]
+
+
+def made(wildcards, output):
+    """What a job has noted for captions; no cause to rerun it, as functions of output are none."""
+    return noted(output.made)
 
 
 def content(key):

@@ -63,6 +63,7 @@ rule tabulate_overlap:
             category="Figures",
             labels={"figure": "Overlap", "shows": "images that scans share"},
         ),
+        made="results/overlap.json",
     log:
         "results/logs/tabulate_overlap.log",
     benchmark:
@@ -76,6 +77,7 @@ rule tabulate_overlap:
     params:
         scans=SCANS,
         note=NOTE,
+        made=made,
         code=code("tabulate_overlap"),
     script:
         "../workflow_scripts/tabulate_overlap.py"

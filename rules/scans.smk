@@ -18,9 +18,11 @@ if SIMULATED:
             mem_mb=by_neurons(400, 0.05),
             runtime=60,
         params:
-            n_neurons=lambda wildcards: by_name(config["scans"], wildcards.scan)["n_neurons"],
+            drawn=lambda wildcards: {
+                "n_neurons": by_name(config["scans"], wildcards.scan)["n_neurons"],
+                "seed": config["seed"],
+            },
             settings=config["simulator"],
-            seed=config["seed"],
             code=code("simulate_scan"),
         script:
             "../workflow_scripts/simulate_scan.py"
@@ -44,9 +46,11 @@ if SIMULATED:
             mem_mb=by_neurons(400, 0.05),
             runtime=60,
         params:
-            n_neurons=lambda wildcards: by_name(config["scans"], wildcards.scan)["n_neurons"],
+            drawn=lambda wildcards: {
+                "n_neurons": by_name(config["scans"], wildcards.scan)["n_neurons"],
+                "seed": config["seed"],
+            },
             settings=config["simulator"],
-            seed=config["seed"],
             code=code("simulate_truth"),
         script:
             "../workflow_scripts/simulate_truth.py"

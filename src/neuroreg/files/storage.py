@@ -279,7 +279,9 @@ def read_csv(path: str | Path) -> "pd.DataFrame":
 
     try:
         texts = dict.fromkeys(NAMES, str)
-        return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=["", "nan", "NaN"])
+        # A model may be called nan as well.
+        missing = {name: [""] if name in NAMES else ["", "nan", "NaN"] for name in pd.read_csv(path, nrows=0)}
+        return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=missing)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; expected a CSV table.") from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:

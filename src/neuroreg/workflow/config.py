@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from unicodedata import normalize
 
 from pydantic import Field
 
 from neuroreg.errors import InputError
+from neuroreg.files.markup import one_line
 from neuroreg.images.settings import SHOWN, ClassificationSettings, StimuliSettings
 from neuroreg.response_model.settings import FitSettings
 from neuroreg.robustness.settings import AdversarialSettings, NoiseSettings
@@ -221,12 +223,27 @@ def _models(config: Config) -> Problems:
     alphas = {model.name: model.alpha for model in config.models}
     for key, section in (("sweep", config.sweep), ("conditions", config.conditions)):
         yield from _unknown(f"{key}.models", section.models, alphas, "models")
+    yield from _labels(config)
     for alpha, count in Counter(alphas.get(name) for name in config.sweep.models).items():
         if count > 1:
             yield (
                 "sweep.models",
                 f"{count} models have alpha {alpha:g}; expected one for each alpha of Fig. 1 and Table 1.",
             )
+
+
+def _labels(config: Config) -> Problems:
+    """Yield labels that two models of a figure share, as far as readers can see."""
+    called: dict[str, str] = {}
+    for index, model in enumerate(config.models):
+        if model.name in config.conditions.models:
+            label = normalize("NFC", one_line(model.label or model.name))
+            if (other := called.setdefault(label, model.name)) != model.name:
+                yield (
+                    f"models[{index}].label",
+                    f"'{label}' is what figures call the model '{other}'; expected another label for "
+                    f"'{model.name}'.",
+                )
 
 
 def _samples(config: Config) -> Problems:
