@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import json
 
@@ -10,10 +11,12 @@ from neuroreg.files.storage import (
     atomic_path,
     digests,
     open_h5,
+    read_csv,
     read_json,
     read_strings,
     sha256,
     was_made_from,
+    write_csv,
     write_h5,
     write_json,
 )
@@ -169,3 +172,29 @@ def test_inputs_of_one_name_are_told_apart_by_what_stands_above(tmp_path):
     assert was_made_from(tmp_path / "made.h5", "test", config={}, inputs=paths)
     paths[1].write_text("other")
     assert not was_made_from(tmp_path / "made.h5", "test", config={}, inputs=paths)
+
+
+def test_names_that_tables_take_for_nothing_or_for_commands_come_back(tmp_path):
+    names = [
+        "nan",
+        "NaN",
+        "None",
+        "20",
+        "1e5",
+        "$5_ or $6",
+        '"a", b',
+        "=1+1",
+        "_x",
+        "神经",
+        "a;b",
+        "'",
+        "#",
+        "{x}",
+    ]
+    rows = [{"model": name, "label": name, "value": float("nan")} for name in names]
+    write_csv(tmp_path / "table.csv", rows)
+    table = read_csv(tmp_path / "table.csv")
+    assert table["model"].tolist() == table["label"].tolist() == names
+    assert table["value"].isna().all()
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as stream:
+        assert [row["label"] for row in csv.DictReader(stream)] == names

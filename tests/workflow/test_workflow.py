@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -325,6 +326,87 @@ def test_the_report_holds_every_figure_with_its_caption(finished):
         assert any(name.endswith(f"{figure}.pdf") for name in names), names
     assert any(name.endswith("claims.html") for name in names), names
     assert "Simulated scans" in page
+
+
+# What markup languages, formats, shells and Snakemake take for commands; and letters that few fonts have.
+DIFFICULT = {
+    "none": "$5_ or $6 {model} %s",
+    "shuffle": "_shuffle 神经",
+    "neural": "<b>a</b></script> & \"q\" \\$x$, 'y'",
+    "raw": "NaN",
+}
+
+
+def with_labels(finished):
+    """An overlay with other labels."""
+    models = yaml.safe_load((finished.code / "configs/smoke.yaml").read_text())["models"]
+    labelled = [
+        model | ({"label": DIFFICULT[model["name"]]} if model["name"] in DIFFICULT else {})
+        for model in models
+    ]
+    return "smoke", finished.overlay("labels", {"models": labelled})
+
+
+def test_a_label_reruns_what_shows_it_and_reaches_it_as_it_is(finished, fresh):
+    """Together with a report that is put together without the config of the run."""
+    shown = (
+        "plot_fig2",
+        "plot_noise",
+        "plot_survival",
+        "plot_convergence",
+        "plot_examples",
+        "tabulate_table2",
+    )
+    fresh.take_up(finished)
+    configs = with_labels(fresh)
+    assert fresh.planned(configs=configs) == dict.fromkeys([*shown, "plot_tightening"], 1)
+    fresh.make(configs=configs)
+    assert fresh.planned(configs=configs) == {}
+    for name in ("fig2", "noise", "survival", "convergence", "examples", "table2"):
+        table = read_csv(fresh.results / f"{name}.csv")
+        found = table.groupby("model")["label"].unique()
+        assert {model: list(labels) for model, labels in found.items()} == {
+            model: [label] for model, label in DIFFICULT.items()
+        }
+    latex = (fresh.results / "table2.tex").read_text(encoding="utf-8")
+    assert r"& \$5\_ or \$6 \{model\} \%s &" in latex
+    log = (fresh.results / "logs/plot_fig2.log").read_text(encoding="utf-8")
+    assert log.count("label '_shuffle 神经'") <= 1  # none where a font has them
+
+    noted = read_json(fresh.results / "similarity.json")
+    assert noted["note"] == "Simulated scans: no neural recording was used."
+    assert noted["weighting"]["units"] == "std"
+    for path in fresh.results.glob("*.json"):
+        # As if all but one had been made of recorded scans.
+        if path.stem != "fig1":
+            path.write_text(json.dumps(noted | {"note": "Partly simulated scans: 1 of 7."}))
+    (fresh.results / "noise.json").unlink()
+    other = fresh.overlay("other", {"reliability": {"units": "source"}})
+    fresh.make("--report", "report.zip", configs=(*configs, other))
+    with zipfile.ZipFile(fresh.folder / "report.zip") as archive:
+        page = next(
+            archive.read(name).decode() for name in archive.namelist() if name.endswith("report.html")
+        )
+    captions = {Path(path).stem: result["caption"] for path, result in embedded(page, "results").items()}
+    assert "no neural recording was used" in captions["fig1"]
+    assert "What this was made from is not known" in captions["noise"]
+    for name, caption in captions.items():
+        assert ("Partly simulated scans: 1 of 7." in caption) == (name not in ("fig1", "noise"))
+    assert "units\n&quot;std&quot;" in captions["similarity"] or 'units\n"std"' in captions["similarity"]
+
+
+def embedded(page, name):
+    """What a script of a report holds for a browser, which reads up to the first end of a script."""
+    script = page[page.index(f'<script id="{name}">') :]
+    script = script[: script.index("</script>")]
+    start = script.index(f"var {name} = ") + len(f"var {name} = ")
+    return json.JSONDecoder().raw_decode(script, start)[0]
+
+
+def test_a_size_that_becomes_another_ones_is_seen(finished):
+    """Snakemake compares params as a set of values: 10 samples in batches of 10, once each, in 1 part."""
+    finished.overlay("one", {"adversarial": {"samples": 1}})
+    assert finished.planned(configs=("smoke", "one"))["search_adversarials"] == 4
 
 
 def test_fig2_alone_needs_neither_sweep_nor_noise(fresh):
