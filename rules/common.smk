@@ -17,11 +17,12 @@ from neuroreg.workflow.grid import (
     target_file,
 )
 from neuroreg.workflow.inputs import brought, check_times, content_of, replaced_download
-from neuroreg.workflow.start import check_python
+from neuroreg.workflow.start import check_place, check_python
 from neuroreg.workflow.yaml_checks import check_text
 
 try:
     check_python(sys.executable)
+    check_place(BASE)
     for path in [BASE / "config.yaml", *workflow.config_settings.configfiles]:
         check_text(path)
     validate_config(config)

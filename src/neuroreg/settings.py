@@ -226,6 +226,8 @@ def _explain(error: ErrorDetails, model: type[BaseModel], values: object) -> tup
             sentence = _one_of(found, fields)
         case "string_pattern_mismatch":
             sentence = f"found {show(found)}; expected {_PATTERNS[context['pattern']]}."
+        case "string_unicode":
+            sentence = f"found {show(found)}; expected text that is whole (it holds half of a character)."
         case "too_short":
             sentence = f"found {len(found)} entries; expected at least {context['min_length']}."
         case "string_too_long":

@@ -736,11 +736,15 @@ def test_a_scan_is_downloaded_once(fresh, server, tmp_path, wait_until):
     assert fresh.planned(target, configs=("smoke", "mine")) == {}
     assert len(server.requests) == 2
 
+    os.utime(kept)
+    assert fresh.planned(target, configs=("smoke", "mine")) == {}
     truncate(kept)
-    result = run(target, "--forcerun", "ingest_scan")
+    os.utime(kept, (1e9, 1e9))
+    assert fresh.planned(target, configs=("smoke", "mine")) == {"download_scan": 1, "ingest_scan": 1}
+    result = run(target)
     assert result.returncode != 0
     assert (
-        f"\ningest_scan: data/scans/static1-2-3: SHA-256 {sha256(kept)}; expected {digest}" in result.stderr
+        f"\ndownload_scan: data/scans/static1-2-3: SHA-256 {sha256(kept)}; expected {digest}" in result.stderr
     )
     assert kept.exists()
     kept.unlink()
