@@ -461,3 +461,9 @@ def test_labels_are_compared_as_they_are_seen_and_with_names_that_stand_for_them
     # No figure shows both.
     config["models"][0]["label"] = "one_scan_a2"
     validate_config(config)
+
+
+def test_a_setting_larger_than_any_float_is_refused(config):
+    config["adversarial"]["attacks"][0]["settings"] = [{"steps": 10**400}]
+    with pytest.raises(InputError, match=r"pgd.steps is 10+; expected a whole number from 1 to"):
+        validate_config(config)

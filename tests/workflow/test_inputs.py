@@ -18,7 +18,8 @@ from neuroreg.errors import InputError
 from neuroreg.images.stimuli import make_stimuli
 from neuroreg.scans.static_hdf5 import write_static_hdf5
 from neuroreg.simulator.simulate import simulate_scan
-from neuroreg.workflow.inputs import check_times
+from neuroreg.workflow import inputs
+from neuroreg.workflow.inputs import check_times, content_of
 
 CLASSIFICATION, SCAN = "results/classification.h5", "results/scans/mine.h5"
 YEAR = 365 * 24 * 3600
@@ -187,3 +188,67 @@ def test_an_unreadable_folder_is_told_at_the_start(root, folder):
     assert last.startswith("Error: ") and "a link to a folder above it" in last
     assert "Traceback" not in done.stderr
     assert not Path(folder / "results").exists()
+
+
+def external_link(path, source):
+    with h5py.File(path, "w") as file:
+        file["group/responses"] = h5py.ExternalLink(source.name, "values")
+
+
+def virtual_dataset(path, source):
+    layout = h5py.VirtualLayout(shape=(3,), dtype="f8")
+    layout[:] = h5py.VirtualSource(source.name, "values", shape=(3,))
+    with h5py.File(path, "w") as file:
+        file.create_group("a").create_virtual_dataset("responses", layout)
+
+
+def raw_file(path, source):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("responses", (3,), "f8", external=[(source.name, 0, 24)])
+
+
+def through_another(path, source):
+    between = path.with_name("between.h5")
+    virtual_dataset(between, source)
+    with h5py.File(path, "w") as file:
+        file["responses"] = h5py.ExternalLink(between.name, "a/responses")
+        file["again"] = file.create_group("round")
+        file["round/up"] = file["/"]
+
+
+@pytest.mark.parametrize("kept", [external_link, virtual_dataset, raw_file, through_another])
+def test_what_a_scan_keeps_in_other_files_is_its_content(config, tmp_path, monkeypatch, kept):
+    monkeypatch.chdir(tmp_path)
+    source, path = tmp_path / "source.h5", tmp_path / "scan.h5"
+    config["scans"] = [{"name": "mine", "source": "recorded", "path": str(path)}]
+
+    def digest():
+        inputs._content.cache_clear()
+        return content_of(config, "scans[0].path")
+
+    def write(value):
+        if kept is raw_file:
+            source.write_bytes(np.full(3, value).tobytes())
+        else:
+            with h5py.File(source, "w", track_order=False) as file:
+                file["values"] = np.full(3, value)
+        os.utime(source, (1e9, 1e9))
+
+    write(1.0)
+    kept(path, source)
+    before = digest()
+    assert digest() == before
+    write(2.0)
+    assert digest() != before
+    write(1.0)
+    assert digest() == before
+    source.unlink()
+    assert digest() != before
+    assert content_of(config, "scans[0].path") is not None
+    assert content_of(config, "scans[1].path") is None
+
+
+def test_only_what_has_no_checksum_of_its_own_is_watched(config):
+    assert [one.key for one in inputs.brought(config)] == []
+    config["classification"] |= {"source": "cifar10", "path": "data"}
+    assert list(inputs.brought(config)) == []

@@ -9,8 +9,10 @@ from shlex import quote
 from typing import NamedTuple
 
 from neuroreg.errors import InputError
-from neuroreg.files.content import content_digest
+from neuroreg.files.content import content_digest, listing_digest
+from neuroreg.files.kinds import head, is_hdf5
 from neuroreg.files.storage import read_json
+from neuroreg.scans.hdf5_sources import source_files
 
 MEMORY = ".snakemake/neuroreg"
 """Where digests of what users bring are remembered, below the working directory."""
@@ -55,7 +57,8 @@ def brought(config: Mapping) -> Iterator[Brought]:
 def content_of(config: Mapping, key: str) -> str | None:
     """Return the digest of what the config names under `key`, None if that is nothing of the user's.
 
-    Found once in a process; see `neuroreg.files.content.content_digest`. Of a folder counts what is read.
+    Found once in a process; see `neuroreg.files.content.content_digest`. Of a folder of images counts what is
+    read, of an HDF5 file also what it keeps in others.
 
     Raises
     ------
@@ -71,7 +74,15 @@ def content_of(config: Mapping, key: str) -> str | None:
 @cache
 def _content(key: str, path: str) -> str:
     images = _images(key)
-    return content_digest(path, MEMORY, images) if images else content_digest(path, MEMORY)
+    if images:
+        return content_digest(path, MEMORY, images)
+    digest = content_digest(path, MEMORY)
+    sources = source_files(path) if Path(path).is_file() and is_hdf5(head(path)) else []
+    if not sources:
+        return digest
+    return listing_digest(
+        [("", digest), *((source.name, content_digest(source, MEMORY)) for source in sources)]
+    )
 
 
 def _images(key: str) -> Callable[[Path], Iterable[Path]] | None:
