@@ -416,9 +416,16 @@ def test_fig2_alone_needs_neither_sweep_nor_noise(fresh):
     assert not unneeded & set(planned)
 
 
-def test_the_papers_jobs(fresh):
+@pytest.fixture
+def papers(fresh):
+    """A place in which the paper's config finds its folder of photographs."""
+    (fresh.folder / "data" / "photographs").mkdir(parents=True)
+    return fresh
+
+
+def test_the_papers_jobs(papers):
     started = time.monotonic()
-    planned = fresh.planned(configs=("paper",))
+    planned = papers.planned(configs=("paper",))
     assert time.monotonic() - started < 15  # 5 s on a quiet machine; tests may share theirs
     assert planned["ingest_scan"] == planned["fit_response_model"] == planned["fit_baselines"] == 8
     # None at three seeds serves the sweep as alpha 0: 6 x 3 + 3 x 5 - 3.
@@ -426,20 +433,20 @@ def test_the_papers_jobs(fresh):
     assert planned["search_adversarials"] == 3 * 5 * 10
 
 
-def test_the_jobs_of_stronger_attacks(fresh):
-    assert "plot_tightening" not in fresh.planned(configs=("paper",))
-    planned = fresh.planned(configs=("paper", "tightening"))
+def test_the_jobs_of_stronger_attacks(papers):
+    assert "plot_tightening" not in papers.planned(configs=("paper",))
+    planned = papers.planned(configs=("paper", "tightening"))
     assert planned["search_adversarials"] == 3 * 5 * (10 + 10)
     assert planned["plot_tightening"] == 1
 
 
-def test_the_jobs_of_foolboxs_own_attacks(fresh):
-    assert fresh.planned(configs=("paper", "foolbox"))["search_adversarials"] == 3 * 5 * 10
+def test_the_jobs_of_foolboxs_own_attacks(papers):
+    assert papers.planned(configs=("paper", "foolbox"))["search_adversarials"] == 3 * 5 * 10
 
 
-def test_the_pilots_jobs(fresh):
+def test_the_pilots_jobs(papers):
     targets = "results/settings.csv", "results/convergence.pdf"
-    planned = fresh.planned(*targets, configs=("paper", "untrimmed", "pilot"))
+    planned = papers.planned(*targets, configs=("paper", "untrimmed", "pilot"))
     assert planned["train_model"] == 2
     assert planned["search_adversarials"] == 2 * 10
     assert planned["rank_settings"] == planned["plot_convergence"] == 1
