@@ -24,12 +24,15 @@ rule search_adversarials:
         devices=DEVICES,
     params:
         attacks=attacks,
-        samples=config["adversarial"]["samples"],
-        parts=PARTS,
-        repetitions=config["adversarial"]["repetitions"],
-        batch_size=config["adversarial"]["batch_size"],
-        device=config["device"],
-        seed=config["seed"],
+        # Together: Snakemake compares the values of params without their names, as a set.
+        settings={
+            "samples": config["adversarial"]["samples"],
+            "parts": PARTS,
+            "repetitions": config["adversarial"]["repetitions"],
+            "batch_size": config["adversarial"]["batch_size"],
+            "device": config["device"],
+            "seed": config["seed"],
+        },
         code=lambda wildcards: [
             code("search_adversarials", attack_module(entry)) for entry in attacks(wildcards)
         ],
@@ -62,8 +65,7 @@ if PARTS > 1:
             runtime=30,
         params:
             attack=lambda wildcards: attacks(wildcards)[0],
-            repetitions=config["adversarial"]["repetitions"],
-            seed=config["seed"],
+            settings={"repetitions": config["adversarial"]["repetitions"], "seed": config["seed"]},
             code=code("join_searches"),
         script:
             "../workflow_scripts/join_searches.py"
@@ -107,6 +109,7 @@ rule check_masking:
             category="Tables",
             labels={"figure": "Masking", "shows": "signs of masked gradients"},
         ),
+        made="results/masking.json",
     log:
         "results/logs/check_masking.log",
     benchmark:
@@ -123,10 +126,10 @@ rule check_masking:
         runs=[(run.model, run.seed) for run in CONDITIONS],
         attacks=ATTACKS,
         reference=REFERENCE,
-        batch_size=config["adversarial"]["batch_size"],
+        settings={"batch_size": config["adversarial"]["batch_size"], "seed": config["seed"]},
         device=config["device"],
-        seed=config["seed"],
         note=NOTE,
+        made=made,
         code=code("check_masking"),
     script:
         "../workflow_scripts/check_masking.py"
@@ -142,6 +145,7 @@ rule rank_settings:
             category="Tables",
             labels={"figure": "Settings", "shows": "which attack settings the distances rest on"},
         ),
+        made="results/settings.json",
     log:
         "results/logs/rank_settings.log",
     benchmark:
@@ -157,6 +161,7 @@ rule rank_settings:
         attacks=ATTACKS,
         tolerance=config["adversarial"]["trim_tolerance"],
         note=NOTE,
+        made=made,
         code=code("rank_settings"),
     script:
         "../workflow_scripts/rank_settings.py"

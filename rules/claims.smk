@@ -12,6 +12,7 @@ rule tabulate_claims:
             labels={"figure": "Claims", "shows": "what the paper claims and what is found"},
         ),
         table="results/claims.csv",
+        made="results/claims.json",
     log:
         "results/logs/tabulate_claims.log",
     benchmark:
@@ -27,6 +28,7 @@ rule tabulate_claims:
         runs=run_table(CONDITIONS),
         conditions=condition_models(config),
         note=NOTE,
+        made=made,
         code=code("tabulate_claims"),
     script:
         "../workflow_scripts/tabulate_claims.py"

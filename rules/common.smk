@@ -4,9 +4,11 @@ from neuroreg.errors import InputError
 from neuroreg.files.refusals import refusal
 from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
+from neuroreg.workflow.captions import noted
 from neuroreg.workflow.config import check_files, validate_config
 from neuroreg.workflow.digests import code_digest
 from neuroreg.workflow.grid import (
+    Labels,
     by_name,
     condition_models,
     entry_names,
@@ -14,15 +16,22 @@ from neuroreg.workflow.grid import (
     simulation_note,
     target_file,
 )
-from neuroreg.workflow.start import check_python
+from neuroreg.workflow.inputs import brought, check_times, content_of, replaced_download
+from neuroreg.workflow.start import check_place, check_python
 from neuroreg.workflow.yaml_checks import check_text
 
 try:
     check_python(sys.executable)
+    check_place(BASE)
     for path in [BASE / "config.yaml", *workflow.config_settings.configfiles]:
         check_text(path)
     validate_config(config)
     check_files(config)
+    if workflow.is_main_process:
+        check_times(config)
+        # Before jobs ask for it: what cannot be read is told here.
+        for one in brought(config):
+            content_of(config, one.key)
 except InputError as error:
     sys.exit(f"Error: {error}")
 except OSError as error:
@@ -123,11 +132,37 @@ def run_table(grid):
     ]
 
 
+def made(wildcards, output):
+    """What a job has noted for captions; no cause to rerun it, as functions of output are none."""
+    return noted(output.made)
+
+
+def content(key):
+    """A param: digest of what the config names under `key`, nothing if that is none of the user's.
+
+    What users bring is no input of a rule: Snakemake would go by its time stamp, which copies may keep, and
+    would take braces in its path for wildcards.
+    """
+    return lambda wildcards: content_of(config, key)
+
+
+def entry_content(section, name, key):
+    """Likewise of a key of the entry of this name in a list of the config."""
+    index = entry_names(config[section]).index(name)
+    return content_of(config, f"{section}[{index}].{key}")
+
+
+def recorded_scan(wildcards):
+    """Path and content of the user's own scan; nothing for others, which are made here."""
+    path = by_name(config["scans"], wildcards.scan).get("path")
+    return path and {"path": path, "content": entry_content("scans", wildcards.scan, "path")}
+
+
 def raw_scan(wildcards):
-    """The file that a scan is read from, or the record of where its download lies."""
+    """The simulated scan, or the record of where a download lies; nothing for the user's own."""
     scan = by_name(config["scans"], wildcards.scan)
     if scan["source"] == "recorded":
-        return scan["path"]
+        return []
     folder, suffix = ("simulated_scans", "h5") if scan["source"] == "simulated" else ("downloads", "json")
     return f"results/{folder}/{wildcards.scan}.{suffix}"
 

@@ -21,6 +21,7 @@ rule prepare_stimuli:
         runtime=60,
     params:
         settings=config["stimuli"],
+        content=content("stimuli.path"),
         scans=POOL_SCANS,
         seed=config["seed"],
         code=code("prepare_stimuli"),
@@ -45,6 +46,7 @@ rule prepare_classification:
         runtime=60,
     params:
         settings=config["classification"],
+        content=content("classification.path"),
         seed=config["seed"],
         code=code("prepare_classification"),
     script:
@@ -61,6 +63,7 @@ rule tabulate_overlap:
             category="Figures",
             labels={"figure": "Overlap", "shows": "images that scans share"},
         ),
+        made="results/overlap.json",
     log:
         "results/logs/tabulate_overlap.log",
     benchmark:
@@ -74,6 +77,7 @@ rule tabulate_overlap:
     params:
         scans=SCANS,
         note=NOTE,
+        made=made,
         code=code("tabulate_overlap"),
     script:
         "../workflow_scripts/tabulate_overlap.py"

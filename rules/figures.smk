@@ -1,4 +1,6 @@
-LABELS = {name: by_name(config["models"], name).get("label", name) for name in config["conditions"]["models"]}
+LABELS = Labels(
+    (name, by_name(config["models"], name).get("label", name)) for name in config["conditions"]["models"]
+)
 # The figure shows the target that is averaged over the most scans.
 SHOWN_TARGET = max(
     (target for target in config["targets"] if target["kind"] == "denoised"),
@@ -6,7 +8,8 @@ SHOWN_TARGET = max(
 )["name"]
 
 # A rule for each entry. Rule plot_x draws results/x.pdf and writes the numbers drawn to results/x.csv, tabulate_x
-# writes results/x.csv and results/x.tex; both with the script of the rule's name and the caption report/x.rst.
+# writes results/x.csv and results/x.tex; both with the script of the rule's name and the caption report/x.rst, and both
+# note in results/x.json what captions say of their making.
 FIGURES = {
     "plot_fig1": {
         "labels": {"figure": "Fig. 1", "shows": "accuracy under noise, per alpha"},
@@ -114,6 +117,7 @@ for rule, entry in FIGURES.items():
             "numbers": report(f"results/{stem}.csv", category="Tables", **shown),
             "latex": f"results/{stem}.tex",
         }
+    products["made"] = f"results/{stem}.json"
 
     rule:
         name:
@@ -135,6 +139,7 @@ for rule, entry in FIGURES.items():
         params:
             **entry["params"],
             note=NOTE,
+            made=made,
             code=code(rule),
         script:
             f"../workflow_scripts/{rule}.py"

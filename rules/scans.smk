@@ -18,9 +18,11 @@ if SIMULATED:
             mem_mb=by_neurons(400, 0.05),
             runtime=60,
         params:
-            n_neurons=lambda wildcards: by_name(config["scans"], wildcards.scan)["n_neurons"],
+            drawn=lambda wildcards: {
+                "n_neurons": by_name(config["scans"], wildcards.scan)["n_neurons"],
+                "seed": config["seed"],
+            },
             settings=config["simulator"],
-            seed=config["seed"],
             code=code("simulate_scan"),
         script:
             "../workflow_scripts/simulate_scan.py"
@@ -44,9 +46,11 @@ if SIMULATED:
             mem_mb=by_neurons(400, 0.05),
             runtime=60,
         params:
-            n_neurons=lambda wildcards: by_name(config["scans"], wildcards.scan)["n_neurons"],
+            drawn=lambda wildcards: {
+                "n_neurons": by_name(config["scans"], wildcards.scan)["n_neurons"],
+                "seed": config["seed"],
+            },
             settings=config["simulator"],
-            seed=config["seed"],
             code=code("simulate_truth"),
         script:
             "../workflow_scripts/simulate_truth.py"
@@ -78,6 +82,7 @@ if DOWNLOADED:
             download=1,
         params:
             settings=download,
+            replaced=lambda wildcards: replaced_download(f"results/downloads/{wildcards.scan}.json"),
             code=code("download_scan"),
         script:
             "../workflow_scripts/download_scan.py"
@@ -102,6 +107,7 @@ rule ingest_scan:
         mem_mb=600,
         runtime=60,
     params:
+        recorded=recorded_scan,
         neurons=config["neurons"],
         missing=config["missing"],
         code=code("ingest_scan"),

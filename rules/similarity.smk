@@ -70,7 +70,6 @@ if FEATURES:
     rule measure_feature_similarity:
         input:
             stimuli="results/stimuli.h5",
-            weights=lambda wildcards: by_name(config["targets"], wildcards.target).get("weights") or [],
         output:
             "results/similarity/{target}.h5",
         log:
@@ -91,6 +90,7 @@ if FEATURES:
             devices=DEVICES,
         params:
             weights=lambda wildcards: by_name(config["targets"], wildcards.target).get("weights"),
+            content=lambda wildcards: entry_content("targets", wildcards.target, "weights"),
             device=config["device"],
             code=code("measure_feature_similarity"),
         script:
@@ -102,7 +102,6 @@ if GIVEN:
     rule take_similarity:
         input:
             stimuli="results/stimuli.h5",
-            similarity=lambda wildcards: by_name(config["targets"], wildcards.target)["path"],
         output:
             "results/similarity/{target}.h5",
         log:
@@ -117,9 +116,11 @@ if GIVEN:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=by_pool(500, 1.2e-5, lambda input: input.similarity),
+            mem_mb=by_pool(500, 2.4e-5, lambda input: input.stimuli),
             runtime=60,
         params:
+            path=lambda wildcards: by_name(config["targets"], wildcards.target)["path"],
+            content=lambda wildcards: entry_content("targets", wildcards.target, "path"),
             code=code("take_similarity"),
         script:
             "../workflow_scripts/take_similarity.py"

@@ -16,9 +16,8 @@ def main(snakemake):
         networks,
         closest,
         params.reference,
-        seed=params.seed,
-        batch_size=params.batch_size,
         device=choose_device(params.device, snakemake.resources.devices),
+        **params.settings,
     )
     write_csv(snakemake.output[0], checks)
 

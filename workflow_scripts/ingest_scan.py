@@ -1,6 +1,7 @@
 """Read a scan in its own format, select neurons, write the consolidated file and what is in it."""
 
 import logging
+from pathlib import Path
 
 from neuroreg.download.obtain import recorded_file
 from neuroreg.files.records import write_record
@@ -13,7 +14,8 @@ from neuroreg.workflow.job import run_job
 
 def main(snakemake):
     name, neurons = snakemake.wildcards.scan, snakemake.params.neurons
-    path = recorded_file(snakemake.input[0])
+    recorded = snakemake.params.recorded
+    path = Path(recorded["path"]) if recorded else recorded_file(snakemake.input[0])
     reader = find_reader(path)
     scan = reader.read(path, snakemake.params.missing)
     selection = select_neurons(name, scan, **neurons)

@@ -8,8 +8,7 @@ from neuroreg.workflow.job import run_job
 def main(snakemake):
     params, inputs = snakemake.params, [snakemake.input.model, snakemake.input.data]
     result = join_parts([read_record(path, AttackResult) for path in snakemake.input.parts])
-    config = params.attack | {"repetitions": params.repetitions, "seed": params.seed}
-    write_record(snakemake.output[0], result, config=config, inputs=inputs)
+    write_record(snakemake.output[0], result, config=params.attack | params.settings, inputs=inputs)
 
 
 run_job(main, snakemake)

@@ -13,7 +13,9 @@ def main(snakemake):
         load_vgg_weights(snakemake.params.weights),
         device=choose_device(snakemake.params.device, snakemake.resources.devices),
     )
-    write_record(snakemake.output[0], similarity, inputs=snakemake.input)
+    weights = snakemake.params.weights
+    inputs = [*snakemake.input, *([weights] if weights else [])]
+    write_record(snakemake.output[0], similarity, inputs=inputs)
 
 
 run_job(main, snakemake)

@@ -12,14 +12,9 @@ def main(snakemake):
         snakemake.output,
         params.attacks,
         params.code,
-        samples=params.samples,
-        parts=params.parts,
         part=int(snakemake.wildcards.get("part", 0)),
-        repetitions=params.repetitions,
-        seed=params.seed,
-        batch_size=params.batch_size,
-        device=params.device,
         devices=snakemake.resources.devices,
+        **params.settings,
     )
 
 

@@ -12,9 +12,8 @@ from neuroreg.workflow.job import run_job
 def main(snakemake):
     simulated = simulate_scan(
         read_record(snakemake.input.stimuli, Stimuli),
-        n_neurons=snakemake.params.n_neurons,
-        seed=snakemake.params.seed,
         name=snakemake.wildcards.scan,
+        **snakemake.params.drawn,
         **snakemake.params.settings,
     )
     logging.info("noise level %.3g, shared %.3g", simulated.truth.noise, simulated.truth.shared_noise)

@@ -8,8 +8,8 @@ from neuroreg.workflow.job import run_job
 
 def main(snakemake):
     stimuli = read_record(snakemake.input.stimuli, Stimuli)
-    similarity = given_similarity(snakemake.input.similarity, stimuli)
-    write_record(snakemake.output[0], similarity, inputs=snakemake.input)
+    similarity = given_similarity(snakemake.params.path, stimuli)
+    write_record(snakemake.output[0], similarity, inputs=[*snakemake.input, snakemake.params.path])
 
 
 run_job(main, snakemake)

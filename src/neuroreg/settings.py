@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args
+from unicodedata import category
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -49,12 +50,23 @@ def _whole(value: object) -> object:
     return value
 
 
+def _label(text: str) -> str:
+    """Return a text that can be shown: on one line, and all of it to be seen."""
+    # Joiners shape letters of some scripts; other marks of format turn or hide text.
+    if not all(one.isprintable() or category(one) == "Zs" or one in "\u200c\u200d" for one in text):
+        raise problem(f"found {show(text)}; expected one line of text without control characters.")
+    if not text.strip():
+        raise problem(f"found {show(text)}; expected a text that can be seen.")
+    return text
+
+
 _T = TypeVar("_T")
 Distinct = Annotated[
     list[_T], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)
 ]
 WholeNumbers = BeforeValidator(_whole)  # beside a Literal of numbers
 Name = Annotated[str, Field(pattern=_NAME, max_length=100)]  # file names have more added, and room for 255
+Label = Annotated[str, Field(max_length=100), AfterValidator(_label)]
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
@@ -214,6 +226,8 @@ def _explain(error: ErrorDetails, model: type[BaseModel], values: object) -> tup
             sentence = _one_of(found, fields)
         case "string_pattern_mismatch":
             sentence = f"found {show(found)}; expected {_PATTERNS[context['pattern']]}."
+        case "string_unicode":
+            sentence = f"found {show(found)}; expected text that is whole (it holds half of a character)."
         case "too_short":
             sentence = f"found {len(found)} entries; expected at least {context['min_length']}."
         case "string_too_long":

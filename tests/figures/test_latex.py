@@ -3,6 +3,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from neuroreg.errors import InputError
 from neuroreg.figures.latex import escape_latex, to_latex
@@ -67,3 +69,49 @@ def test_gaps_in_whole_numbers():
     lines = to_latex(frame, "c", "l").splitlines()
     assert r"3 & -- \\" in lines
     assert r"-- & -- \\" in lines
+
+
+def printed(latex):
+    """What LaTeX prints for text without commands but those for single characters."""
+    names = {
+        "textbackslash": "\\",
+        "textasciitilde": "~",
+        "textasciicircum": "^",
+        "textless": "<",
+        "textgreater": ">",
+        "textbar": "|",
+        "textasciigrave": "`",
+        "textquotesingle": "'",
+        "symbol{34}": '"',
+    }
+    out, at = "", 0
+    while at < len(latex):
+        rest = latex[at:]
+        command = next((name for name in names if rest.startswith(f"\\{name}")), None)
+        if command:
+            out += names[command]
+            at += 1 + len(command) + (0 if command.startswith("symbol") else len("{}"))
+        elif re.match(r"\\[&%$#_{}]", rest):
+            out += rest[1]
+            at += 2
+        elif re.match(r"\{[\[*-]\}", rest):
+            out += rest[1]
+            at += 3
+        else:
+            assert rest[0] not in "\\&%$#_{}~^<>|\"`'", rest
+            assert not rest.startswith("--"), rest
+            out += rest[0]
+            at += 1
+    return out
+
+
+@given(st.text(st.sampled_from("\\&%$#_{}~^<>|\"`'[]*-a {}神\n\t"), max_size=20))
+def test_any_text_is_printed_as_it_stands(text):
+    assert printed(escape_latex(text)) == " ".join(text.split())
+
+
+def test_a_table_with_letters_beyond_latex_says_so_first():
+    frame = pd.DataFrame({"label": ["神经 µ – é", "x"], "mean": [1.0, 2.0]})
+    table = to_latex(frame, "A caption.", "tab:x")
+    assert table.startswith("% For XeLaTeX or LuaLaTeX, in a font that has: 神 经\n\\begin{table}")
+    assert to_latex(frame.assign(label="é"), "A caption.", "tab:x").startswith("\\begin{table}")

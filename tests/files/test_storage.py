@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import json
 
@@ -8,11 +9,14 @@ import pytest
 from neuroreg.errors import InputError
 from neuroreg.files.storage import (
     atomic_path,
+    digests,
     open_h5,
+    read_csv,
     read_json,
     read_strings,
     sha256,
     was_made_from,
+    write_csv,
     write_h5,
     write_json,
 )
@@ -145,3 +149,52 @@ def test_digests(tmp_path):
     before = sha256(tmp_path)
     (tmp_path / "one").rename(tmp_path / "two")
     assert sha256(tmp_path) != before
+
+
+def test_inputs_of_one_name_are_told_apart_by_what_stands_above(tmp_path):
+    paths = [tmp_path / name for name in ("stimuli.h5", "scans/stimuli.h5", "old/scans/stimuli.h5", "b.h5")]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(str(number))
+    found = digests([*paths, paths[0]])
+    above = tmp_path.name
+    assert found == {
+        f"{above}/stimuli.h5": sha256(paths[0]),
+        f"{above}/scans/stimuli.h5": sha256(paths[1]),
+        "old/scans/stimuli.h5": sha256(paths[2]),
+        "b.h5": sha256(paths[3]),
+    }
+    assert list(digests(paths[:2])) == [f"{above}/stimuli.h5", "scans/stimuli.h5"]
+    assert list(digests(paths[2:])) == ["stimuli.h5", "b.h5"]
+    write_h5(tmp_path / "made.h5", "test", {}, inputs=paths)
+    with h5py.File(tmp_path / "made.h5") as file:
+        assert len(json.loads(file.attrs["inputs"])) == 4
+    assert was_made_from(tmp_path / "made.h5", "test", config={}, inputs=paths)
+    paths[1].write_text("other")
+    assert not was_made_from(tmp_path / "made.h5", "test", config={}, inputs=paths)
+
+
+def test_names_that_tables_take_for_nothing_or_for_commands_come_back(tmp_path):
+    names = [
+        "nan",
+        "NaN",
+        "None",
+        "20",
+        "1e5",
+        "$5_ or $6",
+        '"a", b',
+        "=1+1",
+        "_x",
+        "神经",
+        "a;b",
+        "'",
+        "#",
+        "{x}",
+    ]
+    rows = [{"model": name, "label": name, "value": float("nan")} for name in names]
+    write_csv(tmp_path / "table.csv", rows)
+    table = read_csv(tmp_path / "table.csv")
+    assert table["model"].tolist() == table["label"].tolist() == names
+    assert table["value"].isna().all()
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as stream:
+        assert [row["label"] for row in csv.DictReader(stream)] == names

@@ -414,3 +414,56 @@ def test_a_kind_of_entry_must_be_told(config):
     ]:
         with pytest.raises(InputError, match=message):
             validate_config(changed(config, "scans.0", entry))
+
+
+@pytest.mark.parametrize(
+    "label", ["$5_ or $6", "_shuffle", "神经", "{model} %s", "</script>", "نه\u200cای", "a\u3000b", "x" * 100]
+)
+def test_any_text_on_one_line_is_a_label(config, label):
+    config["models"][1]["label"] = label
+    validate_config(config)
+
+
+@pytest.mark.parametrize(
+    ("label", "sentence"),
+    [
+        ("a\nb", 'found "a\\nb"; expected one line of text without control characters.'),
+        ("\u202ea", 'found "\\u202ea"; expected one line of text without control characters.'),
+        ("\ud800", 'found "\\ud800"; expected text that is whole (it holds half of a character).'),
+        (" ", 'found " "; expected a text that can be seen.'),
+        ("", 'found ""; expected a text that can be seen.'),
+        ("x" * 101, "found 101 characters; expected at most 100."),
+        (
+            "None",
+            "'None' is what figures call the model 'none'; expected another label for 'shuffle'.",
+        ),
+        (
+            " None ",
+            "'None' is what figures call the model 'none'; expected another label for 'shuffle'.",
+        ),
+    ],
+)
+def test_a_label_that_cannot_be_told_from_others_or_from_nothing_is_refused(config, label, sentence):
+    config["models"][1]["label"] = label
+    with pytest.raises(InputError) as refused:
+        validate_config(config)
+    assert str(refused.value) == f"config key 'models[1].label': {sentence}"
+
+
+def test_labels_are_compared_as_they_are_seen_and_with_names_that_stand_for_them(config):
+    config["models"][0]["label"], config["models"][1]["label"] = "\u00e9", "e\u0301"
+    with pytest.raises(InputError, match="is what figures call the model 'none'"):
+        validate_config(config)
+    config["models"][0]["label"] = "shuffle"
+    del config["models"][1]["label"]
+    with pytest.raises(InputError, match="expected another label for 'shuffle'"):
+        validate_config(config)
+    # No figure shows both.
+    config["models"][0]["label"] = "one_scan_a2"
+    validate_config(config)
+
+
+def test_a_setting_larger_than_any_float_is_refused(config):
+    config["adversarial"]["attacks"][0]["settings"] = [{"steps": 10**400}]
+    with pytest.raises(InputError, match=r"pgd.steps is 10+; expected a whole number from 1 to"):
+        validate_config(config)

@@ -37,8 +37,10 @@ snakemake = SimpleNamespace(
             {"name": "short", "method": "ddn", "settings": [{"steps": 5}]},
             {"name": "ddn", "method": "ddn", "settings": [{"steps": steps}, {"steps": steps, "gamma": 0.1}]},
         ],
-        samples=8, parts=1, repetitions=2, batch_size=2, device="cpu", seed=0, code=["this", "that"],
+        settings=dict(samples=8, parts=1, repetitions=2, batch_size=2, device="cpu", seed=0),
+        code=["this", "that"],
     ),
+    resources=SimpleNamespace(devices="0"),
 )
 runpy.run_path(sys.argv[1], init_globals={"snakemake": snakemake}, run_name="__main__")
 """

@@ -94,6 +94,18 @@ def test_an_environment_in_a_folder_with_a_blank_is_told_at_the_start(root, tmp_
     assert "Traceback" not in done.stderr
 
 
+def test_a_project_in_a_folder_with_braces_is_told_at_the_start(root, tmp_path):
+    place = tmp_path / "my {scan}"
+    place.symlink_to(root)
+    (tmp_path / "mine.h5").touch()
+    done = snakemake(place, tmp_path, "-n")
+    assert done.returncode != 0
+    assert (
+        done.stderr.strip().splitlines()[-1].startswith(f"Error: {place}: braces in the path of the project")
+    )
+    assert "Traceback" not in done.stderr
+
+
 def test_an_environment_without_a_package_is_told(root, tmp_path):
     (tmp_path / "lazy_loader.py").write_text("raise ModuleNotFoundError('gone', name='lazy_loader')\n")
     command = [

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -327,6 +328,87 @@ def test_the_report_holds_every_figure_with_its_caption(finished):
     assert "Simulated scans" in page
 
 
+# What markup languages, formats, shells and Snakemake take for commands; and letters that few fonts have.
+DIFFICULT = {
+    "none": "$5_ or $6 {model} %s",
+    "shuffle": "_shuffle 神经",
+    "neural": "<b>a</b></script> & \"q\" \\$x$, 'y'",
+    "raw": "NaN",
+}
+
+
+def with_labels(finished):
+    """An overlay with other labels."""
+    models = yaml.safe_load((finished.code / "configs/smoke.yaml").read_text())["models"]
+    labelled = [
+        model | ({"label": DIFFICULT[model["name"]]} if model["name"] in DIFFICULT else {})
+        for model in models
+    ]
+    return "smoke", finished.overlay("labels", {"models": labelled})
+
+
+def test_a_label_reruns_what_shows_it_and_reaches_it_as_it_is(finished, fresh):
+    """Together with a report that is put together without the config of the run."""
+    shown = (
+        "plot_fig2",
+        "plot_noise",
+        "plot_survival",
+        "plot_convergence",
+        "plot_examples",
+        "tabulate_table2",
+    )
+    fresh.take_up(finished)
+    configs = with_labels(fresh)
+    assert fresh.planned(configs=configs) == dict.fromkeys([*shown, "plot_tightening"], 1)
+    fresh.make(configs=configs)
+    assert fresh.planned(configs=configs) == {}
+    for name in ("fig2", "noise", "survival", "convergence", "examples", "table2"):
+        table = read_csv(fresh.results / f"{name}.csv")
+        found = table.groupby("model")["label"].unique()
+        assert {model: list(labels) for model, labels in found.items()} == {
+            model: [label] for model, label in DIFFICULT.items()
+        }
+    latex = (fresh.results / "table2.tex").read_text(encoding="utf-8")
+    assert r"& \$5\_ or \$6 \{model\} \%s &" in latex
+    log = (fresh.results / "logs/plot_fig2.log").read_text(encoding="utf-8")
+    assert log.count("label '_shuffle 神经'") <= 1  # none where a font has them
+
+    noted = read_json(fresh.results / "similarity.json")
+    assert noted["note"] == "Simulated scans: no neural recording was used."
+    assert noted["weighting"]["units"] == "std"
+    for path in fresh.results.glob("*.json"):
+        # As if all but one had been made of recorded scans.
+        if path.stem != "fig1":
+            path.write_text(json.dumps(noted | {"note": "Partly simulated scans: 1 of 7."}))
+    (fresh.results / "noise.json").unlink()
+    other = fresh.overlay("other", {"reliability": {"units": "source"}})
+    fresh.make("--report", "report.zip", configs=(*configs, other))
+    with zipfile.ZipFile(fresh.folder / "report.zip") as archive:
+        page = next(
+            archive.read(name).decode() for name in archive.namelist() if name.endswith("report.html")
+        )
+    captions = {Path(path).stem: result["caption"] for path, result in embedded(page, "results").items()}
+    assert "no neural recording was used" in captions["fig1"]
+    assert "What this was made from is not known" in captions["noise"]
+    for name, caption in captions.items():
+        assert ("Partly simulated scans: 1 of 7." in caption) == (name not in ("fig1", "noise"))
+    assert "units\n&quot;std&quot;" in captions["similarity"] or 'units\n"std"' in captions["similarity"]
+
+
+def embedded(page, name):
+    """What a script of a report holds for a browser, which reads up to the first end of a script."""
+    script = page[page.index(f'<script id="{name}">') :]
+    script = script[: script.index("</script>")]
+    start = script.index(f"var {name} = ") + len(f"var {name} = ")
+    return json.JSONDecoder().raw_decode(script, start)[0]
+
+
+def test_a_size_that_becomes_another_ones_is_seen(finished):
+    """Snakemake compares params as a set of values: 10 samples in batches of 10, once each, in 1 part."""
+    finished.overlay("one", {"adversarial": {"samples": 1}})
+    assert finished.planned(configs=("smoke", "one"))["search_adversarials"] == 4
+
+
 def test_fig2_alone_needs_neither_sweep_nor_noise(fresh):
     planned = fresh.planned("results/fig2.pdf")
     assert planned["train_model"] == 4
@@ -334,9 +416,16 @@ def test_fig2_alone_needs_neither_sweep_nor_noise(fresh):
     assert not unneeded & set(planned)
 
 
-def test_the_papers_jobs(fresh):
+@pytest.fixture
+def papers(fresh):
+    """A place in which the paper's config finds its folder of photographs."""
+    (fresh.folder / "data" / "photographs").mkdir(parents=True)
+    return fresh
+
+
+def test_the_papers_jobs(papers):
     started = time.monotonic()
-    planned = fresh.planned(configs=("paper",))
+    planned = papers.planned(configs=("paper",))
     assert time.monotonic() - started < 15  # 5 s on a quiet machine; tests may share theirs
     assert planned["ingest_scan"] == planned["fit_response_model"] == planned["fit_baselines"] == 8
     # None at three seeds serves the sweep as alpha 0: 6 x 3 + 3 x 5 - 3.
@@ -344,20 +433,20 @@ def test_the_papers_jobs(fresh):
     assert planned["search_adversarials"] == 3 * 5 * 10
 
 
-def test_the_jobs_of_stronger_attacks(fresh):
-    assert "plot_tightening" not in fresh.planned(configs=("paper",))
-    planned = fresh.planned(configs=("paper", "tightening"))
+def test_the_jobs_of_stronger_attacks(papers):
+    assert "plot_tightening" not in papers.planned(configs=("paper",))
+    planned = papers.planned(configs=("paper", "tightening"))
     assert planned["search_adversarials"] == 3 * 5 * (10 + 10)
     assert planned["plot_tightening"] == 1
 
 
-def test_the_jobs_of_foolboxs_own_attacks(fresh):
-    assert fresh.planned(configs=("paper", "foolbox"))["search_adversarials"] == 3 * 5 * 10
+def test_the_jobs_of_foolboxs_own_attacks(papers):
+    assert papers.planned(configs=("paper", "foolbox"))["search_adversarials"] == 3 * 5 * 10
 
 
-def test_the_pilots_jobs(fresh):
+def test_the_pilots_jobs(papers):
     targets = "results/settings.csv", "results/convergence.pdf"
-    planned = fresh.planned(*targets, configs=("paper", "untrimmed", "pilot"))
+    planned = papers.planned(*targets, configs=("paper", "untrimmed", "pilot"))
     assert planned["train_model"] == 2
     assert planned["search_adversarials"] == 2 * 10
     assert planned["rank_settings"] == planned["plot_convergence"] == 1
@@ -654,11 +743,15 @@ def test_a_scan_is_downloaded_once(fresh, server, tmp_path, wait_until):
     assert fresh.planned(target, configs=("smoke", "mine")) == {}
     assert len(server.requests) == 2
 
+    os.utime(kept)
+    assert fresh.planned(target, configs=("smoke", "mine")) == {}
     truncate(kept)
-    result = run(target, "--forcerun", "ingest_scan")
+    os.utime(kept, (1e9, 1e9))
+    assert fresh.planned(target, configs=("smoke", "mine")) == {"download_scan": 1, "ingest_scan": 1}
+    result = run(target)
     assert result.returncode != 0
     assert (
-        f"\ningest_scan: data/scans/static1-2-3: SHA-256 {sha256(kept)}; expected {digest}" in result.stderr
+        f"\ndownload_scan: data/scans/static1-2-3: SHA-256 {sha256(kept)}; expected {digest}" in result.stderr
     )
     assert kept.exists()
     kept.unlink()

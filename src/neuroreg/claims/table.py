@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from html import escape
 
 import pandas as pd
+
+from neuroreg.files.markup import escape_html as escape
 
 _STYLE = """
 body { font: 14px/1.4 sans-serif; margin: 1.5em; color: #222; }

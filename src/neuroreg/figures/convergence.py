@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from neuroreg.analysis.checks import check_frame, select_models
+from neuroreg.figures.lettering import legend
 from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, stamp_simulated, style
 
 _AXES = {
@@ -45,15 +47,17 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
     what = "convergence"
     check_frame(table, what, ["norm", "model", "axis", "mean", "bound"], ["count", "not_found", "n_correct"])
     table = select_models(table, what, models)
-    with style():
+    with style(models.values()):
         fig = new_figure(2, 4.8)
         grid = fig.subplots(len(_AXES), len(NORM_LABELS))
         colors = condition_colors(list(models.values()))
         for line, (axis, name) in zip(grid, _AXES.items(), strict=True):
             for ax, norm in zip(line, NORM_LABELS, strict=True):
                 rows = table[(table["norm"] == norm) & (table["axis"] == axis)]
-                for (model, label), color in zip(models.items(), colors, strict=True):
-                    _draw_curve(ax, rows[rows["model"] == model], axis, color, label)
+                curves = [
+                    _draw_curve(ax, rows[rows["model"] == model], axis, color)
+                    for model, color in zip(models, colors, strict=True)
+                ]
                 ax.set_xlabel(name)
                 ax.margins(y=0.1)
                 ax.set_ylim(0, ax.get_ylim()[1])
@@ -74,16 +78,15 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
         fig.supylabel("Mean minimal distance", fontsize=8)
         for ax, title in zip(grid[0], NORM_LABELS.values(), strict=True):
             ax.set_title(title)
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        fig.legend(handles, labels, loc="outside upper center", ncols=min(len(models), 5))
+        legend(fig, curves, models.values(), loc="outside upper center", ncols=min(len(models), 5))
         stamp_simulated(fig, note)
     return fig
 
 
-def _draw_curve(ax: Axes, rows: pd.DataFrame, axis: str, color: tuple, label: str) -> None:
+def _draw_curve(ax: Axes, rows: pd.DataFrame, axis: str, color: tuple) -> Line2D:
     x, y = rows["passes" if axis == "budget" else "count"], rows["mean"]
     late = (rows["not_found"] - rows["not_found"].iloc[-1]) / rows["n_correct"] > MISSED
     dotted = int(late.sum())  # the first ones: what is found once stays found
     look = {"color": color, "marker": "o" if len(rows) < 10 else None, "markersize": 3}
     ax.plot(x[: dotted + 1], y[: dotted + 1], linestyle=":", **look)
-    ax.plot(x[dotted:], y[dotted:], label=label, **look)
+    return ax.plot(x[dotted:], y[dotted:], **look)[0]

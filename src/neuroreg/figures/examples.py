@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neuroreg.errors import InputError
+from neuroreg.figures.lettering import LITERAL, drawn
 from neuroreg.figures.style import COLUMN_WIDTH, NORM_LABELS, new_figure, stamp_simulated, style
 from neuroreg.robustness.attack_result import Closest
 from neuroreg.seeds import derive_seed
@@ -98,7 +99,7 @@ def examples_figure(
         for norm in NORM_LABELS
     ]
     numbers = pd.DataFrame(rows)
-    with style():
+    with style([*models.values(), *map(str, classes)]):
         fig = _draw(closest, models, classes, shown, factors)
         stamp_simulated(fig, note)
     return fig, numbers
@@ -136,7 +137,7 @@ def _draw(
         part = closest[model]
         clean = part.clean[index] / 255
         _show(line[0], clean, f"{classes[part.label[index]]}", cmap="gray", vmin=0, vmax=1)
-        line[0].set_ylabel(models[model], fontsize=7, labelpad=2)
+        line[0].set_ylabel(drawn(models[model]), fontsize=7, labelpad=2, **LITERAL)
         for norm, adversarial, difference in zip(NORM_LABELS, line[1::2], line[2::2], strict=True):
             image, named = part.adversarial[norm][index], part.predicted[norm][index]
             if named < 0:
@@ -158,4 +159,4 @@ def _show(ax: Axes, image: np.ndarray, below: str, **options) -> None:
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set(visible=True, linewidth=0.4)
-    ax.set_xlabel(below, fontsize=_SMALL, labelpad=1.5)
+    ax.set_xlabel(drawn(below), fontsize=_SMALL, labelpad=1.5, **LITERAL)

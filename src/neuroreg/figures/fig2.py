@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_statistics
+from neuroreg.figures.lettering import LITERAL, drawn
 from neuroreg.figures.style import (
     NORM_LABELS,
     condition_colors,
@@ -49,23 +50,24 @@ def fig2(distances: pd.DataFrame, models: Mapping[str, str], note: str = "") -> 
     """
     distances = check_distances(distances, models)
     numbers = distance_statistics(distances, models)
-    with style():
+    with style(models.values()):
         fig = _draw(numbers, models)
         stamp_simulated(fig, note)
     return fig, numbers
 
 
 def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
-    longest = max(map(len, models.values()))
+    names = list(map(drawn, models.values()))
+    longest = max(map(len, names))
     slanted = longest * len(models) > 24
     fig = new_figure(2, 1.9)
     below = 0  # lines under a panel
     colors = condition_colors(list(models.values()))
-    drawn = numbers[numbers["samples"] == "all"]
+    counted = numbers[numbers["samples"] == "all"]
     for ax, (norm, title) in zip(fig.subplots(1, len(NORM_LABELS)), NORM_LABELS.items(), strict=True):
         lines, outlines, tops = [], [], []
         for x, (model, label) in enumerate(models.items()):
-            rows = drawn[(drawn["norm"] == norm) & (drawn["model"] == model)]
+            rows = counted[(counted["norm"] == norm) & (counted["model"] == model)]
             whole = rows[rows["level"] == OVER_SEEDS].iloc[0]
             if whole["not_found"]:
                 lines.append(not_found_line(label, whole["not_found"], whole["n_correct"], whole["bound"]))
@@ -84,7 +86,7 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
             ax.plot(at, means, "o", color=colors[x], markersize=3, mec="white", mew=0.4)
             tops.append(np.nanmax(means))
         ax.set_title(title)
-        ax.set_xticks(range(len(models)), models.values())
+        ax.set_xticks(range(len(models)), names, **LITERAL)
         if slanted:
             ax.tick_params(axis="x", rotation=45)
             for text in ax.get_xticklabels():
@@ -96,7 +98,8 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
                 highest = max(bar.get_height() for outline in outlines for bar in outline)
                 ax.set_ylim(top=min(1.05 * max(highest, *tops), 1.4 * max(tops)))
             below = max(below, len(lines) + 1)
-            ax.set_xlabel("No adversarial found: mean\n" + "\n".join(lines), fontsize=6.5, color="#a02020")
+            told = "No adversarial found: mean\n" + "\n".join(lines)
+            ax.set_xlabel(told, fontsize=6.5, color="#a02020", **LITERAL)
     fig.axes[0].set_ylabel("Mean minimal distance")
     # Text under the panels makes the figure higher, not the panels lower.
     fig.set_figheight(1.9 + 0.12 * below + (0.045 * longest if slanted else 0))

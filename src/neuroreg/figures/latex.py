@@ -8,29 +8,8 @@ import pandas as pd
 
 from neuroreg.analysis.checks import check_frame
 from neuroreg.figures.style import NORM_LABELS
+from neuroreg.files.markup import beyond_latex, escape_latex
 from neuroreg.files.storage import write_csv, write_text
-
-_LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-    }
-)
-
-
-def escape_latex(text: str) -> str:
-    """Return `text` so that LaTeX prints it as it stands, line breaks as spaces."""
-    return " ".join(text.split()).translate(_LATEX)
 
 
 def _text(value: object) -> str:
@@ -98,6 +77,9 @@ def to_latex(frame: pd.DataFrame, caption: str, label: str) -> str:
     if len(frame.columns) > 9:
         table = table.replace("\\begin{tabular}", "\\resizebox{\\textwidth}{!}{%\n\\begin{tabular}")
         table = table.replace("\\end{tabular}", "\\end{tabular}\n}")
+    beyond = beyond_latex(table)
+    if beyond:
+        table = f"% For XeLaTeX or LuaLaTeX, in a font that has: {' '.join(beyond)}\n{table}"
     return table
 
 

@@ -11,6 +11,7 @@ from neuroreg.analysis.checks import select_models
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS
 from neuroreg.analysis.noise import NOISE, noise_curves
 from neuroreg.errors import InputError
+from neuroreg.figures.lettering import drawn, legend
 from neuroreg.figures.style import alpha_colors, condition_colors, new_figure, stamp_simulated, style
 from neuroreg.robustness.noise_counts import NoiseCounts
 
@@ -101,20 +102,21 @@ def noise_figure(
     order.sort(key=lambda index: rank[runs[index]["model"]])
     curves = noise_curves([counts[index] for index in order], [runs[index] for index in order], "model")
     curves.insert(1, "label", curves["model"].map(models))
-    with style():
+    with style(models.values()):
         fig = new_figure(1.3, 2.8)
         ax = fig.add_subplot()
+        lines, texts = [], []
         for (model, label), color in zip(
             models.items(), condition_colors(list(models.values())), strict=True
         ):
             mean = curves[(curves["model"] == model) & (curves["level"] == OVER_SEEDS)]
             seeds = int(mean["seeds"].iloc[0])
-            text = f"{label} ({seeds} seed{'s' if seeds > 1 else ''})"
-            ax.plot(mean["sigma"], mean["accuracy"], color=color, marker="o", markersize=2.5, label=text)
+            texts.append(f"{drawn(label)} ({seeds} seed{'s' if seeds > 1 else ''})")
+            lines += ax.plot(mean["sigma"], mean["accuracy"], color=color, marker="o", markersize=2.5)
             if seeds > 1:
                 ax.fill_between(mean["sigma"], mean["low"], mean["high"], color=color, alpha=0.2, linewidth=0)
         _label_axes(ax)
-        fig.legend(loc="outside right upper")
+        legend(fig, lines, texts, loc="outside right upper")
         stamp_simulated(fig, note)
     return fig, curves
 

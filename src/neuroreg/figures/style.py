@@ -13,6 +13,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from neuroreg.errors import InputError
+from neuroreg.figures.lettering import FONT, drawn, fallback_fonts
 from neuroreg.files.storage import atomic_path, write_csv
 
 NORM_LABELS = {"l0": "$L_0$", "l1": "$L_1$", "l2": "$L_2$", "linf": r"$L_\infty$"}
@@ -24,7 +25,7 @@ _RC = {
     "axes.spines.top": False,
     "axes.titlesize": 8,
     "figure.constrained_layout.use": True,
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same bytes on every machine
+    "font.family": FONT,
     "font.size": 8,
     "legend.fontsize": 7,
     "legend.frameon": False,
@@ -52,9 +53,14 @@ _STAMP_SIZE = 6.5  # points
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """Matplotlib's defaults and this look on top, whatever the user's own settings; undone on leaving."""
-    with matplotlib.style.context(["default", _RC]):
+def style(texts: Iterable[str] = ()) -> Iterator[None]:
+    """Matplotlib's defaults and this look on top, whatever the user's own settings; undone on leaving.
+
+    `texts` are the user's on a figure that is drawn; where `lettering.FONT` lacks letters of theirs, others
+    are added.
+    """
+    fonts = {"font.family": [FONT, *fallback_fonts(texts)]}
+    with matplotlib.style.context(["default", _RC | fonts]):
         yield
 
 
@@ -94,7 +100,7 @@ def condition_colors(names: Sequence[str]) -> list[tuple[float, float, float]]:
 def not_found_line(label: str, not_found: int, tried: int, bound: float) -> str:
     """Return what a figure says of samples without an adversarial: their share, what the mean is at most."""
     percent = 100 * not_found / tried
-    return f"{label} {percent:.{1 if percent < 10 else 0}f} %: ≤ {bound:.3g}"
+    return f"{drawn(label)} {percent:.{1 if percent < 10 else 0}f} %: ≤ {bound:.3g}"
 
 
 def stamp_simulated(fig: Figure, note: str) -> None:

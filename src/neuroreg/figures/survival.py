@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_matrix
+from neuroreg.figures.lettering import drawn, legend
 from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, stamp_simulated, style
 
 POINTS = 201
@@ -63,7 +64,7 @@ def survival_figure(
                 one = {"seeds": 1, **points, "accuracy": accuracy, "n": distance.shape[1]}
                 parts.append(pd.DataFrame({**head, "level": ONE_SEED, "seed": int(seed), **one}))
     numbers = pd.concat([part.astype({"seed": "Int64"}) for part in parts], ignore_index=True)
-    with style():
+    with style(models.values()):
         fig = _draw(numbers, models)
         stamp_simulated(fig, note)
     return fig, numbers
@@ -86,6 +87,7 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
     colors = condition_colors(list(models.values()))
     axes = fig.subplots(1, len(NORM_LABELS), sharey=True)
     for ax, (norm, title) in zip(axes, NORM_LABELS.items(), strict=True):
+        lines, texts = [], []
         for (model, label), color in zip(models.items(), colors, strict=True):
             rows = numbers[(numbers["norm"] == norm) & (numbers["model"] == model)]
             drawstyle = "steps-post" if norm == "l0" else "default"
@@ -94,13 +96,12 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
                 ax.plot(run["distance"], run["accuracy"], color=color, lw=0.5, alpha=0.5, drawstyle=drawstyle)
             mean = rows[rows["level"] == OVER_SEEDS]
             seeds = mean["seeds"].iloc[0]
-            text = f"{label} ({seeds} seed{'s' if seeds > 1 else ''})"
-            ax.plot(mean["distance"], mean["accuracy"], color=color, label=text, drawstyle=drawstyle)
+            texts.append(f"{drawn(label)} ({seeds} seed{'s' if seeds > 1 else ''})")
+            lines += ax.plot(mean["distance"], mean["accuracy"], color=color, drawstyle=drawstyle)
         ax.set(title=title, xlabel="Changed pixels" if norm == "l0" else "Distance")
         ax.set_ylim(0, 1.02)
         ax.set_xlim(left=0)
         ax.locator_params(axis="x", nbins=4)
     axes[0].set_ylabel("Accuracy")
-    handles, labels = axes[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside upper center", ncols=min(len(models), 5))
+    legend(fig, lines, texts, loc="outside upper center", ncols=min(len(models), 5))
     return fig

@@ -12,6 +12,7 @@ from neuroreg.analysis.distances import SharedSeeds, stack_distances
 from neuroreg.analysis.intervals import contrast, positive
 from neuroreg.analysis.linear import linear_logarithms, linear_means
 from neuroreg.errors import InputError
+from neuroreg.figures.lettering import LITERAL, drawn
 from neuroreg.figures.style import (
     NORM_LABELS,
     condition_colors,
@@ -82,7 +83,7 @@ def tightening_figure(
             for model, label in models.items()
         ]
     numbers = pd.DataFrame(rows)
-    with style():
+    with style(models.values()):
         fig = _draw(numbers, models, attacks)
         stamp_simulated(fig, note)
     return fig, numbers
@@ -174,15 +175,16 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str], attacks: Sequence[st
             offset = (x - (len(models) - 1) / 2) * thickness
             below.barh(places + offset, shares, height=thickness, color=color)
         above.set_title(title)
-        above.set_xticks(range(len(models)), models.values(), rotation=45, ha="right", rotation_mode="anchor")
+        look = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        above.set_xticks(range(len(models)), map(drawn, models.values()), **look, **LITERAL)
         if lines:
             text = "No adversarial found: means\n" + "\n".join(lines)
-            above.set_xlabel(text, fontsize=5.5, color="#a02020")
+            above.set_xlabel(text, fontsize=5.5, color="#a02020", **LITERAL)
             most_lines = max(most_lines, len(lines) + 1)
         above.margins(y=0.12)
         above.set_ylim(bottom=0)
         below.set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="Share of samples closer")
-        below.set_yticks(places, attacks)
+        below.set_yticks(places, attacks, **LITERAL)
         below.tick_params(labelleft=below is axes[1, 0])
         below.invert_yaxis()
     axes[0, 0].set_ylabel("Mean minimal distance")

@@ -1,9 +1,9 @@
 """How files are written and read: atomically, self-describing, refused with a reason when they do not fit."""
 
-import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from neuroreg import __version__
 from neuroreg.errors import InputError
+from neuroreg.files.content import files_below, listing_digest, sha256_of_file
 from neuroreg.files.h5_stream import H5Stream
 from neuroreg.files.kinds import describe, head
 from neuroreg.files.refusals import writing_note
@@ -45,14 +46,15 @@ def atomic_path(path: str | Path, size: int | None = None) -> Iterator[Path]:
 
 
 def sha256(path: str | Path) -> str:
-    """Return the hexadecimal SHA-256 of a file's bytes; of a folder, that of its files' names and digests."""
+    """Return the hexadecimal SHA-256 of a file's bytes; of a folder, that of its files' names and digests.
+
+    What counts of a folder: see `content.files_below`.
+    """
     path = Path(path)
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        listing = "".join(f"{file.relative_to(path).as_posix()} {sha256(file)}\n" for file in files)
-        return hashlib.sha256(listing.encode()).hexdigest()
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        files = files_below(path)
+        return listing_digest((file.relative_to(path).as_posix(), sha256_of_file(file)) for file in files)
+    return sha256_of_file(path)
 
 
 @contextmanager
@@ -93,8 +95,8 @@ def write_h5(
     config
         The settings that made the content, stored as JSON.
     inputs
-        Files and folders that the content was made from; their names and SHA-256 are stored. Where these are
-        known already, what `digests` returned.
+        Files and folders that the content was made from; their names and SHA-256 are stored, see `digests`.
+        Where these are known already, what that returned.
     """
     arrays = {name: np.asarray(values) for name, values in datasets.items()}
     attributes = {
@@ -112,8 +114,17 @@ def write_h5(
 
 
 def digests(paths: Iterable[str | Path]) -> dict[str, str]:
-    """Return the SHA-256 of files and folders by their names, see `sha256`."""
-    return {Path(path).name: sha256(path) for path in paths}
+    """Return the SHA-256 of files and folders by their names, see `sha256`.
+
+    Of paths that end in the same name as much is taken as tells them apart: ``stimuli.h5`` and
+    ``scans/stimuli.h5``. What lies above stays out, so that the same files have the same names in any place.
+    """
+    given = list(dict.fromkeys(map(Path, paths)))
+    names = {path: path.parts[-1:] for path in given}
+    for length in range(2, max((len(path.parts) for path in given), default=0) + 1):
+        times = Counter(names.values())
+        names = {path: path.parts[-length:] if times[name] > 1 else name for path, name in names.items()}
+    return {"/".join(name): sha256(path) for path, name in names.items()}
 
 
 def _origin(config: Mapping | None, inputs: Iterable[str | Path] | Mapping[str, str]) -> dict[str, str]:
@@ -268,7 +279,9 @@ def read_csv(path: str | Path) -> "pd.DataFrame":
 
     try:
         texts = dict.fromkeys(NAMES, str)
-        return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=["", "nan", "NaN"])
+        # A model may be called nan as well.
+        missing = {name: [""] if name in NAMES else ["", "nan", "NaN"] for name in pd.read_csv(path, nrows=0)}
+        return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=missing)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; expected a CSV table.") from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:

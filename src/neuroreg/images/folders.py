@@ -46,11 +46,34 @@ def find_images(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     left_out: Counter[str] = Counter()
+    files = _sorted_images(folder, left_out)
+    note_taken(folder, f"{len(files)} images", left_out)
+    return files
+
+
+def _sorted_images(folder: Path, left_out: Counter[str]) -> list[Path]:
     files = list(_walk(folder, left_out, ())) if folder.is_dir() else []
     for file in files:
         _check_name(file)
-    note_taken(folder, f"{len(files)} images", left_out)
     return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return what `find_images` returns, without a line in the log."""
+    return _sorted_images(folder, Counter())
+
+
+def images_of_classes(folder: Path) -> list[Path]:
+    """Return the images in ``train/<class>/`` and ``test/<class>/``, sorted, without a line in the log.
+
+    Raises
+    ------
+    InputError
+        As `find_images`.
+    """
+    parts = [folder / part for part in ("train", "test") if (folder / part).is_dir()]
+    classes = (part / entry.name for part in parts for entry in _listed(part, Counter()) if _is_folder(entry))
+    return sorted(file for one in classes for file in images_in(one))
 
 
 def class_folders(folder: str | Path) -> list[str]:

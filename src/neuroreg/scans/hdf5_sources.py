@@ -3,6 +3,7 @@
 HDF5 itself gives zeros for what a virtual dataset's missing source, or a missing external file, should hold.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -85,6 +86,48 @@ def check_content(dataset: h5py.Dataset) -> None:
                 f"dataset '{name}' is packed with the filter {called} ({number}), which is not installed; "
                 "expected gzip, lzf or none (h5repack makes such a copy where the filter is installed)."
             )
+
+
+def source_files(path: str | Path) -> list[Path]:
+    """Return the other files that hold content of an HDF5 file: behind links, virtual or external datasets.
+
+    Each once, sorted; those that are not there, or of a file that cannot be opened, are left out.
+    """
+    found: set[Path] = set()
+    pending = [Path(path)]
+    while pending:
+        place = pending.pop()
+        try:
+            with h5py.File(place, "r") as file:
+                names = set(_named_files(file, set()))
+        except (OSError, RuntimeError, KeyError):  # no HDF5, damaged or open elsewhere: its reader says so
+            continue
+        for name in names:
+            beside = place.parent / name
+            source = beside if beside.is_file() else Path(name)
+            if source.is_file() and source not in found and source != Path(path):
+                found.add(source)
+                pending.append(source)
+    return sorted(found)
+
+
+def _named_files(group: h5py.Group, seen: set[int]) -> Iterator[str]:
+    """Yield the names of the other files that a group speaks of, at any depth."""
+    for name in group:
+        link = group.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            yield link.filename
+        elif isinstance(link, h5py.HardLink):
+            inner = group[name]
+            place = h5py.h5o.get_info(inner.id).addr
+            if place in seen:
+                continue
+            seen.add(place)
+            if isinstance(inner, h5py.Group):
+                yield from _named_files(inner, seen)
+            elif isinstance(inner, h5py.Dataset):
+                yield from (file for file, _ in _virtual_sources(inner) if file != ".")
+                yield from (file for file, _, _ in inner.external or ())
 
 
 def _virtual_sources(dataset: h5py.Dataset) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from neuroreg.settings import Count, Entry, NonNegative, Positive, Settings, problem, show
+from neuroreg.settings import Count, Entry, Label, NonNegative, Positive, Settings, problem, show
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -72,8 +72,10 @@ class TrainingSettings(RecipeSettings, NetworkSettings):
 class ModelEntry(Entry):
     """A model; it is trained once for each seed that a figure asks for."""
 
-    label: str = ""
-    """What Fig. 2, Table 2 and the noise figure call the model; its name if not given."""
+    label: Label = ""
+    """What Fig. 2, Table 2 and the noise figure call the model, another for each of conditions.models, on one
+    line; its name if not given. Any letters: of those that DejaVu Sans lacks, an installed font has to have
+    them, else figures show their numbers."""
     target: str | None
     """A name from targets; null for the unregularised model."""
     alpha: NonNegative

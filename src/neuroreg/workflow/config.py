@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from unicodedata import normalize
 
 from pydantic import Field
 
 from neuroreg.errors import InputError
+from neuroreg.files.markup import one_line
 from neuroreg.images.settings import SHOWN, ClassificationSettings, StimuliSettings
 from neuroreg.response_model.settings import FitSettings
 from neuroreg.robustness.settings import AdversarialSettings, NoiseSettings
@@ -23,6 +25,7 @@ from neuroreg.settings import Distinct, Name, Settings, Whole, dotted, validate
 from neuroreg.similarity.settings import DenoisedTarget, ReliabilitySettings, ShuffledTarget, TargetEntry
 from neuroreg.simulator.settings import SimulatorSettings
 from neuroreg.training.settings import ModelEntry, NetworkSettings, RecipeSettings
+from neuroreg.workflow.inputs import Brought, brought
 from neuroreg.workflow.yaml_checks import check_types
 
 
@@ -220,12 +223,27 @@ def _models(config: Config) -> Problems:
     alphas = {model.name: model.alpha for model in config.models}
     for key, section in (("sweep", config.sweep), ("conditions", config.conditions)):
         yield from _unknown(f"{key}.models", section.models, alphas, "models")
+    yield from _labels(config)
     for alpha, count in Counter(alphas.get(name) for name in config.sweep.models).items():
         if count > 1:
             yield (
                 "sweep.models",
                 f"{count} models have alpha {alpha:g}; expected one for each alpha of Fig. 1 and Table 1.",
             )
+
+
+def _labels(config: Config) -> Problems:
+    """Yield labels that two models of a figure share, as far as readers can see."""
+    called: dict[str, str] = {}
+    for index, model in enumerate(config.models):
+        if model.name in config.conditions.models:
+            label = normalize("NFC", one_line(model.label or model.name))
+            if (other := called.setdefault(label, model.name)) != model.name:
+                yield (
+                    f"models[{index}].label",
+                    f"'{label}' is what figures call the model '{other}'; expected another label for "
+                    f"'{model.name}'.",
+                )
 
 
 def _samples(config: Config) -> Problems:
@@ -258,25 +276,16 @@ def check_files(config: Mapping) -> None:
     InputError
         With one sentence for the first that is not.
     """
-    for index, scan in enumerate(config["scans"]):
-        if scan["source"] == "recorded":
-            _expect(f"scans[{index}].path", scan["path"], "a recorded scan")
-    for index, target in enumerate(config["targets"]):
-        if path := target.get("weights"):
-            _expect(f"targets[{index}].weights", path, "weights of VGG19", file=True)
-        if target["kind"] == "given":
-            _expect(f"targets[{index}].path", target["path"], "a similarity matrix", file=True)
-    for section in ("classification", "stimuli"):
-        if config[section]["source"] == "image_folder":
-            _expect(f"{section}.path", config[section]["path"], "a folder of images", folder=True)
+    for found in brought(config):
+        _expect(found)
 
 
-def _expect(key: str, path: str, what: str, *, file: bool = False, folder: bool = False) -> None:
+def _expect(found: Brought) -> None:
+    key, path, what, form = found
     place = Path(path)
-    found = place.is_file() if file else place.is_dir() if folder else place.exists()
-    if not found:
-        kind = "file" if file else "folder" if folder else "file or folder"
-        raise InputError(f"config key '{key}': no {kind} '{path}'; expected {what}.")
+    there = {"file": place.is_file, "folder": place.is_dir, "file or folder": place.exists}[form]()
+    if not there:
+        raise InputError(f"config key '{key}': no {form} '{path}'; expected {what}.")
     rights = os.R_OK | (os.X_OK if place.is_dir() else 0)
     if not os.access(place, rights, effective_ids=os.access in os.supports_effective_ids):
         raise InputError(f"config key '{key}': no permission to read '{path}'; expected {what}.")

@@ -14,6 +14,16 @@ class Run(NamedTuple):
     seed: int
 
 
+class Labels(dict):
+    """What figures call models, by their names.
+
+    As a text it holds no ``<``: Snakemake puts the params of a job into a script of its report.
+    """
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("<", "\\x3c")
+
+
 def grid_runs(section: Mapping) -> list[Run]:
     """Return the runs of a section of the config with the keys ``models`` and ``seeds``."""
     return [Run(model, seed) for model, seed in product(section["models"], section["seeds"])]

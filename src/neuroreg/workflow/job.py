@@ -10,9 +10,11 @@ from typing import Any, NoReturn
 
 from neuroreg.errors import InputError
 from neuroreg.files.refusals import refusal
+from neuroreg.files.storage import write_json
 
 # As in sysexits.h: another try with the same input is in vain, or may do.
 BAD_INPUT, REFUSED = 65, 74
+NOTED = ("note", "weighting")
 _BY_SIGNAL = 128  # and the signal's number, as shells have it
 
 
@@ -26,11 +28,15 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     Three ends are no bugs and get one sentence, on the terminal and in the log, without a traceback: bad
     input (exit code 65), a refusal of the system (74: no room, no rights, no locks, no memory), and an
     interrupt (130 for Ctrl-C, 143 for SIGTERM). Any other exception is a bug: its traceback goes to both.
+
+    If the job has an output named ``made``, the params `NOTED` are written to it: the captions of a report,
+    which may be put together under another config, say what they say.
     """
     try:
         with _terminable():
             _start_log(snakemake)
             main(snakemake)
+            _note_making(snakemake)
     except InputError as error:
         _end(snakemake, str(error), BAD_INPUT)
     except KeyboardInterrupt as error:
@@ -42,6 +48,13 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
             logging.exception("unexpected error")
             raise
         _end(snakemake, sentence, REFUSED)
+
+
+def _note_making(snakemake: Any) -> None:
+    path = getattr(getattr(snakemake, "output", None), "made", None)
+    if path is not None:
+        params = snakemake.params
+        write_json(path, {name: getattr(params, name) for name in NOTED if hasattr(params, name)})
 
 
 def _start_log(snakemake: Any) -> None:

@@ -1,6 +1,7 @@
 """What is wrong with the place that the workflow runs in, told before any job is started."""
 
 import re
+from os import PathLike
 
 from neuroreg.errors import InputError
 
@@ -19,4 +20,19 @@ def check_python(executable: str) -> None:
         raise InputError(
             f"{executable}: {what} in the path of Python, with which Snakemake starts no job; expected the "
             "environment (.venv) in a folder of another name."
+        )
+
+
+def check_place(folder: str | PathLike) -> None:
+    """Check that Snakemake finds the scripts in the project's folder: it fills in what stands in braces.
+
+    Raises
+    ------
+    InputError
+        If there are braces in the path.
+    """
+    if re.search(r"[{}]", str(folder)):
+        raise InputError(
+            f"{folder}: braces in the path of the project, which Snakemake takes for names to fill in; "
+            "expected it in a folder of another name (the working directory, --directory, may have any)."
         )

@@ -144,7 +144,7 @@ def complete_setting(method: str, setting: Mapping) -> dict[str, int | float]:
         spec = known[name]
         whole = isinstance(spec.default, int)
         fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        if not (fits and isfinite(value) and spec.low <= value <= spec.high):
+        if not (fits and spec.low <= value <= spec.high and isfinite(value)):
             kind = "a whole number" if whole else "a number"
             raise InputError(
                 f"attacks: {method}.{name} is {value!r}; expected {kind} from {spec.low:g} to {spec.high:g}."
