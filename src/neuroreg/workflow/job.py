@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 
 from neuroreg.errors import InputError
 from neuroreg.files.refusals import refusal
+from neuroreg.workflow.interrupts import BY_SIGNAL, end_at_once, told
 
 # As in sysexits.h: another try with the same input is in vain, or may do.
 BAD_INPUT, REFUSED = 65, 74
-_BY_SIGNAL = 128  # and the signal's number, as shells have it
 
 
 class _Terminated(KeyboardInterrupt):
@@ -28,14 +28,14 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     interrupt (130 for Ctrl-C, 143 for SIGTERM). Any other exception is a bug: its traceback goes to both.
     """
     try:
-        with _terminable():
+        with _interruptible():
             _start_log(snakemake)
             main(snakemake)
     except InputError as error:
         _end(snakemake, str(error), BAD_INPUT)
     except KeyboardInterrupt as error:
         number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
-        _end(snakemake, f"ended by {number.name}; the same command goes on.", _BY_SIGNAL + number)
+        _end(snakemake, told(number), BY_SIGNAL + number)
     except Exception as error:
         sentence = refusal(error)
         if sentence is None:
@@ -61,17 +61,21 @@ def _start_log(snakemake: Any) -> None:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Make SIGTERM an exception, for partial files to be removed."""
+def _interruptible() -> Iterator[None]:
+    """Make SIGTERM and SIGINT exceptions, for partial files to be removed."""
 
     def terminate(*_: object) -> NoReturn:
         raise _Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, terminate)
+    if before[signal.SIGINT] is end_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(snakemake: Any, sentence: str, code: int) -> NoReturn:
