@@ -56,8 +56,14 @@ class Place:
             stderr=subprocess.STDOUT,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             start_new_session=True,
-            preexec_fn=self.limits,
+            preexec_fn=self._prepare,
         )
+
+    def _prepare(self):
+        # A shell's background ignores SIGINT, and so would all that is started from it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if self.limits:
+            self.limits()
 
     def wait(self, process):
         """Wait until the command and all its jobs have ended; keep what it said, and return its exit code."""
@@ -189,10 +195,12 @@ def disturbed(place, kinds, seed, longest):
         end = time.monotonic() + delay
         while process.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
-        running = () if process.poll() is not None else tuple(DISTURBANCES[kind](process, rng))
-        code = place.wait(process)
-        if code == 0:
+        if process.poll() is not None:
+            assert place.wait(process) == 0, place.said[-4000:]
             break
+        running = tuple(DISTURBANCES[kind](process, rng))
+        code = place.wait(process)
+        assert code != 0, f"{kind} had no effect: {place.said[-2000:]}"
         after = "the start" if early else "the first job"
         happened.append(Blow(kind, f"{delay:.1f} s after {after}", running, place.said, code))
         place.unlock()
