@@ -3,7 +3,7 @@ CORES ?= 8
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: all test lint generate lock clean
+.PHONY: all test soak lint generate lock clean
 
 all: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
@@ -19,6 +19,9 @@ $(READY): requirements.lock pyproject.toml
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest
+
+soak: $(READY)
+	$(VENV)/bin/python -m pytest --soak -m soak --timeout=7200
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -1,6 +1,6 @@
 import h5py
 
-from neuroreg.errors import InputError
+from neuroreg.errors import InputError, one_line
 from neuroreg.files.refusals import refusal
 from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
@@ -35,7 +35,7 @@ try:
 except InputError as error:
     sys.exit(f"Error: {error}")
 except OSError as error:
-    sys.exit(f"Error: {refusal(error)}")
+    sys.exit(f"Error: {one_line(refusal(error))}")
 
 ENVIRONMENT = "../envs/neuroreg.yaml"
 GPU = int(config["device"] == "cuda")

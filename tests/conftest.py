@@ -20,6 +20,17 @@ def any_gpu(request):
     return MakeBelieveGpu
 
 
+def pytest_addoption(parser):
+    parser.addoption("--soak", action="store_true", help="also run the long tests, marked soak")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--soak"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="long: run by make soak"))
+
+
 class Server(ThreadingHTTPServer):
     """Serves one file under every path: each request by the next of `script`, honestly once that is empty.
 

@@ -1,5 +1,6 @@
 """Draw the minimal adversarial distance under four norms."""
 
+import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.figures.fig2 import fig2
 from neuroreg.figures.style import save_drawing
 from neuroreg.files.storage import read_csv

@@ -1,5 +1,6 @@
 """Draw accuracy against the distance that an adversary may go."""
 
+import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.figures.style import save_drawing
 from neuroreg.figures.survival import survival_figure
 from neuroreg.files.storage import read_csv

@@ -1,5 +1,6 @@
 """Draw the minimal distance of the paper's attacks beside that with stronger ones."""
 
+import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.figures.style import save_drawing
 from neuroreg.figures.tightening import tightening_figure
 from neuroreg.files.storage import read_csv

@@ -1,5 +1,8 @@
 """Predict a scan's responses to the common pool and to its own oracle images."""
 
+import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+
+# isort: split
 import numpy as np
 
 from neuroreg.devices import choose_device

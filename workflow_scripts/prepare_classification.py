@@ -1,5 +1,6 @@
 """Bring the classification data to 32x32 gray."""
 
+import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.files.records import write_record
 from neuroreg.images.classification import make_classification
 from neuroreg.workflow.job import run_job

@@ -1,5 +1,6 @@
 """Make the common pool of stimuli."""
 
+import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.files.records import write_record
 from neuroreg.images.stimuli import make_stimuli, stimuli_from_scans
 from neuroreg.scans.shown_images import load_shown_images

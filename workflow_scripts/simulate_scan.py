@@ -2,6 +2,7 @@
 
 import logging
 
+import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.files.records import read_record
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.scans.static_hdf5 import write_static_hdf5

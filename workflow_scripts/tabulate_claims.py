@@ -1,5 +1,6 @@
 """Test the paper's claims on the results."""
 
+import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.analysis.checks import kept_epochs, read_runs
 from neuroreg.claims.distance import distance_claims
 from neuroreg.claims.gamma import gamma_claims

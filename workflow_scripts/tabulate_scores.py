@@ -2,6 +2,7 @@
 
 import logging
 
+import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.figures.latex import save_table
 from neuroreg.figures.scores import score_table
 from neuroreg.files.storage import read_json

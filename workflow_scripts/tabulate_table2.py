@@ -1,5 +1,6 @@
 """Tabulate minimal adversarial distances and the attacks that found them."""
 
+import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.figures.latex import save_table
 from neuroreg.figures.tables import table2
 from neuroreg.files.storage import read_csv

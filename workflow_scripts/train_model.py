@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.devices import choose_device
 from neuroreg.files.records import read_record
 from neuroreg.files.resume import ResumeFile

@@ -1,8 +1,28 @@
 """The one exception that means: the user's input is at fault, and one sentence says how."""
 
+_LONGEST = 2000
+
+
+def one_line(text: str) -> str:
+    """Return a text that a terminal shows as it is, on one line: whatever a file's content put into it.
+
+    What does not print, as line breaks and the codes that steer terminals, is escaped; of a very long text
+    the beginning and the end stay.
+    """
+    shown = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+    half = _LONGEST // 2
+    return shown if len(shown) <= _LONGEST else f"{shown[:half]} ... {shown[-half:]}"
+
 
 class InputError(Exception):
     """Bad input from outside the library: a config value, a file, a data set.
 
-    The message is one sentence that names the file or key, what was found and what was expected.
+    The message is one sentence that names the file or key, what was found and what was expected, on one line
+    (`one_line`).
     """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())

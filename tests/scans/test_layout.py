@@ -253,7 +253,7 @@ def changed(name, index, value):
 @pytest.mark.parametrize(
     ("recording", "message"),
     [
-        (parts(tiers=np.array(["final_test"] * 12)), "tiers.* has only tiers final_test; expected train"),
+        (parts(tiers=np.array(["final_test"] * 12)), "tiers.* has only tiers 'final_test'; expected train"),
         (parts(tiers=np.array(TIERS[:11])), "for (each of )?the 11 trials of '.*tiers"),
         (parts(image_id=np.arange(11)), "has 12 entries, the images' class 12 and id 11; expected equally"),
         (parts(image_id=np.array(SHOWN) * 1.0), "image_id.* holds float64; expected text or whole numbers"),

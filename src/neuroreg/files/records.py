@@ -159,7 +159,10 @@ def read_fields(path: str | Path, cls: type, names: Collection[str] | None = Non
             values[name] = arrays if described.names else arrays.get(None)
         config = _config_field(cls)
         if config and names is None:
-            values[config] = json.loads(file.attrs["config"])
+            try:
+                values[config] = json.loads(file.attrs["config"])
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{path}: attribute 'config' is no JSON; expected what made it.") from error
     try:
         _check(cls.KIND, read)
     except InputError as error:

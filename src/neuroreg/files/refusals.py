@@ -26,6 +26,7 @@ _WHAT = {
     errno.EMFILE: "too many open files; raise the limit (ulimit -n), then " + _AGAIN,
     errno.ENFILE: "too many open files on this machine; close some, then " + _AGAIN,
     errno.ENAMETOOLONG: "the name is too long for its file system; expected a shorter one",
+    errno.ELOOP: "links that lead in a circle; expected a file",
     errno.ENOMEM: "not enough memory; free some, then " + _AGAIN,
 }
 # HDF5 and safetensors say which error of the system it was, and of which file, in their texts alone.

@@ -4,6 +4,8 @@ import json
 import math
 import os
 from collections import Counter
+import re
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -163,7 +165,7 @@ def open_foreign_h5(path: str | Path, expected: str) -> Iterator[h5py.File]:
     Raises
     ------
     InputError
-        If the file is missing, is not HDF5, or is truncated.
+        If the file is missing, is not HDF5, or is truncated, or if reading it in the block shows damage.
     OSError
         If the system refuses it: rights, locks, a failing disk.
     """
@@ -177,8 +179,35 @@ def open_foreign_h5(path: str | Path, expected: str) -> Iterator[h5py.File]:
             # With the name of the file, which HDF5 leaves out.
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise InputError(f"{path}: {_unreadable(str(error), path)}; expected {expected}.") from error
-    with file:
+    with file, undamaged(path, expected):
         yield file
+
+
+@contextmanager
+def undamaged(path: str | Path, expected: str) -> Iterator[None]:
+    """Make what h5py raises on a damaged file, which is of many types, bad input.
+
+    Raises
+    ------
+    InputError
+        In its place.
+    """
+    try:
+        yield
+    except Exception as error:
+        # The system's own errors stay what they are; other code's errors do not start in h5py.
+        own = isinstance(error, MemoryError) or getattr(error, "errno", None) is not None
+        if own or "h5py" not in Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts:
+            raise
+        raise InputError(
+            f"{path}: cannot be read to the end ({_reason(error)}); expected {expected}, undamaged."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what HDF5 gives as the cause, the last parenthesis of its text."""
+    match = re.search(r"\(([^()]+)\)\W*$", (str(error).splitlines() or [""])[0])
+    return match[1] if match else type(error).__name__
 
 
 def _unreadable(text: str, path: Path) -> str:
@@ -207,11 +236,11 @@ def open_h5(path: str | Path, kind: str) -> Iterator[h5py.File]:
     expected = f"a neuroreg file of kind '{kind}'"
     with open_foreign_h5(path, expected) as file:
         found = file.attrs.get("kind")
-        if found != kind:
+        if not isinstance(found, str) or found != kind:
             what = "has no kind" if found is None else f"is of kind '{found}'"
             raise InputError(f"{path}: {what}; expected {expected}.")
-        version = int(file.attrs.get("schema_version", 0))
-        if version != SCHEMA_VERSION:
+        version = file.attrs.get("schema_version", 0)
+        if not np.array_equal(version, SCHEMA_VERSION):
             raise InputError(f"{path}: schema version {version}; expected version {SCHEMA_VERSION}.")
         yield file
 

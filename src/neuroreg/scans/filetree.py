@@ -12,6 +12,7 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.kinds import head, is_zip
+from neuroreg.files.unpacking import check_unpacked
 from neuroreg.scans.layout import DROPPING, Layout, expect_image_shape, read_layout
 from neuroreg.scans.missing import Missing
 from neuroreg.scans.scan import Scan
@@ -90,6 +91,9 @@ def _stored_files(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
         for name, info in members.items():
             if _MEMBER.fullmatch(name):
                 _refuse_packing(path, name, info)
+        read = [info for name, info in members.items() if _MEMBER.fullmatch(name)]
+        sizes = (sum(info.file_size for info in read), sum(info.compress_size for info in read))
+        check_unpacked(f"{path}: is a zip whose scan", *sizes)
         yield {name: partial(archive.read, info) for name, info in members.items()}
 
 
@@ -97,6 +101,8 @@ def _arrays_in(folder: Path, depth: int) -> Iterator[Path]:
     """Yield the .npy files in a folder and, by so many levels in all, those in it; links are followed."""
     for entry in sorted(folder.iterdir()):
         if entry.suffix == ".npy" and not entry.is_dir():
+            if entry.exists() and not entry.is_file():  # reading a pipe or a device has no end
+                raise InputError(f"{entry}: is neither a file nor a folder; expected an array.")
             yield entry
         elif depth > 1 and not entry.name.startswith(".") and entry.is_dir():
             yield from _arrays_in(entry, depth - 1)
@@ -143,7 +149,9 @@ class _FileTree(Layout):
         except Exception as error:  # damaged bytes fail in unpacking, in the header, in the data
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the system's, not the file's
-            reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+            reason = (
+                re.sub(r" at 0x\w+", "", str(error).partition("\n")[0].rstrip(".")) or type(error).__name__
+            )
             raise InputError(
                 f"'{name}' is damaged or pickled ({reason}); expected an array in the .npy format."
             ) from error

@@ -4,12 +4,15 @@ HDF5 itself gives zeros for what a virtual dataset's missing source, or a missin
 """
 
 from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import h5py
 
 from neuroreg.errors import InputError
+from neuroreg.files.unpacking import check_unpacked
 
+_DEEPEST = 20
 _UNPACKED = {
     h5py.h5z.FILTER_DEFLATE: "gzip",
     h5py.h5z.FILTER_SHUFFLE: "shuffle",
@@ -45,15 +48,22 @@ def missing_target(file: h5py.File, name: str) -> str | None:
     return None
 
 
-def check_content(dataset: h5py.Dataset) -> None:
-    """Check that all of a dataset is there and can be unpacked.
+def check_content(dataset: h5py.Dataset, depth: int = 0) -> None:
+    """Check that all of a dataset is there and can be unpacked; `depth` counts the virtual ones above it.
 
     Raises
     ------
     InputError
-        If it is virtual or external and a source is missing, or a filter is.
+        If it is virtual or external and a source is missing, if a filter is, or if it unpacks to far more
+        than is stored.
     """
-    name = dataset.name.lstrip("/")
+    name = (dataset.name or "").lstrip("/")
+    if not dataset.is_virtual and dataset.size:
+        check_unpacked(
+            f"dataset '{name}'", dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+        )
+    if depth > _DEEPEST:
+        raise InputError(f"dataset '{name}' is virtual, of itself in the end; expected values.")
     folder = Path(dataset.file.filename).parent
     for file, source in _virtual_sources(dataset):
         path = Path(dataset.file.filename) if file == "." else folder / file
@@ -64,19 +74,30 @@ def check_content(dataset: h5py.Dataset) -> None:
             with h5py.File(path, "r") as opened:
                 found = opened.get(source)
                 if isinstance(found, h5py.Dataset):
-                    check_content(found)
+                    check_content(found, depth + 1)
         if not isinstance(found, h5py.Dataset):
             lacking = f"file '{file}'" if not path.is_file() else f"dataset '{source}' of file '{file}'"
             raise InputError(
                 f"dataset '{name}' is virtual and its source, the {lacking}, is not there; expected it "
                 "beside this file, or a copy with the values inside."
             )
-    for file, _, _ in dataset.external or ():
-        if not (folder / file).is_file() and not Path(file).is_file():
-            raise InputError(
-                f"dataset '{name}' keeps its values in the file '{file}', which is not there; expected it "
-                "beside this file."
-            )
+    top = Path(os.path.normpath(Path.cwd() / folder))
+    for file, start, size in dataset.external or ():
+        # HDF5 takes any file's bytes for values, and zeros for those that are not there.
+        path = next((place for place in (folder / file, Path(file)) if place.is_file()), None)
+        # As the names say; a link beside this file may lead where it will.
+        if not Path(os.path.normpath(top / file)).is_relative_to(top):
+            lacking = "outside this file's folder"
+        elif path is None:
+            lacking = "which is not there"
+        elif size != h5py.h5f.UNLIMITED and path.stat().st_size < start + size:
+            lacking = f"which ends after {path.stat().st_size} of {start + size} bytes"
+        else:
+            continue
+        raise InputError(
+            f"dataset '{name}' keeps its values in the file '{file}', {lacking}; expected it complete beside "
+            "this file."
+        )
     plist = dataset.id.get_create_plist()
     for index in range(plist.get_nfilters()):
         number, _, _, text = plist.get_filter(index)

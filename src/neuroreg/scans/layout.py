@@ -72,6 +72,9 @@ class Layout(ABC):
         if values.dtype.kind not in "SUOiu":  # 12.0 is not the image that 12 is
             raise InputError(f"{what} holds {values.dtype}; expected text or whole numbers.")
         if values.dtype.kind in "SO":
+            for other in {type(v) for v in values} - {bytes, str, np.bytes_, np.str_}:
+                kind = "references" if other.__module__.startswith("h5py") else other.__name__
+                raise InputError(f"{what} holds {kind}; expected text or whole numbers.")
             try:
                 values = [v.decode() if isinstance(v, bytes) else str(v) for v in values]
             except UnicodeDecodeError as error:
@@ -160,7 +163,7 @@ def _known_tiers(tiers: np.ndarray, column: str, path: str | Path) -> np.ndarray
     for name, count in zip(names, counts, strict=True):
         logger.warning("%s: tier '%s' left out, %d trials; not train, validation or test", path, name, count)
     if not known.any():
-        found = f"only tiers {', '.join(names)}" if len(names) else "no trials"
+        found = "only tiers " + ", ".join(f"'{name}'" for name in names) if len(names) else "no trials"
         raise InputError(f"'{column}' has {found}; expected train, validation or test.")
     return known
 
@@ -174,6 +177,8 @@ def _unit_ids(layout: Layout) -> np.ndarray | None:
         raise InputError(
             f"'{name}' holds {values.dtype} {values.shape}; expected one whole number per neuron."
         )
+    if values.max() > np.iinfo(np.int64).max:
+        raise InputError(f"'{name}' holds {values.max()}; expected at most {np.iinfo(np.int64).max}.")
     return values.astype(np.int64)
 
 

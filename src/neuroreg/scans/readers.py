@@ -43,6 +43,8 @@ def find_reader(path: str | Path) -> Reader:
     expected = f"expected a scan {', or '.join(reader.form for reader in READERS)}"
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; {expected}.")
+    if not path.is_file() and not path.is_dir():  # of which reading may have no end
+        raise InputError(f"{path}: is neither a file nor a folder; {expected}.")
     if path.is_dir():
         next(path.iterdir(), None)  # a folder that must not be listed is not an empty one
     for reader in READERS:

@@ -9,7 +9,6 @@ with a whole number f, gray levels 0..255; ``responses`` (T, N); ``tiers`` (T,);
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,18 +50,6 @@ def read_static_hdf5(path: str | Path, missing: Missing = "refuse") -> Scan:
             return read_layout(_StaticHdf5(file), path, missing)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-        except (OSError, RuntimeError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # the system's, not the file's
-            raise InputError(
-                f"{path}: cannot be read to the end ({_reason(error)}); expected {_EXPECTED}, undamaged."
-            ) from error
-
-
-def _reason(error: Exception) -> str:
-    """Return what HDF5 gives as the cause, the last parenthesis of its text."""
-    match = re.search(r"\(([^()]+)\)\s*$", str(error).splitlines()[0] if str(error) else "")
-    return match[1] if match else type(error).__name__
 
 
 def recognises_static_hdf5(path: Path) -> bool:

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from neuroreg.errors import InputError
+from neuroreg.errors import InputError, one_line
 from neuroreg.files.refusals import refusal
 from neuroreg.files.storage import write_json
+from neuroreg.workflow.interrupts import BY_SIGNAL, end_at_once, told
 
 # As in sysexits.h: another try with the same input is in vain, or may do.
 BAD_INPUT, REFUSED = 65, 74
 NOTED = ("note", "weighting")
-_BY_SIGNAL = 128  # and the signal's number, as shells have it
 
 
 class _Terminated(KeyboardInterrupt):
@@ -33,7 +33,7 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     which may be put together under another config, say what they say.
     """
     try:
-        with _terminable():
+        with _interruptible():
             _start_log(snakemake)
             main(snakemake)
             _note_making(snakemake)
@@ -41,7 +41,7 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
         _end(snakemake, str(error), BAD_INPUT)
     except KeyboardInterrupt as error:
         number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
-        _end(snakemake, f"ended by {number.name}; the same command goes on.", _BY_SIGNAL + number)
+        _end(snakemake, told(number), BY_SIGNAL + number)
     except Exception as error:
         sentence = refusal(error)
         if sentence is None:
@@ -74,21 +74,26 @@ def _start_log(snakemake: Any) -> None:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Make SIGTERM an exception, for partial files to be removed."""
+def _interruptible() -> Iterator[None]:
+    """Make SIGTERM and SIGINT exceptions, for partial files to be removed."""
 
     def terminate(*_: object) -> NoReturn:
         raise _Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, terminate)
+    if before[signal.SIGINT] is end_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(snakemake: Any, sentence: str, code: int) -> NoReturn:
     """End the job with a sentence and an exit code."""
+    sentence = one_line(sentence)
     if logging.root.handlers:  # else it would go to the terminal twice
         logging.error("%s", sentence)
     shown = f"{snakemake.rule}: {sentence}\n".encode(errors="backslashreplace")

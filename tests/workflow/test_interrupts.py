@@ -1,0 +1,61 @@
+"""Ctrl-C and SIGTERM while a job's script still imports."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+FIRST = "neuroreg.workflow.interrupts"
+
+
+def test_every_script_imports_it_before_anything_slow(root):
+    scripts = sorted((root / "workflow_scripts").glob("*.py"))
+    assert scripts
+    for path in scripts:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [node.module] if isinstance(node, ast.ImportFrom) else [n.name for n in node.names]
+                if FIRST in names:
+                    break
+                assert all(name.split(".")[0] in sys.stdlib_module_names for name in names), path.name
+        else:
+            raise AssertionError(f"{path.name} does not import {FIRST}")
+
+
+def interrupted(root, folder, number, ignored=False):
+    """Start a real script whose imports never end, and send it a signal: its exit code and its words."""
+    (folder / "h5py.py").write_text(
+        "print('importing', flush=True)\nimport time\nwhile True: time.sleep(1)\n"
+    )
+    code = (
+        "import runpy, signal, sys\nfrom types import SimpleNamespace\n"
+        f"if {ignored}: signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "snakemake = SimpleNamespace(rule='ingest_scan')\n"
+        f"exec(compile(open({str(root / 'workflow_scripts/ingest_scan.py')!r}).read(), 'x', 'exec'))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes)
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(number)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_during_imports_is_one_sentence(root, tmp_path, number):
+    process = interrupted(root, tmp_path, number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert stderr == f"ingest_scan: ended by {number.name}; the same command goes on.\n"
+
+
+def test_an_interrupt_that_a_shell_keeps_away_stays_away(root, tmp_path):
+    process = interrupted(root, tmp_path, signal.SIGINT, ignored=True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+    process.terminate()
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    process.stdout.close(), process.stderr.close()
