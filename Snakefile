@@ -36,6 +36,7 @@ include: "rules/noise.smk"
 include: "rules/attacks.smk"
 include: "rules/figures.smk"
 include: "rules/claims.smk"
+include: "rules/page.smk"
 
 
 rule all:
@@ -61,3 +62,4 @@ rule all:
         "results/overlap.csv",
         "results/claims.csv",
         "results/claims.html",
+        "results/index.html",

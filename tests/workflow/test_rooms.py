@@ -12,6 +12,7 @@ import pytest
 # From top to bottom; rooms of one line do not know each other, but for the ground's.
 ROOMS = (
     ("workflow",),
+    ("page",),
     ("figures", "claims"),
     ("analysis",),
     ("robustness",),
