@@ -15,6 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from page_checks import check_page
 
 from neuroreg.files.records import read_record
 from neuroreg.files.storage import read_csv, read_json, sha256
@@ -37,7 +38,7 @@ FIGURES = (
 )
 TABLES = (
     *("overlap.csv", "masking.csv", "settings.csv", "table1.csv", "table1.tex", "table2.csv", "table2.tex"),
-    *("scores.csv", "scores.tex", "claims.csv", "claims.html"),
+    *("scores.csv", "scores.tex", "claims.csv", "claims.html", "index.html"),
 )
 
 
@@ -305,6 +306,7 @@ def test_editing_the_noise_evaluation_reruns_it_and_its_figures(finished):
             "plot_fig1": 1,
             "plot_noise": 1,
             "tabulate_claims": 1,
+            "write_page": 1,
         }
     finally:
         path.write_text(original)
@@ -313,7 +315,8 @@ def test_editing_the_noise_evaluation_reruns_it_and_its_figures(finished):
 def test_changing_a_setting_reruns_what_it_decides(finished):
     finished.overlay("more_noise", {"noise": {"draws": 2}})
     planned = finished.planned(configs=("smoke", "more_noise"))
-    assert planned == {"evaluate_noise": 5, "plot_fig1": 1, "plot_noise": 1, "tabulate_claims": 1}
+    shown = {"plot_fig1": 1, "plot_noise": 1, "tabulate_claims": 1, "write_page": 1}
+    assert planned == {"evaluate_noise": 5} | shown
 
 
 def test_the_report_holds_every_figure_with_its_caption(finished):
@@ -325,6 +328,20 @@ def test_the_report_holds_every_figure_with_its_caption(finished):
         assert any(name.endswith(f"{figure}.pdf") for name in names), names
     assert any(name.endswith("claims.html") for name in names), names
     assert "Simulated scans" in page
+
+
+def test_the_page_is_complete_and_says_what_the_files_say(finished):
+    page = check_page(finished.results / "index.html")
+    drawn = [attributes["aria-label"] for attributes in page.named("svg")]
+    assert len(drawn) == len(set(drawn)) == len(FIGURES)
+    assert "Simulated scans: no neural recording was used." in page.text
+    for row in read_csv(finished.results / "claims.csv").to_dict("records"):
+        assert " ".join(row["sentence"].split()) in page.text
+        assert any(attributes.get("id") == f"claim-{row['claim']}" for attributes in page.named("tr"))
+    for name in ("fig1.csv", "table1.csv", "examples.svg", "classification.h5", "scans/simulated1.json"):
+        assert f"{sha256(finished.results / name)} {name}" in page.text
+    assert '"pairs_per_step": 4' in page.text  # of configs/smoke.yaml
+    assert "train_model" in page.text
 
 
 def test_fig2_alone_needs_neither_sweep_nor_noise(fresh):
