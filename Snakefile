@@ -63,3 +63,20 @@ rule all:
         "results/claims.csv",
         "results/claims.html",
         "results/index.html",
+
+
+# One line for each job in place of its inputs, outputs and resources.
+for one in workflow.rules:
+    one.message = one.message or "{rule} {wildcards}"
+
+
+onstart:
+    print(opening(config, NOTE, "results"), file=sys.stderr)
+
+
+onsuccess:
+    print(closing("results"), file=sys.stderr)
+
+
+onerror:
+    print(failing(log), file=sys.stderr)

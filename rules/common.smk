@@ -14,6 +14,7 @@ from neuroreg.workflow.grid import (
     simulation_note,
     target_file,
 )
+from neuroreg.workflow.screen import closing, failing, opening
 from neuroreg.workflow.sizes import compare_sizes, read_paper
 from neuroreg.workflow.start import check_python
 from neuroreg.workflow.yaml_checks import check_text

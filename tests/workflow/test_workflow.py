@@ -338,7 +338,7 @@ def test_the_page_is_complete_and_says_what_the_files_say(finished):
     for row in read_csv(finished.results / "claims.csv").to_dict("records"):
         assert " ".join(row["sentence"].split()) in page.text
         assert any(attributes.get("id") == f"claim-{row['claim']}" for attributes in page.named("tr"))
-    for name in ("fig1.csv", "table1.csv", "examples.svg", "classification.h5", "scans/simulated1.json"):
+    for name in ("claims.csv", "table1.csv", "examples.svg", "classification.h5", "scans/simulated1.json"):
         assert f"{sha256(finished.results / name)} {name}" in page.text
     assert '"pairs_per_step": 4' in page.text  # of configs/smoke.yaml
     assert "train_model" in page.text
