@@ -14,7 +14,7 @@ from neuroreg.workflow.grid import (
     simulation_note,
     target_file,
 )
-from neuroreg.workflow.screen import closing, failing, opening
+from neuroreg.workflow.screen import closing, failing, opening, ways
 from neuroreg.workflow.sizes import compare_sizes, read_paper
 from neuroreg.workflow.start import check_python
 from neuroreg.workflow.yaml_checks import check_text
@@ -26,7 +26,7 @@ try:
     validate_config(config)
     check_files(config)
 except InputError as error:
-    sys.exit(f"Error: {error}")
+    sys.exit(f"Error: {error}{ways(str(error))}")
 except OSError as error:
     sys.exit(f"Error: {refusal(error)}")
 

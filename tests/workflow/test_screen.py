@@ -1,4 +1,10 @@
-from neuroreg.workflow.screen import LAST_LINES, closing, failing, opening
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from neuroreg.errors import InputError
+from neuroreg.workflow.config import check_files, validate_config
+from neuroreg.workflow.screen import LAST_LINES, closing, failing, opening, ways
 
 # As Snakemake 9.27 writes it.
 LOG = """
@@ -52,3 +58,17 @@ def test_a_failure_ends_with_the_ends_of_the_failed_jobs_logs(tmp_path):
         "    (it wrote none)",
     ]
     assert failing([tmp_path / "none.log"]).strip() == ""
+
+
+def test_what_is_missing_is_told_with_ways_to_have_it_that_are_valid(root, config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    update_config(config, yaml.safe_load((root / "configs" / "paper.yaml").read_text()))
+    with pytest.raises(InputError) as missing:
+        check_files(config)
+    told = ways(str(missing.value))
+    assert "configs/public_scans.yaml" in told
+    assert (root / "configs" / "public_scans.yaml").is_file()
+    update_config(config, {"stimuli": yaml.safe_load(told.split("'")[1])["stimuli"]})
+    validate_config(config)
+    check_files(config)
+    assert ways("config key 'training.epochs': found -1; expected more.") == ""

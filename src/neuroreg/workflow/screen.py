@@ -10,6 +10,30 @@ LAST_LINES = 12  # of a failed job's log
 _FIRST = ("fig1.pdf", "fig2.pdf", "noise.pdf")  # to open first
 _ERROR = re.compile(r"^ *Error in rule (\w+):\n(?:.*\n)*?^ *log: (.+?) \(check log file", re.MULTILINE)
 
+_MISSING = re.compile(r"config key '(\w+)(?:\[\d+\])?\.\w+': no (?:file|folder|file or folder) '")
+_WAYS = {
+    "stimuli": (
+        "put photographs there, or name another folder in an overlay; without photographs, "
+        "configs/public_scans.yaml laid over the config takes the images of public scans, and "
+        "'stimuli: {source: photographs, path: null, pool_size: 500}' takes crops of those in the wheels"
+    ),
+    "classification": (
+        "put train/<class>/ and test/<class>/ there, or name another folder in an overlay; "
+        "'classification: {source: cifar10, path: data/cifar10, download: true}' downloads CIFAR-10"
+    ),
+    "scans": (
+        "put the scan there, or name another file or folder in an overlay; '{name: ..., source: simulated, "
+        "n_neurons: 150}' simulates one, configs/public_scans.yaml downloads eight (docs/scans.md)"
+    ),
+    "targets": "put the weights there, or leave the key out: then torchvision downloads its own",
+}
+
+
+def ways(sentence: str) -> str:
+    """Return how what a config names can be had, if `sentence` says that it is missing; else nothing."""
+    found = _MISSING.match(sentence)
+    return f" To have it: {_WAYS[found[1]]}." if found and found[1] in _WAYS else ""
+
 
 def opening(config: Mapping, note: str, folder: str | Path) -> str:
     """Return what is said before the first job.
