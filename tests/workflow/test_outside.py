@@ -6,6 +6,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
+from lab_files import write_hdf5
 from safetensors.numpy import save_file
 
 from neuroreg.errors import InputError
@@ -51,6 +52,30 @@ def test_a_model_is_described(tmp_path):
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match="expected a file of safetensors"):
         describe_file(path)
+
+
+def test_a_scan_as_a_lab_brings_it_is_described(tmp_path):
+    path, rng = tmp_path / "lab.h5", np.random.default_rng(0)
+    shown = np.array([3, 7, 5, 7, 9, 7])
+    pictures = rng.integers(0, 256, (10, 1, 36, 64)).astype(np.float32)
+    parts = {
+        "images": pictures[shown],
+        "responses": rng.gamma(1.0, 1.0, (6, 4)),
+        "behavior": rng.normal(size=(6, 3)),
+        "pupil_center": rng.normal(size=(6, 2)),
+        "tiers": np.array(["train", "test", "validation", "test", "train", "test"]),
+        "image_id": shown,
+        "image_class": np.array(["c"] * 6),
+        "unit_ids": np.arange(4),
+    }
+    write_hdf5(path, parts)
+    assert describe_file(path) == [
+        f"{path}: a scan as static HDF5",
+        "  4 neurons, 4 images",
+        "  6 trials: 3 test, 2 train, 1 validation",
+        "  images shown repeatedly: 1",
+        "  columns of behavior: 3, of pupil position: 2",
+    ]
 
 
 def test_what_is_nothing_of_ours_is_refused_in_one_sentence(tmp_path):
