@@ -65,12 +65,10 @@ rule all:
         "results/index.html",
 
 
-# One line for each job in place of its inputs, outputs and resources.
-for one in workflow.rules:
-    one.message = one.message or "{rule} {wildcards}"
-
-
 onstart:
+    # One line for each job in place of its inputs, outputs and resources, which a dry run shows.
+    for one in workflow.rules:
+        one.message = one.message or "{rule} {wildcards}"
     print(opening(config, NOTE, "results"), file=sys.stderr)
 
 
