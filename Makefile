@@ -7,8 +7,8 @@ READY := $(VENV)/.ready
 
 all: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
-	$(VENV)/bin/snakemake --report results/report.zip
-	@echo "Done: figures, tables and report.zip are in results/."
+	$(VENV)/bin/snakemake --quiet all --report results/report.zip
+	@echo "All results on one page: results/index.html (and with Snakemake's provenance: results/report.zip)."
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Error: {sys.executable} is Python {sys.version.split()[0]}; expected 3.11 or newer. Name another one: make PYTHON=python3.12")'

@@ -36,6 +36,7 @@ include: "rules/noise.smk"
 include: "rules/attacks.smk"
 include: "rules/figures.smk"
 include: "rules/claims.smk"
+include: "rules/page.smk"
 
 
 rule all:
@@ -61,3 +62,19 @@ rule all:
         "results/overlap.csv",
         "results/claims.csv",
         "results/claims.html",
+        "results/index.html",
+
+
+onstart:
+    # One line for each job in place of its inputs, outputs and resources, which a dry run shows.
+    for one in workflow.rules:
+        one.message = one.message or "{rule} {wildcards}"
+    print(opening(config, NOTE, "results"), file=sys.stderr)
+
+
+onsuccess:
+    print(closing("results"), file=sys.stderr)
+
+
+onerror:
+    print(failing(log), file=sys.stderr)

@@ -17,6 +17,8 @@ from neuroreg.workflow.grid import (
     target_file,
 )
 from neuroreg.workflow.inputs import brought, check_times, content_of, replaced_download
+from neuroreg.workflow.screen import closing, failing, opening, ways
+from neuroreg.workflow.sizes import compare_sizes, read_paper
 from neuroreg.workflow.start import check_place, check_python
 from neuroreg.workflow.yaml_checks import check_text
 
@@ -33,7 +35,7 @@ try:
         for one in brought(config):
             content_of(config, one.key)
 except InputError as error:
-    sys.exit(f"Error: {error}")
+    sys.exit(f"Error: {error}{ways(str(error))}")
 except OSError as error:
     sys.exit(f"Error: {one_line(refusal(error))}")
 

@@ -7,7 +7,7 @@ SHOWN_TARGET = max(
     key=lambda target: len(target["scans"]),
 )["name"]
 
-# A rule for each entry. Rule plot_x draws results/x.pdf and writes the numbers drawn to results/x.csv, tabulate_x
+# A rule for each entry. Rule plot_x draws results/x.pdf and x.svg and writes the numbers drawn to results/x.csv, tabulate_x
 # writes results/x.csv and results/x.tex; both with the script of the rule's name and the caption report/x.rst, and both
 # note in results/x.json what captions say of their making.
 FIGURES = {
@@ -110,6 +110,7 @@ for rule, entry in FIGURES.items():
     if verb == "plot":
         products = {
             "figure": report(f"results/{stem}.pdf", category="Figures", **shown),
+            "screen": f"results/{stem}.svg",
             "numbers": f"results/{stem}.csv",
         }
     else:

@@ -12,6 +12,7 @@ import pytest
 # From top to bottom; rooms of one line do not know each other, but for the ground's.
 ROOMS = (
     ("workflow",),
+    ("page",),
     ("figures", "claims"),
     ("analysis",),
     ("robustness",),
@@ -43,9 +44,10 @@ def imports(text, modules):
 
 @pytest.fixture(scope="module")
 def modules(root):
-    """The text of each module of the project, packages left out."""
+    """The text of each module of the project, packages and what stands above the rooms left out."""
     source = root / "src"
-    paths = [path for path in source.rglob("*.py") if path.name != "__init__.py"]
+    above = ("__init__.py", "__main__.py")
+    paths = [path for path in source.rglob("*.py") if path.name not in above]
     return {".".join(path.relative_to(source).with_suffix("").parts): path.read_text() for path in paths}
 
 

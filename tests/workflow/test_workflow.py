@@ -16,6 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from page_checks import check_page
 
 from neuroreg.files.records import read_record
 from neuroreg.files.storage import read_csv, read_json, sha256
@@ -38,7 +39,7 @@ FIGURES = (
 )
 TABLES = (
     *("overlap.csv", "masking.csv", "settings.csv", "table1.csv", "table1.tex", "table2.csv", "table2.tex"),
-    *("scores.csv", "scores.tex", "claims.csv", "claims.html"),
+    *("scores.csv", "scores.tex", "claims.csv", "claims.html", "index.html"),
 )
 
 
@@ -306,6 +307,7 @@ def test_editing_the_noise_evaluation_reruns_it_and_its_figures(finished):
             "plot_fig1": 1,
             "plot_noise": 1,
             "tabulate_claims": 1,
+            "write_page": 1,
         }
     finally:
         path.write_text(original)
@@ -314,7 +316,8 @@ def test_editing_the_noise_evaluation_reruns_it_and_its_figures(finished):
 def test_changing_a_setting_reruns_what_it_decides(finished):
     finished.overlay("more_noise", {"noise": {"draws": 2}})
     planned = finished.planned(configs=("smoke", "more_noise"))
-    assert planned == {"evaluate_noise": 5, "plot_fig1": 1, "plot_noise": 1, "tabulate_claims": 1}
+    shown = {"plot_fig1": 1, "plot_noise": 1, "tabulate_claims": 1, "write_page": 1}
+    assert planned == {"evaluate_noise": 5} | shown
 
 
 def test_the_report_holds_every_figure_with_its_caption(finished):
@@ -356,6 +359,7 @@ def test_a_label_reruns_what_shows_it_and_reaches_it_as_it_is(finished, fresh):
         "plot_convergence",
         "plot_examples",
         "tabulate_table2",
+        "write_page",
     )
     fresh.take_up(finished)
     configs = with_labels(fresh)
@@ -407,6 +411,20 @@ def test_a_size_that_becomes_another_ones_is_seen(finished):
     """Snakemake compares params as a set of values: 10 samples in batches of 10, once each, in 1 part."""
     finished.overlay("one", {"adversarial": {"samples": 1}})
     assert finished.planned(configs=("smoke", "one"))["search_adversarials"] == 4
+
+
+def test_the_page_is_complete_and_says_what_the_files_say(finished):
+    page = check_page(finished.results / "index.html")
+    drawn = [attributes["aria-label"] for attributes in page.named("svg")]
+    assert len(drawn) == len(set(drawn)) == len(FIGURES)
+    assert "Simulated scans: no neural recording was used." in page.text
+    for row in read_csv(finished.results / "claims.csv").to_dict("records"):
+        assert " ".join(row["sentence"].split()) in page.text
+        assert any(attributes.get("id") == f"claim-{row['claim']}" for attributes in page.named("tr"))
+    for name in ("claims.csv", "table1.csv", "examples.svg", "classification.h5", "scans/simulated1.json"):
+        assert f"{sha256(finished.results / name)} {name}" in page.text
+    assert '"pairs_per_step": 4' in page.text  # of configs/smoke.yaml
+    assert "train_model" in page.text
 
 
 def test_fig2_alone_needs_neither_sweep_nor_noise(fresh):

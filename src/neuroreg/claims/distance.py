@@ -10,7 +10,7 @@ from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import SharedSeeds, stack_distances
 from neuroreg.analysis.intervals import Interval, positive
 from neuroreg.analysis.linear import linear_means, linear_medians
-from neuroreg.claims.verdict import Claim, Measured, NotTestable, Region, judge, model_of
+from neuroreg.claims.verdict import FIG_2, MEDIANS, Claim, Measured, NotTestable, Region, judge, model_of
 from neuroreg.robustness.attack_result import NORMS
 
 # Our choice: the smallest ratio that is a marked increase; the paper's medians have 1.13 and more.
@@ -94,6 +94,7 @@ def distance_claims(distances: pd.DataFrame, conditions: Mapping[str, str]) -> l
                 f"median {_NAMES[norm]} distance of {name} over all samples, mean over seeds",
                 Region(paper / CLOSE, paper * CLOSE),
                 f"{paper:g}",
+                MEDIANS,
             )
             rows.append(judge(claim, partial(_median, data, norm, name)))
     return rows
@@ -104,7 +105,7 @@ def _ratio_claim(norm: str, other: str) -> Claim:
     if norm == "l0":
         sentence = f"In L0 the attacks work equally well on Neural and {other}."
         return Claim(
-            f"l0_neural_as_{other}".lower(), sentence, statistic, Region(1 / MARKED, MARKED), "about 1"
+            f"l0_neural_as_{other}".lower(), sentence, statistic, Region(1 / MARKED, MARKED), "about 1", FIG_2
         )
     medians = PAPER_MEDIANS.get(norm)
     paper = (
@@ -113,7 +114,9 @@ def _ratio_claim(norm: str, other: str) -> Claim:
         else "marked increase"
     )
     sentence = f"Neural has a markedly larger minimal {_NAMES[norm]} distance than {other}."
-    return Claim(f"{norm}_neural_above_{other}".lower(), sentence, statistic, Region(low=MARKED), paper)
+    return Claim(
+        f"{norm}_neural_above_{other}".lower(), sentence, statistic, Region(low=MARKED), paper, FIG_2
+    )
 
 
 def _found(data: _Distances | None, names: tuple[str, ...], norm: str) -> tuple[SharedSeeds, list[int]]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from neuroreg.analysis.checks import check_frame, check_unique, gamma_columns
 from neuroreg.analysis.intervals import share_interval
-from neuroreg.claims.verdict import Claim, Measured, NotTestable, Region, judge
+from neuroreg.claims.verdict import TABLE_1, Claim, Measured, NotTestable, Region, judge
 
 COLLAPSED = 0.9  # our choice: from which weight on a layer is the only one
 MOST = 0.75  # our choice: a share of runs that lets one speak of each; 13 runs of 13 can show it
@@ -54,6 +54,7 @@ def gamma_claims(histories: pd.DataFrame) -> list[dict]:
                 f"share of runs with a gamma above {COLLAPSED}",
                 Region(low=MOST),
                 "each run",
+                TABLE_1,
             ),
             _collapse,
         ),
@@ -65,6 +66,7 @@ def gamma_claims(histories: pd.DataFrame) -> list[dict]:
                 "the threshold is what choices at random give",
                 Region(low=neighbours),
                 "among neighbours",
+                TABLE_1,
             ),
             _neighbours,
         ),
@@ -76,6 +78,7 @@ def gamma_claims(histories: pd.DataFrame) -> list[dict]:
                 "choices at random give",
                 Region(low=min(1, EARLY / layers)),
                 "each run (Table 1)",
+                TABLE_1,
             ),
             _early,
         ),

@@ -9,7 +9,8 @@ from scipy.stats import page_trend_test
 
 from neuroreg.analysis.intervals import Interval, contrast, share, simultaneous
 from neuroreg.analysis.noise import NOISE, check_counts, stack_accuracies
-from neuroreg.claims.verdict import Claim, Measured, NotTestable, Region, judge, model_of
+from neuroreg.claims.verdict import FIG_1, Claim, Measured, NotTestable, Region, judge, model_of
+from neuroreg.claims.verdict import NOISE as MAIN_TEXT
 from neuroreg.errors import InputError
 from neuroreg.robustness.noise_counts import NoiseCounts
 
@@ -105,6 +106,7 @@ def sweep_claims(counts: Sequence[NoiseCounts], runs: Sequence[Mapping]) -> list
         "slope of accuracy over the rank of alpha, at the strongest noise of the paper's range",
         Region(low=0),
         "rises continuously",
+        FIG_1,
     )
     covers = Claim(
         "alpha_2_covers_alpha_0",
@@ -112,6 +114,7 @@ def sweep_claims(counts: Sequence[NoiseCounts], runs: Sequence[Mapping]) -> list
         "largest absolute difference of the two mean curves within the paper's range of noise",
         Region(high=SMALL),
         "nearly covers",
+        FIG_1,
     )
     return [
         judge(rises, partial(_slope, curves, models)),
@@ -194,6 +197,7 @@ def condition_claims(
         "accuracy of None minus that of Neural without noise",
         Region(high=SMALL),
         "small",
+        MAIN_TEXT,
     )
     return [
         *_order_claims(curves, conditions),
@@ -209,11 +213,11 @@ def _order_claims(curves: Curves, conditions: Mapping[str, str]) -> Iterator[dic
         name = f"{better}_above_{worse}".lower()
         sentence = f"{better} is more accurate than {worse} under noise."
         mean = "difference of accuracy, mean over all levels of noise above 0"
-        claim = Claim(f"{name}_mean", sentence, mean, above, order)
+        claim = Claim(f"{name}_mean", sentence, mean, above, order, MAIN_TEXT)
         yield judge(claim, partial(_mean_difference, curves, conditions, better, worse))
         strongest = "difference of accuracy at the strongest noise of the paper's range"
         paper = "about 0.5 - 0.2" if (better, worse) == ("Neural", "None") else order
-        claim = Claim(f"{name}_strongest", sentence, strongest, above, paper)
+        claim = Claim(f"{name}_strongest", sentence, strongest, above, paper, MAIN_TEXT)
         yield judge(claim, partial(_strongest_difference, curves, conditions, better, worse))
 
 
@@ -226,6 +230,7 @@ def _level_claims(curves: Curves, conditions: Mapping[str, str]) -> Iterator[dic
             f"accuracy of {condition} at the strongest noise of the paper's range",
             Region(accuracy - ABOUT, accuracy + ABOUT),
             f"about {accuracy}",
+            MAIN_TEXT,
         )
         yield judge(claim, partial(_strongest_accuracy, curves, conditions, condition))
 

@@ -66,7 +66,8 @@ def claims_page(table: pd.DataFrame) -> str:
 """
 
 
-def _number(value: float) -> str:
+def show_number(value: float) -> str:
+    """Return a number as tables of claims show it: three digits, a dash if there is none."""
     if pd.isna(value):
         return "–"
     if value == math.inf:
@@ -74,27 +75,28 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _interval(low: float, high: float) -> str:
-    return "–" if pd.isna(low) else f"{_number(low)} to {_number(high)}"
+def show_interval(low: float, high: float) -> str:
+    """Return the ends of an interval as tables of claims show them, a dash if there are none."""
+    return "–" if pd.isna(low) else f"{show_number(low)} to {show_number(high)}"
 
 
 def _row(row: Mapping) -> str:
-    interval = _interval(row["low"], row["high"])
+    interval = show_interval(row["low"], row["high"])
     # A second reading, where there is one: those without an adversarial at the largest distance possible.
     second = [
         f"<br><small>bound {escape(text)}</small>" if not pd.isna(row["bound"]) else ""
-        for text in (_number(row["bound"]), _interval(row["bound_low"], row["bound_high"]))
+        for text in (show_number(row["bound"]), show_interval(row["bound_low"], row["bound_high"]))
     ]
     verdict = escape(row["verdict"])
     cells = [
         f"<td>{escape(row['sentence'])}<br><small>{escape(row['statistic'])}</small></td>",
         *(
             f'<td class="number">{escape(text)}{bound}</td>'
-            for text, bound in zip((_number(row["estimate"]), interval), second, strict=True)
+            for text, bound in zip((show_number(row["estimate"]), interval), second, strict=True)
         ),
         *(f"<td>{escape(row[name])}</td>" for name in ("holds_if", "paper")),
         f'<td class="verdict {verdict.replace(" ", "-")}">{verdict}</td>',
-        *(f'<td class="number">{_number(row[name])}</td>' for name in ("seeds", "samples")),
+        *(f'<td class="number">{show_number(row[name])}</td>' for name in ("seeds", "samples")),
         f"<td><small>{escape(row['note'])}</small></td>",
     ]
     return f'<tr id="{escape(row["claim"])}">{"".join(cells)}</tr>'

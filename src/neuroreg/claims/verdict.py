@@ -8,6 +8,10 @@ from scipy.stats import t
 
 from neuroreg.analysis.intervals import LEVEL, Interval
 
+# Of the supplement, and of the main text.
+FIG_1, TABLE_1, FIG_2 = "Fig. 1", "Table 1", "Fig. 2"
+NOISE, MEDIANS = "noise (main text)", "medians (main text)"
+PLACES = (FIG_1, TABLE_1, FIG_2, NOISE, MEDIANS)
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 
 
@@ -51,6 +55,8 @@ class Claim:
         Where the statistic lies if the claim holds.
     paper
         What the paper found, in words or figures.
+    place
+        Where the paper says so, one of `PLACES`.
     """
 
     name: str
@@ -58,6 +64,7 @@ class Claim:
     statistic: str
     region: Region
     paper: str
+    place: str
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,7 @@ def judge(claim: Claim, measure: Callable[[], Measured]) -> dict:
         note = "; ".join(filter(None, [few, note]))
     return {
         "claim": claim.name,
+        "place": claim.place,
         "sentence": claim.sentence,
         "statistic": claim.statistic,
         "estimate": found.interval.estimate,

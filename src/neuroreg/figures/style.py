@@ -32,6 +32,7 @@ _RC = {
     "lines.linewidth": 1.4,
     "pdf.fonttype": 42,
     "savefig.dpi": 300,
+    "svg.fonttype": "none",  # letters, which a page can search and read out
     "svg.hashsalt": "neuroreg",
     "xtick.labelsize": 7,
     "xtick.major.width": 0.6,
@@ -142,10 +143,12 @@ def save_figure(path: str | Path, fig: Figure) -> None:
             f"{path}: ends in '{path.suffix}'; expected a figure's name in {', '.join(_METADATA)}."
         )
     with atomic_path(path) as partial, style():
-        fig.savefig(partial, metadata=_METADATA[path.suffix])
+        # The page that an SVG stands in has a ground of its own.
+        fig.savefig(partial, metadata=_METADATA[path.suffix], transparent=path.suffix == ".svg")
 
 
 def save_drawing(output: Any, fig: Figure, numbers: pd.DataFrame) -> None:
-    """Write `fig` to the file `output.figure` and the numbers drawn to the CSV file `output.numbers`."""
+    """Write `fig` to the files `output.figure` and `output.screen`, the numbers drawn to `output.numbers`."""
     save_figure(output.figure, fig)
+    save_figure(output.screen, fig)
     write_csv(output.numbers, numbers)

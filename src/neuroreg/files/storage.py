@@ -3,9 +3,9 @@
 import json
 import math
 import os
-from collections import Counter
 import re
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path

@@ -3,8 +3,8 @@
 HDF5 itself gives zeros for what a virtual dataset's missing source, or a missing external file, should hold.
 """
 
-from collections.abc import Iterator
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py

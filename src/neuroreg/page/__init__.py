@@ -1,0 +1,1 @@
+"""The one page on which a run of the workflow shows its results."""

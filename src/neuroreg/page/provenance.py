@@ -1,0 +1,105 @@
+"""What a page says of where its results are from: how long jobs took, versions, machine, digests."""
+
+import os
+import platform
+import re
+from collections.abc import Collection, Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+
+from neuroreg import __version__
+from neuroreg.files.storage import sha256
+
+# Whose version can change a number.
+_PACKAGES = (
+    *("snakemake", "torch", "torchvision", "numpy", "scipy", "pandas", "h5py", "foolbox", "numba"),
+    *("scikit-image", "scikit-learn", "matplotlib", "seaborn"),
+)
+
+
+def stage_times(folder: str | Path, names: Collection[str]) -> pd.DataFrame:
+    """Return what each rule's jobs took, from Snakemake's benchmark files.
+
+    Parameters
+    ----------
+    folder
+        Holds ``<rule>.tsv``, or ``<rule>/<wildcard>/.../<wildcard>.tsv`` for rules with several jobs.
+    names
+        What wildcards can be; a file of another name is left from another configuration and does not count.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns stage (the rule), jobs, seconds and cpu_seconds (sums over jobs), megabytes (the largest
+        resident set of any), in descending order of cpu_seconds. Of a job that went on after a break, the
+        last try.
+    """
+    folder = Path(folder)
+    rows = []
+    for path in sorted(folder.rglob("*.tsv")):
+        rule, *wildcards = path.relative_to(folder).with_suffix("").parts
+        # A search in parts has several files for each attack.
+        if all(re.sub(r"\.part\d+$", "", name) in names for name in wildcards):
+            rows.append({"stage": rule} | _measured(path))
+    table = pd.DataFrame(rows, columns=["stage", "seconds", "cpu_seconds", "megabytes"])
+    groups = table.groupby("stage", sort=True)
+    return (
+        groups.agg(
+            jobs=("seconds", "size"),
+            seconds=("seconds", "sum"),
+            cpu_seconds=("cpu_seconds", "sum"),
+            megabytes=("megabytes", "max"),
+        )
+        .reset_index()
+        .sort_values("cpu_seconds", ascending=False, kind="stable")
+    )
+
+
+def _measured(path: Path) -> dict[str, float]:
+    """Return the last row of a benchmark file; what could not be measured (``NA``, ``-``) is NaN."""
+    row = pd.read_csv(path, sep="\t").iloc[-1]
+    columns = {"seconds": "s", "cpu_seconds": "cpu_time", "megabytes": "max_rss"}
+    return {name: pd.to_numeric(row.get(column), errors="coerce") for name, column in columns.items()}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this project, of Python, and of the packages that numbers can depend on."""
+    found = {"neuroreg": __version__, "Python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str]:
+    """Return this machine's system, processor, cores and memory, as far as they can be told."""
+    found = {"System": platform.platform(), "Processor": _processor()}
+    cores = os.cpu_count()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    found["Cores"] = f"{usable} of {cores}" if usable != cores else f"{cores}"
+    if {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= set(getattr(os, "sysconf_names", ())):
+        found["Memory"] = f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"
+    return found
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return named[1].strip() if named else platform.processor() or platform.machine()
+
+
+def file_digests(paths: Iterable[str | Path], folder: str | Path) -> Mapping[str, str]:
+    """Return the SHA-256 of files by their paths relative to `folder`, those outside it by their names."""
+    folder = Path(folder)
+    digests = {}
+    for path in map(Path, paths):
+        name = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
+        digests[name.as_posix()] = sha256(path)
+    return dict(sorted(digests.items()))

@@ -1,0 +1,109 @@
+"""What the workflow says on the terminal at its start and its end, in a few plain lines."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from csv import DictReader
+from pathlib import Path
+
+LAST_LINES = 12  # of a failed job's log
+_FIRST = ("fig1.pdf", "fig2.pdf", "noise.pdf")  # to open first
+_ERROR = re.compile(r"^ *Error in rule (\w+):\n(?:.*\n)*?^ *log: (.+?) \(check log file", re.MULTILINE)
+
+_MISSING = re.compile(r"config key '(\w+)(?:\[\d+\])?\.\w+': no (?:file|folder|file or folder) '")
+_WAYS = {
+    "stimuli": (
+        "put photographs there, or name another folder in an overlay; without photographs, "
+        "configs/public_scans.yaml laid over the config takes the images of public scans, and "
+        "'stimuli: {source: photographs, path: null, pool_size: 500}' takes crops of those in the wheels"
+    ),
+    "classification": (
+        "put train/<class>/ and test/<class>/ there, or name another folder in an overlay; "
+        "'classification: {source: cifar10, path: data/cifar10, download: true}' downloads CIFAR-10"
+    ),
+    "scans": (
+        "put the scan there, or name another file or folder in an overlay; '{name: ..., source: simulated, "
+        "n_neurons: 150}' simulates one, configs/public_scans.yaml downloads eight (docs/scans.md)"
+    ),
+    "targets": "put the weights there, or leave the key out: then torchvision downloads its own",
+}
+
+
+def ways(sentence: str) -> str:
+    """Return how what a config names can be had, if `sentence` says that it is missing; else nothing."""
+    found = _MISSING.match(sentence)
+    return f" To have it: {_WAYS[found[1]]}." if found and found[1] in _WAYS else ""
+
+
+def opening(config: Mapping, note: str, folder: str | Path) -> str:
+    """Return what is said before the first job.
+
+    Parameters
+    ----------
+    config
+        The whole config.
+    note
+        What must be said of simulated scans, empty if there are none.
+    folder
+        Where results appear.
+    """
+    runs = {
+        (name, seed)
+        for section in ("sweep", "conditions")
+        for name in config[section]["models"]
+        for seed in config[section]["seeds"]
+    }
+    attacked = len(config["conditions"]["models"]) * len(config["conditions"]["seeds"])
+    search = config["adversarial"]
+    lines = [
+        f"neuroreg: {len(config['scans'])} scans, {len(runs)} networks to train, {attacked} of them attacked "
+        f"by {len(search['attacks'])} attacks on {search['samples']} images.",
+        note,
+        f"Results appear in {folder}, logs of jobs in {folder}/logs. What still holds is not made again.",
+        "Below: each job as it starts, and how many are done. Ctrl-C stops; the same command goes on.",
+    ]
+    return "\n".join(["", *filter(None, lines), ""])
+
+
+def closing(folder: str | Path) -> str:
+    """Return what is said after the last job: the verdicts, what to open first, the page.
+
+    Only what is there is named, since a run may be of a few targets only.
+    """
+    folder = Path(folder)
+    lines = []
+    claims = folder / "claims.csv"
+    if claims.is_file():
+        with claims.open(encoding="utf-8", newline="") as stream:
+            verdicts = Counter(row["verdict"] for row in DictReader(stream))
+        listed = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+        lines.append(f"Claims of the paper: {listed}.")
+    first = [str(folder / name) for name in _FIRST if (folder / name).is_file()]
+    if first:
+        lines.append(f"To open first: {', '.join(first)}.")
+    page = folder / "index.html"
+    if page.is_file():
+        lines.append(f"All results on one page: {page.resolve()}")
+    return "\n".join(["", *lines, ""])
+
+
+def failing(logs: Iterable[str | Path]) -> str:
+    """Return what is said after a failure: the end of each failed job's log, and where that log is.
+
+    Parameters
+    ----------
+    logs
+        Snakemake's own of the run.
+    """
+    texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in logs if Path(log).is_file()]
+    failed = dict.fromkeys(match for text in texts for match in _ERROR.findall(text))
+    return "\n".join(["", *(line for rule, path in failed for line in _end_of(rule, path)), ""])
+
+
+def _end_of(rule: str, path: str) -> Iterable[str]:
+    yield f"{rule} failed. The end of its log, {path}:"
+    try:
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = ["(it wrote none)"]
+    yield from (f"    {line}" for line in lines[-LAST_LINES:])

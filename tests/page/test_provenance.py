@@ -1,0 +1,57 @@
+import hashlib
+import platform
+
+import numpy as np
+
+from neuroreg.page.provenance import file_digests, machine, stage_times, versions
+
+HEAD = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+
+
+def benchmark(path, seconds, megabytes, cpu):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{HEAD}{seconds}\t0:00:01\t{megabytes}\t1\t1\t1\t0\t0\t9\t{cpu}\n")
+
+
+def test_times_are_sums_over_a_rules_jobs_of_this_config(tmp_path):
+    benchmark(tmp_path / "train_model" / "none" / "seed1.tsv", 10, 500, 8)
+    benchmark(tmp_path / "train_model" / "none" / "seed2.tsv", 20, 700, 9)
+    benchmark(tmp_path / "train_model" / "earlier" / "seed1.tsv", 1000, 9000, 1000)
+    benchmark(tmp_path / "search_adversarials" / "none" / "seed1" / "pgd.part0.tsv", 1, 90, 30)
+    benchmark(tmp_path / "search_adversarials" / "none" / "seed1" / "pgd.part1.tsv", 2, 80, 40)
+    benchmark(tmp_path / "plot_fig1.tsv", 3, 60, 2)
+    times = stage_times(tmp_path, {"none", "seed1", "seed2", "pgd"})
+    assert [tuple(row) for row in times.itertuples(index=False)] == [
+        ("search_adversarials", 2, 3.0, 70.0, 90.0),
+        ("train_model", 2, 30.0, 17.0, 700.0),
+        ("plot_fig1", 1, 3.0, 2.0, 60.0),
+    ]
+
+
+def test_what_snakemake_could_not_measure_is_left_open(tmp_path):
+    benchmark(tmp_path / "plot_fig1.tsv", 0.1, "-", "NA")
+    (row,) = stage_times(tmp_path, set()).to_dict("records")
+    assert row["seconds"] == 0.1
+    assert np.isnan(row["megabytes"])
+
+
+def test_no_benchmarks_no_rows(tmp_path):
+    assert stage_times(tmp_path / "none", set()).empty
+
+
+def test_digests_are_by_path_below_the_folder(tmp_path):
+    (tmp_path / "scans").mkdir()
+    inside, outside = tmp_path / "scans" / "a.json", tmp_path.parent / f"{tmp_path.name}.csv"
+    inside.write_bytes(b"inside")
+    outside.write_bytes(b"outside")
+    assert file_digests([outside, inside], tmp_path) == {
+        outside.name: hashlib.sha256(b"outside").hexdigest(),
+        "scans/a.json": hashlib.sha256(b"inside").hexdigest(),
+    }
+
+
+def test_versions_and_machine_are_this_ones():
+    assert versions()["Python"] == platform.python_version()
+    assert {"neuroreg", "numpy", "torch", "snakemake"} <= set(versions())
+    assert platform.system() in machine()["System"]
+    assert int(machine()["Cores"].split()[0]) >= 1

@@ -1,0 +1,34 @@
+"""Write the page of the run."""
+
+from pathlib import Path
+
+import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+from neuroreg.files.storage import write_text
+from neuroreg.page.build import make_page
+from neuroreg.workflow.job import run_job
+
+
+def by_stem(paths):
+    return {Path(path).stem: path for path in paths}
+
+
+def main(snakemake):
+    inputs, params = snakemake.input, snakemake.params
+    page = make_page(
+        Path(inputs.template).read_text(encoding="utf-8"),
+        by_stem(inputs.drawings),
+        by_stem(inputs.tables),
+        by_stem(inputs.captions),
+        params.titles,
+        data=by_stem(inputs.data),
+        scans=inputs.scans,
+        folder=Path(snakemake.output[0]).parent,
+        config=params.config,
+        sizes=params.sizes,
+        note=params.note,
+        names=params.names,
+    )
+    write_text(snakemake.output[0], page)
+
+
+run_job(main, snakemake)
