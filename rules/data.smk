@@ -17,8 +17,8 @@ rule prepare_stimuli:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=600,
-        runtime=60,
+        mem_mb=more_each_try(600),
+        runtime=longer_each_try(60),
     params:
         settings=config["stimuli"],
         scans=POOL_SCANS,
@@ -41,8 +41,8 @@ rule prepare_classification:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=more_each_try(1000),
+        runtime=longer_each_try(60),
     params:
         settings=config["classification"],
         seed=config["seed"],
@@ -69,8 +69,8 @@ rule tabulate_overlap:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=600,
-        runtime=30,
+        mem_mb=more_each_try(600),
+        runtime=longer_each_try(30),
     params:
         scans=SCANS,
         note=NOTE,
