@@ -19,7 +19,7 @@ rule search_adversarials:
     threads: 1
     resources:
         mem_mb=more_each_try(700 + CUDA_MEMORY + 0.15 * WIDTH * config["adversarial"]["batch_size"]),
-        runtime=1440,
+        runtime=longer_each_try(lambda wildcards, input: times.search(config, attacks(wildcards))),
         gpu=GPU,
         devices=DEVICES,
     params:
@@ -61,8 +61,8 @@ if PARTS > 1:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=600,
-            runtime=30,
+            mem_mb=more_each_try(600),
+            runtime=longer_each_try(30),
         params:
             attack=lambda wildcards: attacks(wildcards)[0],
             settings={"repetitions": config["adversarial"]["repetitions"], "seed": config["seed"]},
@@ -88,8 +88,8 @@ rule collect_distances:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=600,
-        runtime=60,
+        mem_mb=more_each_try(600),
+        runtime=longer_each_try(60),
     params:
         entries=[(run.model, run.seed, attack) for attack in [*ATTACKS, *TIGHTENING] for run in CONDITIONS],
         tightening=TIGHTENING,
@@ -119,7 +119,7 @@ rule check_masking:
     threads: 1
     resources:
         mem_mb=more_each_try(1500 + CUDA_MEMORY),
-        runtime=240,
+        runtime=longer_each_try(240),
         gpu=GPU,
         devices=DEVICES,
     params:
@@ -154,8 +154,8 @@ rule rank_settings:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=60,
+        mem_mb=more_each_try(1500),
+        runtime=longer_each_try(60),
     params:
         runs=[(run.model, run.seed) for run in CONDITIONS],
         attacks=ATTACKS,

@@ -21,8 +21,8 @@ rule tabulate_claims:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=600,
-        runtime=30,
+        mem_mb=more_each_try(600),
+        runtime=longer_each_try(30),
     params:
         sweep=run_table(SWEEP),
         runs=run_table(CONDITIONS),

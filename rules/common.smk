@@ -4,6 +4,7 @@ from neuroreg.errors import InputError, one_line
 from neuroreg.files.refusals import refusal
 from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
+from neuroreg.workflow import times
 from neuroreg.workflow.captions import noted
 from neuroreg.workflow.config import check_files, validate_config
 from neuroreg.workflow.digests import code_digest
@@ -70,24 +71,35 @@ wildcard_constraints:
     part=r"\d+",
 
 
-# Of a recorded scan, whose number is not known before it is read.
-MANY_NEURONS = 8500
 WIDTH = config["network"]["width"]
 # Megabytes of host memory that a job on a GPU needs besides.
 CUDA_MEMORY = 3000 * GPU
 
 
+# Of the two Snakemakes and srun that a job on a cluster consists of besides, as measured.
+SNAKEMAKE = 350
+MAX_MEGABYTES, MAX_MINUTES = config["cluster"]["max_megabytes"], config["cluster"]["max_minutes"]
+
+
+def asked(megabytes, attempt):
+    """Megabytes to ask for; a job that was killed asks for as many again at each retry, up to the limit."""
+    # Only an executor that sends jobs elsewhere has a number of jobs; asked when the jobs are known.
+    elsewhere = workflow.resource_settings.nodes is not None
+    megabytes = int(attempt * (megabytes + SNAKEMAKE * elsewhere))
+    return megabytes if MAX_MEGABYTES is None else min(megabytes, MAX_MEGABYTES)
+
+
 def more_each_try(megabytes):
-    """Megabytes that a job needs, as measured; a job that was killed asks for as many again at each retry."""
-    return lambda wildcards, attempt: int(attempt * megabytes)
+    """Megabytes that a job needs, as measured."""
+    return lambda wildcards, attempt: asked(megabytes, attempt)
 
 
 def by_neurons(fixed, each):
-    """Megabytes that a job on one scan needs: fixed ones and some for each neuron; more at each retry."""
+    """Megabytes that a job on one scan needs: fixed ones and some for each neuron."""
 
     def megabytes(wildcards, attempt):
-        neurons = by_name(config["scans"], wildcards.scan).get("n_neurons", MANY_NEURONS)
-        return int(attempt * (fixed + each * neurons))
+        neurons = by_name(config["scans"], wildcards.scan).get("n_neurons", times.NEURONS)
+        return asked(fixed + each * neurons, attempt)
 
     return megabytes
 
@@ -96,14 +108,31 @@ def by_pool(fixed, each_pair, file, each_image=0.0):
     """Megabytes that a job on the pool of stimuli needs: fixed ones and some for each image and pair.
 
     How many images the pool has, if the config does not say, is known once the job's `file`, a function of
-    its input, is there. A training without a target has no pool. More at each retry.
+    its input, is there. A training without a target has no pool.
     """
 
     def megabytes(wildcards, input, attempt):
         images = config["stimuli"]["pool_size"] or images_in(file(input))
-        return int(attempt * (fixed + each_image * images + each_pair * images**2))
+        return asked(fixed + each_image * images + each_pair * images**2, attempt)
 
     return megabytes
+
+
+def longer_each_try(expected):
+    """Minutes that a job asks for: a number, or a function of wildcards and input; more at each retry."""
+
+    def minutes(wildcards, input, attempt):
+        asked = attempt * (expected(wildcards, input) if callable(expected) else expected)
+        return asked if MAX_MINUTES is None else min(asked, MAX_MINUTES)
+
+    return minutes
+
+
+def images_of(part, input):
+    """How many images to classify there are to train on or to test with, once they are there."""
+    os.stat(input.data)
+    with h5py.File(input.data) as file:
+        return len(file[part]["labels"])
 
 
 def images_in(path):

@@ -17,8 +17,8 @@ rule prepare_stimuli:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=600,
-        runtime=60,
+        mem_mb=more_each_try(600),
+        runtime=longer_each_try(60),
     params:
         settings=config["stimuli"],
         content=content("stimuli.path"),
@@ -42,8 +42,8 @@ rule prepare_classification:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=more_each_try(1000),
+        runtime=longer_each_try(60),
     params:
         settings=config["classification"],
         content=content("classification.path"),
@@ -72,8 +72,8 @@ rule tabulate_overlap:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=600,
-        runtime=30,
+        mem_mb=more_each_try(600),
+        runtime=longer_each_try(30),
     params:
         scans=SCANS,
         note=NOTE,

@@ -52,7 +52,7 @@ FIGURES = {
             "attacks": ATTACKS,
             "models": LABELS,
         },
-        "mem_mb": 1500,
+        "mem_mb": more_each_try(1500),
         "runtime": 60,
     },
     "plot_examples": {
@@ -135,8 +135,8 @@ for rule, entry in FIGURES.items():
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=entry.get("mem_mb", 600),
-            runtime=entry.get("runtime", 30),
+            mem_mb=entry.get("mem_mb", more_each_try(600)),
+            runtime=longer_each_try(entry.get("runtime", 30)),
         params:
             **entry["params"],
             note=NOTE,

@@ -14,7 +14,7 @@ rule evaluate_noise:
     threads: 1
     resources:
         mem_mb=more_each_try(900 + CUDA_MEMORY + 5 * WIDTH),
-        runtime=60,
+        runtime=longer_each_try(lambda wildcards, input: times.noise(config, images_of("test", input))),
         gpu=GPU,
         devices=DEVICES,
     params:

@@ -16,7 +16,7 @@ if SIMULATED:
         threads: 1
         resources:
             mem_mb=by_neurons(400, 0.05),
-            runtime=60,
+            runtime=longer_each_try(60),
         params:
             drawn=lambda wildcards: {
                 "n_neurons": by_name(config["scans"], wildcards.scan)["n_neurons"],
@@ -44,7 +44,7 @@ if SIMULATED:
         threads: 1
         resources:
             mem_mb=by_neurons(400, 0.05),
-            runtime=60,
+            runtime=longer_each_try(60),
         params:
             drawn=lambda wildcards: {
                 "n_neurons": by_name(config["scans"], wildcards.scan)["n_neurons"],
@@ -104,8 +104,8 @@ rule ingest_scan:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=600,
-        runtime=60,
+        mem_mb=more_each_try(600),
+        runtime=longer_each_try(60),
     params:
         recorded=recorded_scan,
         neurons=config["neurons"],
@@ -130,7 +130,7 @@ rule fit_response_model:
     threads: 1
     resources:
         mem_mb=by_neurons(700 + CUDA_MEMORY, 0.15),
-        runtime=240,
+        runtime=longer_each_try(lambda wildcards, input: times.fit(config, wildcards.scan)),
         gpu=GPU,
         devices=DEVICES,
     params:
@@ -157,7 +157,7 @@ rule fit_baselines:
     threads: 1
     resources:
         mem_mb=by_neurons(700, 0.17),
-        runtime=60,
+        runtime=longer_each_try(60),
     params:
         code=code("fit_baselines"),
     script:
@@ -181,7 +181,7 @@ rule predict_responses:
     threads: 1
     resources:
         mem_mb=by_neurons(700 + CUDA_MEMORY, 0.15),
-        runtime=60,
+        runtime=longer_each_try(60),
         gpu=GPU,
         devices=DEVICES,
     params:

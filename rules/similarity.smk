@@ -25,7 +25,7 @@ if DENOISED:
         threads: 1
         resources:
             mem_mb=by_pool(500, 2.4e-5, lambda input: input.responses[0]),
-            runtime=60,
+            runtime=longer_each_try(60),
         params:
             scans=lambda wildcards: by_name(config["targets"], wildcards.target)["scans"],
             weighting=config["reliability"],
@@ -55,7 +55,7 @@ if RAW:
         threads: 1
         resources:
             mem_mb=by_pool(500, 2.4e-5, lambda input: input.stimuli),
-            runtime=60,
+            runtime=longer_each_try(60),
         params:
             scans=lambda wildcards: by_name(config["targets"], wildcards.target)["scans"],
             weighting=config["reliability"],
@@ -85,7 +85,7 @@ if FEATURES:
         threads: 1
         resources:
             mem_mb=by_pool(1000 + CUDA_MEMORY, 8e-6, lambda input: input.stimuli, each_image=0.16),
-            runtime=60,
+            runtime=longer_each_try(60),
             gpu=GPU,
             devices=DEVICES,
         params:
@@ -147,7 +147,7 @@ if SHUFFLED:
         threads: 1
         resources:
             mem_mb=by_pool(600, 8e-6, lambda input: input[0]),
-            runtime=60,
+            runtime=longer_each_try(60),
         params:
             seed=config["seed"],
             names=shuffle_names,

@@ -16,7 +16,9 @@ rule train_model:
         mem_mb=by_pool(
             700 + CUDA_MEMORY + 30 * WIDTH, 8e-6, lambda input: input.target[0] if input.target else None
         ),
-        runtime=1440,
+        runtime=longer_each_try(
+            lambda wildcards, input: times.training(config, bool(input.target), images_of("train", input))
+        ),
         gpu=GPU,
         devices=DEVICES,
     params:

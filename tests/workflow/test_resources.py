@@ -11,12 +11,12 @@ import yaml
 PLENTY = ("--resources", "mem_mb=64000", "gpu=2")
 
 
-def resources(root, folder, config):
+def resources(root, folder, config, *options):
     """The resources of a job of each rule, by rule and name."""
     overlay = folder / "overlay.yaml"
     overlay.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "snakemake", "-n", "--snakefile", str(root / "Snakefile")]
-    command += ["--directory", str(folder), "--cores", "2", *PLENTY]
+    command += ["--directory", str(folder), "--cores", "2", *PLENTY, *options]
     command += ["--configfile", str(root / "configs" / "smoke.yaml"), str(overlay)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = {}
@@ -69,3 +69,20 @@ def test_the_pools_size_is_looked_up_where_the_config_leaves_it_open(root, tmp_p
     assert asked["measure_raw_similarity"] == expected
     # What follows from it is not there yet.
     assert asked["average_similarity"] == asked["plot_similarity"] == "<TBD>"
+
+
+def test_on_a_cluster_there_is_room_for_snakemake_and_limits_hold(root, tmp_path):
+    """As the profile is planned with, though no Slurm is there."""
+    base, there, capped = (
+        resources(root, tmp_path, config, *options)
+        for config, options in (
+            ({}, ()),
+            ({}, ("--jobs", "100")),
+            ({"cluster": {"max_minutes": 7, "max_megabytes": 800}}, ("--jobs", "100")),
+        )
+    )
+    for rule in there.keys() - {"all"}:
+        assert int(there[rule]["mem_mb"]) == int(base[rule]["mem_mb"]) + 350
+        assert int(capped[rule]["mem_mb"]) == min(800, int(there[rule]["mem_mb"]))
+        if rule not in ("train_model", "evaluate_noise"):  # these look at the images once they are there
+            assert int(there[rule]["runtime"]) > int(capped[rule]["runtime"]) == 7

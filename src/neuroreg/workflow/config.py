@@ -21,7 +21,7 @@ from neuroreg.scans.settings import (
     ScanEntry,
     SimulatedScan,
 )
-from neuroreg.settings import Distinct, Name, Settings, Whole, dotted, validate
+from neuroreg.settings import Count, Distinct, Name, Settings, Whole, dotted, validate
 from neuroreg.similarity.settings import DenoisedTarget, ReliabilitySettings, ShuffledTarget, TargetEntry
 from neuroreg.simulator.settings import SimulatorSettings
 from neuroreg.training.settings import ModelEntry, NetworkSettings, RecipeSettings
@@ -37,6 +37,16 @@ class RunsSettings(Settings):
     seeds: Distinct[Whole]
     """Each model is trained once for each seed. One gives no interval, two decide large effects only
     (docs/intervals.md)."""
+
+
+class ClusterSettings(Settings):
+    """Limits of what jobs ask of a cluster; nothing that decides a result."""
+
+    max_minutes: Count | None = None
+    """Most minutes, e.g. the time limit of the partition; null for what the job's size may need. Fits,
+    trainings and searches that are killed when their time is over go on at the next try."""
+    max_megabytes: Count | None = None
+    """Most megabytes of memory, e.g. what a node has; null for no limit."""
 
 
 _DEVICES = [0]
@@ -108,6 +118,8 @@ class Config(Settings):
     """Accuracy under Gaussian noise on the test images."""
     adversarial: AdversarialSettings = AdversarialSettings()
     """The search for the smallest adversarial perturbations."""
+    cluster: ClusterSettings = ClusterSettings()
+    """What jobs may ask of a cluster at most (docs/cluster.md)."""
 
 
 def validate_config(config: Mapping) -> Config:

@@ -1,0 +1,92 @@
+"""What jobs ask of a scheduler: time beside what was measured, and how it follows the sizes."""
+
+import pytest
+
+from neuroreg.robustness.attacks.registry import ATTACK_METHODS
+from neuroreg.workflow import times
+
+
+def seconds(asked):
+    """The work that was expected."""
+    return (asked - times.START) * 60 / times.MARGIN
+
+
+def with_network(config, width, **recipe):
+    config["network"]["width"] = width
+    config["training"] |= recipe
+    return config
+
+
+@pytest.mark.parametrize(
+    ("width", "images", "recipe", "target", "measured"),
+    [  # CPU seconds of a thread, from benchmark files; at width 64 of 1,000 steps
+        (8, 2800, {}, False, 36),
+        (8, 2800, {}, True, 84),
+        (16, 20000, {"epochs": 16}, False, 561),
+        (16, 20000, {"epochs": 16}, True, 1367),
+        (64, 6400, {}, True, 2400),
+    ],
+)
+def test_trainings_that_were_measured_take_what_is_expected_or_less(
+    config, width, images, recipe, target, measured
+):
+    expected = seconds(times.training(with_network(config, width, **recipe), target, images))
+    assert measured < expected < 3 * measured
+
+
+def test_time_follows_the_sizes(config):
+    config["training"]["epochs"] = 100
+    base = seconds(times.training(config, True, 50_000))
+    assert seconds(times.training(config, True, 100_000)) == pytest.approx(2 * base, rel=0.01)
+    assert seconds(times.training(config, False, 50_000)) < 0.6 * base
+    config["training"]["epochs"] = 200
+    assert seconds(times.training(config, True, 50_000)) == pytest.approx(2 * base, rel=0.01)
+    assert times.training(config | {"device": "cuda"}, True, 50_000) < times.training(config, True, 50_000)
+    narrow, wide = (seconds(times.training(with_network(config, n), True, 50_000)) for n in (64, 128))
+    assert wide == pytest.approx(4 * narrow, rel=0.05)
+
+
+def test_a_search_asks_by_samples_repetitions_settings_and_parts(config):
+    adversarial = config["adversarial"]
+    adversarial |= {"samples": 1000, "repetitions": 5}
+    attack = {"name": "ddn", "method": "ddn", "settings": [{"steps": 100}]}
+    base = seconds(times.search(config, [attack]))
+    assert base > 0
+    twice = attack | {"settings": [{"steps": 100}, {"steps": 100, "gamma": 0.1}]}
+    assert seconds(times.search(config, [twice])) == pytest.approx(2 * base, rel=0.05)
+    assert times.search(config, [attack, attack]) == times.search(config, [twice])
+    adversarial["parts"] = 10
+    assert seconds(times.search(config, [twice])) == pytest.approx(base / 5, rel=0.3, abs=60)
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "measured"),
+    [  # passes of a row: docs/attacks.md before rows stopped early, and the default run
+        ("pgd", {"steps": 40}, 1620),
+        ("adam_pgd", {"steps": 10, "search_steps": 10}, 187),
+        ("ddn", {"steps": 100}, 210),
+        ("carlini_wagner", {"steps": 50, "binary_search_steps": 4}, 189),
+        ("jsma", {"theta": 1.0, "targets": 9}, 330),
+        ("sparsefool", {}, 63),
+        ("brendel_bethge_l2", {"steps": 300}, 611),
+        ("warm_brendel_bethge_l2", {"start_steps": 60, "steps": 100}, 332),
+    ],
+)
+def test_passes_that_were_measured_are_about_what_is_reckoned_with(method, setting, measured):
+    reckoned = times.passes({"method": method, "settings": [setting]})
+    assert 0.9 * measured < reckoned < 4 * measured
+
+
+def test_every_attack_has_passes():
+    for method in ATTACK_METHODS:
+        assert times.passes({"method": method, "settings": [{}]}) > 20
+
+
+def test_a_fit_that_was_measured_fits(config):
+    config["stimuli"] |= {"pool_size": 2000, "oracle_size": 94}
+    config["scans"][0]["n_neurons"] = 500
+    expected = seconds(times.fit(config, "simulated1"))
+    assert 102 < expected < 20 * 102
+    config["scans"][0]["n_neurons"] = 8000
+    config["response_model"]["channels"] = 32
+    assert seconds(times.fit(config, "simulated1")) > 2 * expected
