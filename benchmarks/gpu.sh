@@ -17,6 +17,7 @@ cd "$(dirname "$0")/.."
 (($#)) || { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 2; }
 python=${PYTHON:-python3}
 jobs=${JOBS:-8}
+cores=$(env -u OMP_NUM_THREADS nproc) # which that variable would limit
 out=$(mkdir -p "$1" && cd "$1" && pwd) && shift
 stages=()
 while (($#)) && [[ $1 != -- ]]; do
@@ -28,7 +29,7 @@ status=0
 
 workflow() { # folder of the results, further arguments
   local folder=$1 && shift
-  "$python" -m snakemake --directory "$folder" --cores "$(nproc)" --scheduler greedy \
+  "$python" -m snakemake --directory "$folder" --cores "$cores" --scheduler greedy \
     --resources gpu="$jobs" mem_mb=100000 --quiet rules host "$@"
 }
 

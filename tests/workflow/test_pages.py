@@ -33,6 +33,7 @@ def test_blocks_are_told_apart():
     ]
 
 
+@pytest.mark.soak
 def test_own_scan(root, project):
     printed = follow((root / "docs/examples/own_scan.md").read_text(), project)
     assert "(540, 40) trials and neurons; 30 images repeated" in printed
@@ -44,6 +45,7 @@ def test_own_scan(root, project):
     assert scores.loc[scores["model"] == "response model", "single_trial_correlation"].item() > 0.3
 
 
+@pytest.mark.soak
 def test_own_condition(root, project):
     printed = follow((root / "docs/examples/own_condition.md").read_text(), project)
     assert "(60, 60)" in printed
@@ -68,6 +70,7 @@ def test_own_attack(root, project):
     assert (project / "results/tightening.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.soak
 def test_own_architecture(root, project):
     printed = follow((root / "docs/examples/own_architecture.md").read_text(), project)
     assert "PlainNet (1, 2, 3, 4, 5)" in printed

@@ -119,7 +119,7 @@ class Config(Settings):
     adversarial: AdversarialSettings = AdversarialSettings()
     """The search for the smallest adversarial perturbations."""
     cluster: ClusterSettings = ClusterSettings()
-    """What jobs may ask of a cluster at most (docs/cluster.md)."""
+    """What jobs may ask of a cluster at most."""
 
 
 def validate_config(config: Mapping) -> Config:

@@ -2,7 +2,7 @@
 
 Counted are images that pass through the ResNet forward and backward, and steps, whose cost besides does not
 depend on their size. Costs are those of one thread of Zen 4 and Zen 5 processors, with room for processors
-half as fast; those of a GPU are assumed, not measured (docs/cluster.md).
+half as fast; those of a GPU are assumed, slower than measured (docs/gpu.md).
 """
 
 from collections.abc import Iterable, Mapping
