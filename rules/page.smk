@@ -29,8 +29,8 @@ rule write_page:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=600,
-        runtime=30,
+        mem_mb=more_each_try(600),
+        runtime=longer_each_try(30),
     params:
         titles={name.split("_", 1)[1]: entry["labels"]["shows"] for name, entry in FIGURES.items()},
         # The choice of GPUs reruns nothing.

@@ -117,7 +117,7 @@ if GIVEN:
         threads: 1
         resources:
             mem_mb=by_pool(500, 2.4e-5, lambda input: input.stimuli),
-            runtime=60,
+            runtime=longer_each_try(60),
         params:
             path=lambda wildcards: by_name(config["targets"], wildcards.target)["path"],
             content=lambda wildcards: entry_content("targets", wildcards.target, "path"),
