@@ -16,6 +16,7 @@ def project(root, tmp_path):
     return copy_project(root, tmp_path / "neuroreg")
 
 
+@pytest.mark.soak
 def test_python(root, project):
     printed = follow((root / "docs/python.md").read_text(), project)
     assert (project / "neural.pt2").stat().st_size > 10_000
@@ -58,6 +59,7 @@ def test_own_condition(root, project):
     )
 
 
+@pytest.mark.soak
 def test_own_attack(root, project):
     printed = follow((root / "docs/examples/own_attack.md").read_text(), project)
     assert re.search(r"^\d+ passed", printed, re.MULTILINE)
