@@ -306,12 +306,26 @@ def link_pipe(folder):
     return folder_with_link(folder, folder / "pipe")
 
 
-def relinked(folder, name, link):
+def changed(folder, name, make):
+    """A file in which `make`, given the open file, puts something else in the place of `name`."""
     path = hdf5(folder)
     with h5py.File(path, "r+") as file:
         del file[name]
-        file[name] = link
+        make(file)
     return path
+
+
+def relinked(folder, name, value):
+    return changed(folder, name, lambda file: file.__setitem__(name, value))
+
+
+def kept_in(folder, name):
+    """Responses that a file of raw bytes keeps."""
+    raw = [(name, 0, 4 * TRIALS * NEURONS)]
+    shape = (TRIALS, NEURONS)
+    return changed(
+        folder, "responses", lambda file: file.create_dataset("responses", shape, "f4", external=raw)
+    )
 
 
 for _part in ("responses", "images", "tiers", "neurons/area", "item_info/frame_image_id"):
@@ -342,33 +356,19 @@ def external_itself(folder):
 
 @case("leads elsewhere", "HDF5, responses kept in /etc/passwd as raw bytes")
 def external_raw(folder):
-    path = hdf5(folder)
-    with h5py.File(path, "r+") as file:
-        del file["responses"]
-        raw = [("/etc/passwd", 0, 4 * TRIALS * NEURONS)]
-        file.create_dataset("responses", (TRIALS, NEURONS), "f4", external=raw)
-    return path
+    return kept_in(folder, "/etc/passwd")
 
 
 @case("leads elsewhere", "HDF5, responses kept in a file that is not there")
 def external_raw_gone(folder):
-    path = hdf5(folder)
-    with h5py.File(path, "r+") as file:
-        del file["responses"]
-        raw = [("gone.raw", 0, 4 * TRIALS * NEURONS)]
-        file.create_dataset("responses", (TRIALS, NEURONS), "f4", external=raw)
-    return path
+    return kept_in(folder, "gone.raw")
 
 
 @case("leads elsewhere", "HDF5, responses virtual, of a file that is not there")
 def virtual_gone(folder):
-    path = hdf5(folder)
     layout = h5py.VirtualLayout((TRIALS, NEURONS), "f4")
     layout[:] = h5py.VirtualSource("gone.h5", "x", (TRIALS, NEURONS), "f4")
-    with h5py.File(path, "r+") as file:
-        del file["responses"]
-        file.create_virtual_dataset("responses", layout)
-    return path
+    return changed(folder, "responses", lambda file: file.create_virtual_dataset("responses", layout))
 
 
 @case("leads elsewhere", "HDF5, responses virtual, of themselves")
@@ -473,29 +473,23 @@ def npy_claim(folder):
 
 @case("bomb", "HDF5, responses of 10 GB of which nothing is stored")
 def hdf5_unwritten(folder):
-    path = hdf5(folder)
-    with h5py.File(path, "r+") as file:
-        del file["responses"]
-        file.create_dataset("responses", (TRIALS, 200_000_000), "f4", chunks=(1, 1000))
-    return path
+    shape = (TRIALS, 200_000_000)
+    return changed(
+        folder, "responses", lambda file: file.create_dataset("responses", shape, "f4", chunks=(1, 1000))
+    )
 
 
 @case("bomb", "HDF5, images of 40,000 times the size, of which nothing is stored")
 def hdf5_large_images(folder):
-    path = hdf5(folder)
-    with h5py.File(path, "r+") as file:
-        del file["images"]
-        file.create_dataset("images", (TRIALS, 1, 7200, 12800), "f4", chunks=(1, 1, 720, 1280))
-    return path
+    shape, chunks = (TRIALS, 1, 7200, 12800), (1, 1, 720, 1280)
+    return changed(folder, "images", lambda file: file.create_dataset("images", shape, "f4", chunks=chunks))
 
 
 @case("bomb", "HDF5, a column of a billion texts of which nothing is stored")
 def hdf5_many_texts(folder):
-    path = hdf5(folder)
-    with h5py.File(path, "r+") as file:
-        del file["tiers"]
-        file.create_dataset("tiers", (10**9,), "S10", chunks=(1000,))
-    return path
+    return changed(
+        folder, "tiers", lambda file: file.create_dataset("tiers", (10**9,), "S10", chunks=(1000,))
+    )
 
 
 @case("bomb", "HDF5, a chunk of 300 kB that unpacks to 300 MB, ten times")
@@ -595,11 +589,7 @@ for _part in ("images", "responses", "tiers", "image_id", "image_class"):
 
 @case("shapes, types, values", "HDF5, responses without a value at all")
 def hdf5_null(folder):
-    path = hdf5(folder)
-    with h5py.File(path, "r+") as file:
-        del file["responses"]
-        file["responses"] = h5py.Empty("f4")
-    return path
+    return relinked(folder, "responses", h5py.Empty("f4"))
 
 
 @case("shapes, types, values", "HDF5, responses as a table with columns")
@@ -630,11 +620,7 @@ def hdf5_bitfield(folder):
 
 @case("shapes, types, values", "HDF5, tiers of bytes that are not UTF-8")
 def hdf5_latin(folder):
-    path = hdf5(folder)
-    with h5py.File(path, "r+") as file:
-        del file["tiers"]
-        file["tiers"] = np.array([b"caf\xe9"] * TRIALS)
-    return path
+    return relinked(folder, "tiers", np.array([b"caf\xe9"] * TRIALS))
 
 
 @case("shapes, types, values", "HDF5, packed by a filter that is not installed")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import snakemake
 
 from neuroreg.errors import InputError
 from neuroreg.workflow.job import BAD_INPUT
@@ -21,25 +22,15 @@ OVERLAY = {
 }
 
 
-def snakemake(root, folder, *arguments, python=sys.executable):
+def with_my_scan(root, folder, *arguments):
     (folder / "mine.yaml").write_text(yaml.safe_dump(OVERLAY))
-    command = [
-        python,
-        "-m",
-        "snakemake",
-        *arguments,
-        "--snakefile",
-        root / "Snakefile",
-        "--directory",
-        folder,
-    ]
-    command += ["--cores", "1", "--configfile", root / "configs" / "smoke.yaml", folder / "mine.yaml"]
-    return subprocess.run(command, capture_output=True, text=True)
+    configs = (root / "configs" / "smoke.yaml", folder / "mine.yaml")
+    return snakemake(root, folder, *arguments, configs=configs)
 
 
 def test_bad_input_is_tried_once_has_its_exit_code_and_shows_its_log(root, tmp_path):
     (tmp_path / "mine.h5").write_text("neuron,response\n")
-    done = snakemake(root, tmp_path, "results/scans/mine.h5", "--retries", "2")
+    done = with_my_scan(root, tmp_path, "results/scans/mine.h5", "--retries", "2")
     assert done.returncode != 0
     sentences = [line for line in done.stderr.splitlines() if line.startswith("ingest_scan: ")]
     assert len(sentences) == 1 and "mine.h5: is a text file; expected a scan" in sentences[0]
@@ -98,7 +89,7 @@ def test_a_project_in_a_folder_with_braces_is_told_at_the_start(root, tmp_path):
     place = tmp_path / "my {scan}"
     place.symlink_to(root)
     (tmp_path / "mine.h5").touch()
-    done = snakemake(place, tmp_path, "-n")
+    done = with_my_scan(place, tmp_path, "-n")
     assert done.returncode != 0
     assert (
         done.stderr.strip().splitlines()[-1].startswith(f"Error: {place}: braces in the path of the project")
@@ -108,18 +99,7 @@ def test_a_project_in_a_folder_with_braces_is_told_at_the_start(root, tmp_path):
 
 def test_an_environment_without_a_package_is_told(root, tmp_path):
     (tmp_path / "lazy_loader.py").write_text("raise ModuleNotFoundError('gone', name='lazy_loader')\n")
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-n",
-        "--snakefile",
-        root / "Snakefile",
-        "--directory",
-        tmp_path,
-    ]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([*command, "--cores", "1"], env=environment, capture_output=True, text=True)
+    done = snakemake(root, tmp_path, "-n", PYTHONPATH=str(tmp_path))
     assert done.returncode != 0
     assert "no Python package 'lazy_loader'; expected the environment that make sets up" in done.stderr
     assert "Traceback" not in done.stderr

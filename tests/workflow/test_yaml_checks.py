@@ -3,11 +3,10 @@
 import copy
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 import yaml
+from command_line import snakemake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -229,18 +228,7 @@ def test_text_that_yaml_reads_as_something_else_is_told_how_to_write(config, val
 )
 def test_the_command_line_shows_the_sentence_alone(tmp_path, root, text, sentence):
     (tmp_path / "my.yaml").write_text(text)
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-n",
-        "--snakefile",
-        root / "Snakefile",
-        "--directory",
-        tmp_path,
-    ]
-    command += ["--cores", "1", "--configfile", tmp_path / "my.yaml"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = snakemake(root, tmp_path, "-n", configs=(tmp_path / "my.yaml",))
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("Error: ") and sentence in last
