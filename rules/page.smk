@@ -35,7 +35,7 @@ rule write_page:
         titles={name.split("_", 1)[1]: entry["labels"]["shows"] for name, entry in FIGURES.items()},
         # The choice of GPUs reruns nothing.
         config={key: value for key, value in config.items() if key != "devices"},
-        sizes=compare_sizes(config, read_paper(BASE)),
+        sizes=lambda wildcards: compare_sizes(config, read_paper(BASE)),  # read for this job alone
         names=sorted(PAGE_NAMES),
         note=NOTE,
         code=code("write_page"),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from snakemake.utils import update_config
 
 from neuroreg.workflow.grid import by_name
 
@@ -90,16 +91,8 @@ def read_paper(folder: Path) -> dict:
         yaml.safe_load((folder / name).read_text(encoding="utf-8"))
         for name in ("config.yaml", "configs/paper.yaml")
     )
-    return _laid_over(config, over)
-
-
-def _laid_over(config: Mapping, over: Mapping) -> dict:
-    """Return a config with the keys of another: mappings are merged, all else is replaced."""
-    merged = dict(config)
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _laid_over(merged[key], value) if both else value
-    return merged
+    update_config(config, over)
+    return config
 
 
 def _shown(value: Any) -> str:
