@@ -1,6 +1,6 @@
 import h5py
 
-from neuroreg.errors import InputError, one_line
+from neuroreg.errors import InputError, on_terminal
 from neuroreg.files.refusals import refusal
 from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
@@ -38,7 +38,7 @@ try:
 except InputError as error:
     sys.exit(f"Error: {error}{ways(str(error))}")
 except OSError as error:
-    sys.exit(f"Error: {one_line(refusal(error))}")
+    sys.exit(f"Error: {on_terminal(refusal(error))}")
 
 ENVIRONMENT = "../envs/neuroreg.yaml"
 GPU = int(config["device"] == "cuda")

@@ -3,7 +3,7 @@
 _LONGEST = 2000
 
 
-def one_line(text: str) -> str:
+def on_terminal(text: str) -> str:
     """Return a text that a terminal shows as it is, on one line: whatever a file's content put into it.
 
     What does not print, as line breaks and the codes that steer terminals, is escaped; of a very long text
@@ -21,8 +21,8 @@ class InputError(Exception):
     """Bad input from outside the library: a config value, a file, a data set.
 
     The message is one sentence that names the file or key, what was found and what was expected, on one line
-    (`one_line`).
+    (`on_terminal`).
     """
 
     def __str__(self) -> str:
-        return one_line(super().__str__())
+        return on_terminal(super().__str__())

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from neuroreg.errors import InputError, one_line
+from neuroreg.errors import InputError, on_terminal
 from neuroreg.files.refusals import refusal
 from neuroreg.files.storage import write_json
 from neuroreg.workflow.interrupts import BY_SIGNAL, end_at_once, told
@@ -93,7 +93,7 @@ def _interruptible() -> Iterator[None]:
 
 def _end(snakemake: Any, sentence: str, code: int) -> NoReturn:
     """End the job with a sentence and an exit code."""
-    sentence = one_line(sentence)
+    sentence = on_terminal(sentence)
     if logging.root.handlers:  # else it would go to the terminal twice
         logging.error("%s", sentence)
     shown = f"{snakemake.rule}: {sentence}\n".encode(errors="backslashreplace")

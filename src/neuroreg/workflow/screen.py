@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from csv import DictReader
 from pathlib import Path
 
+from neuroreg.workflow.grid import grid_runs
+
 LAST_LINES = 12  # of a failed job's log
 _FIRST = ("fig1.pdf", "fig2.pdf", "noise.pdf")  # to open first
 _ERROR = re.compile(r"^ *Error in rule (\w+):\n(?:.*\n)*?^ *log: (.+?) \(check log file", re.MULTILINE)
@@ -47,17 +49,12 @@ def opening(config: Mapping, note: str, folder: str | Path) -> str:
     folder
         Where results appear.
     """
-    runs = {
-        (name, seed)
-        for section in ("sweep", "conditions")
-        for name in config[section]["models"]
-        for seed in config[section]["seeds"]
-    }
-    attacked = len(config["conditions"]["models"]) * len(config["conditions"]["seeds"])
+    attacked = grid_runs(config["conditions"])
+    runs = {*grid_runs(config["sweep"]), *attacked}
     search = config["adversarial"]
     lines = [
-        f"neuroreg: {len(config['scans'])} scans, {len(runs)} networks to train, {attacked} of them attacked "
-        f"by {len(search['attacks'])} attacks on {search['samples']} images.",
+        f"neuroreg: {len(config['scans'])} scans, {len(runs)} networks to train, {len(attacked)} of them "
+        f"attacked by {len(search['attacks'])} attacks on {search['samples']} images.",
         note,
         f"Results appear in {folder}, logs of jobs in {folder}/logs. What still holds is not made again.",
         "Below: each job as it starts, and how many are done. Ctrl-C stops; the same command goes on.",
