@@ -1,6 +1,7 @@
-"""A real web server on the loopback interface, which can misbehave."""
+"""What all tests share: Ctrl-C is heard, long tests are asked for, GPUs, a web server that can misbehave."""
 
 import re
+import signal
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,11 @@ def any_gpu(request):
     from make_believe_gpu import MakeBelieveGpu
 
     return MakeBelieveGpu
+
+
+def pytest_configure():
+    # A shell's background ignores Ctrl-C, and so would all processes that tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

@@ -56,14 +56,8 @@ class Place:
             stderr=subprocess.STDOUT,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             start_new_session=True,
-            preexec_fn=self._prepare,
+            preexec_fn=self.limits,
         )
-
-    def _prepare(self):
-        # A shell's background ignores SIGINT, and so would all that is started from it.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if self.limits:
-            self.limits()
 
     def wait(self, process):
         """Wait until the command and all its jobs have ended; keep what it said, and return its exit code."""

@@ -30,12 +30,7 @@ run_job(main, SimpleNamespace(rule="some_rule", log=[folder / "logs/x.log"], thr
 def start(folder, body, **environment):
     command = [sys.executable, "-c", SCRIPT.format(body=body), folder]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # A shell's background, where tests may run, ignores Ctrl-C, and what it starts inherits that.
-    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return subprocess.Popen(command, env=os.environ | environment, **pipes)
-    finally:
-        signal.signal(signal.SIGINT, heard)
+    return subprocess.Popen(command, env=os.environ | environment, **pipes)
 
 
 def ended(process):
