@@ -22,7 +22,7 @@ WORKFLOW_TESTS := tests/workflow tests/soak tests/page tests/files
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
 
 test: $(READY)
-	$(MAKE) --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=line) test-workflow test-library
+	$(MAKE) --jobs=2 test-workflow test-library
 
 test-workflow: $(READY)
 	$(PYTEST) $(WORKFLOW_TESTS)
