@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from made_up_tries import MODELS, two_models
@@ -34,6 +36,26 @@ def test_the_figure_draws_every_curve_and_dots_what_lacks_hard_samples(tmp_path)
     assert [text.get_text() for text in fig.texts if text.get_gid() == "note"] == ["Simulated scans."]
     save_figure(tmp_path / "convergence.pdf", fig)
     assert (tmp_path / "convergence.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 3), (150, 1100), (20, 40_000), (300, 3_000_000)])
+def test_numbers_on_an_axis_leave_each_other_room(first, last):
+    table = convergence(two_models(), MODELS)
+    rows = table["axis"] == "budget"
+    table.loc[rows, "passes"] = np.geomspace(first, last, rows.sum()).round()
+    fig = convergence_figure(table, MODELS, "")
+    fig.draw_without_rendering()
+    for ax in fig.axes:
+        low, high = ax.get_xlim()
+        labels = [
+            label
+            for minor in (False, True)
+            for tick, label in zip(ax.get_xticks(minor=minor), ax.get_xticklabels(minor=minor), strict=True)
+            if label.get_text() and low <= tick <= high
+        ]
+        boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
+        assert boxes
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_the_figure_needs_every_model():

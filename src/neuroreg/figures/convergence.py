@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from neuroreg.analysis.checks import check_frame, select_models
 from neuroreg.figures.lettering import legend
@@ -69,7 +69,7 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
                     ax.set_xlim(0.5, rows["count"].max() + 0.5)
                     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
                 else:
-                    ax.set_xscale("log")
+                    _log_scale(ax)
                 gain = rows.groupby("model")["gain"].last().max()
                 if axis != "budget" and not np.isnan(gain):
                     text = f"the last: −{max(100 * gain, 0):.2g} %"
@@ -81,6 +81,16 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
         legend(fig, curves, models.values(), loc="outside upper center", ncols=min(len(models), 5))
         stamp_simulated(fig, note)
     return fig
+
+
+def _log_scale(ax: Axes) -> None:
+    """Show so few numbers, and so short ones, that a narrow panel has room for them, whatever its range."""
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    locator = MaxNLocator(3) if high < 10 * low else LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,))
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_curve(ax: Axes, rows: pd.DataFrame, axis: str, color: tuple) -> Line2D:
