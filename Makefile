@@ -3,7 +3,7 @@ CORES ?= 8
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: all test lint generate lock clean
+.PHONY: all test slurm lint generate lock clean
 
 all: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
@@ -19,6 +19,10 @@ $(READY): requirements.lock pyproject.toml
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest
+
+# The SLURM profile on a real Slurm, which only root can start and Debian's packages bring; elsewhere it says so.
+slurm: $(READY)
+	$(VENV)/bin/python tests/cluster/check_slurm.py
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -1,3 +1,4 @@
+import atexit
 import os
 import sys
 from pathlib import Path
@@ -36,6 +37,14 @@ include: "rules/noise.smk"
 include: "rules/attacks.smk"
 include: "rules/figures.smk"
 include: "rules/claims.smk"
+
+
+# Where Slurm runs the jobs, what it does with them is told in words.
+onstart:
+    if workflow.executor_plugin.name == "slurm":
+        watch = Watch(Path.cwd(), logger.warning)
+        watch.start()
+        atexit.register(watch.end)
 
 
 rule all:

@@ -15,6 +15,7 @@ from neuroreg.workflow.grid import (
     simulation_note,
     target_file,
 )
+from neuroreg.workflow.slurm import Watch
 from neuroreg.workflow.start import check_python
 from neuroreg.workflow.yaml_checks import check_text
 
