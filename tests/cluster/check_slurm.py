@@ -116,7 +116,7 @@ def runs(slurm, tmp_path_factory):
         # A training takes more than a minute. Its first try gets one.
         Run(
             folder / "time",
-            SMALL | {"training": {"epochs": 200}},
+            SMALL | {"training": {"epochs": 140}},
             "results/models/none/seed1/model.safetensors",
             "--set-resources",
             "train_model:runtime=attempt*9-8",

@@ -16,7 +16,7 @@ _FORMAT = "%i|%T|%r|%l|%m|%k|%Z"
 _MEMORY = re.compile(r"exceeded (job )?memory limit|oom[-_ ]kill", re.IGNORECASE)
 # Reasons to wait that time does not change: https://slurm.schedmd.com/job_reason_codes.html
 _TIME = re.compile(r"TimeLimit|MaxWall")
-_SPACE = re.compile(r"MaxMem|Mem\w*Per(Job|Node|Limit)")
+_SPACE = re.compile(r"MaxMemPerLimit|Max\w*Mem\w*Per(Job|Node)")
 _NEVER = re.compile(r"PartitionNodeLimit|BadConstraints|Invalid|NotAllowed|NeverSatisfied|Max\w*PerJob")
 
 
