@@ -38,8 +38,19 @@ def test_what_can_never_start_is_told_with_the_reason_and_a_remedy(reason, key):
 
 @pytest.mark.parametrize(
     "reason",
-    "Priority Resources None Dependency BeginTime ReqNodeNotAvail QOSGrpCpuLimit AssocGrpMemLimit "
-    "QOSMaxJobsPerUserLimit QOSMaxCpuPerUserLimit QOSMaxMemoryPerUser".split(),
+    [
+        "Priority",
+        "Resources",
+        "None",
+        "Dependency",
+        "BeginTime",
+        "ReqNodeNotAvail",
+        "QOSGrpCpuLimit",
+        "AssocGrpMemLimit",
+        "QOSMaxJobsPerUserLimit",
+        "QOSMaxCpuPerUserLimit",
+        "QOSMaxMemoryPerUser",
+    ],
 )
 def test_what_only_waits_is_not(reason):
     assert told("PENDING", reason) is None
