@@ -3,7 +3,7 @@ CORES ?= 8
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: all test test-workflow test-library soak lint generate lock clean
+.PHONY: all test test-workflow test-library soak slurm lint generate lock clean
 
 all: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
@@ -32,6 +32,10 @@ test-library: $(READY)
 
 soak: $(READY)
 	$(VENV)/bin/python -m pytest --soak -m soak --timeout=7200
+
+# The SLURM profile on a real Slurm, which only root can start and Debian's packages bring; elsewhere it says so.
+slurm: $(READY)
+	$(VENV)/bin/python tests/cluster/check_slurm.py
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -1,3 +1,4 @@
+import atexit
 import os
 import sys
 from pathlib import Path
@@ -70,6 +71,11 @@ onstart:
     for one in workflow.rules:
         one.message = one.message or "{rule} {wildcards}"
     print(opening(config, NOTE, "results"), file=sys.stderr)
+    # Where Slurm runs the jobs, what it does with them is told in words.
+    if workflow.executor_plugin.name == "slurm":
+        watch = Watch(Path.cwd(), logger.warning)
+        watch.start()
+        atexit.register(watch.end)
 
 
 onsuccess:

@@ -20,6 +20,7 @@ from neuroreg.workflow.grid import (
 from neuroreg.workflow.inputs import brought, check_times, content_of, replaced_download
 from neuroreg.workflow.screen import closing, failing, opening, ways
 from neuroreg.workflow.sizes import compare_sizes, read_paper
+from neuroreg.workflow.slurm import Watch
 from neuroreg.workflow.start import check_place, check_python
 from neuroreg.workflow.yaml_checks import check_text
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "squeue", "scontrol")
@@ -85,9 +86,16 @@ def _lacks(program: str) -> bool:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[None]:
-    """A cluster that keeps its files in `folder`; what was started is stopped, by process id, at the end."""
-    folder.chmod(0o755)  # or munge takes its socket to be unreachable
+def running() -> Iterator[None]:
+    """A cluster; what was started is stopped, by process id, at the end."""
+    with TemporaryDirectory(dir="/tmp", prefix="slurm-") as folder:
+        Path(folder).chmod(0o755)  # or munge takes its socket to be out of reach
+        with _running(Path(folder)):
+            yield
+
+
+@contextmanager
+def _running(folder: Path) -> Iterator[None]:
     host = socket.gethostname().partition(".")[0]
     controller, first, second = _free_ports(3)
     (folder / "state").mkdir()
@@ -144,7 +152,7 @@ def _wait(ready, what: str, folder: Path) -> None:
     limit = time.monotonic() + 60
     while not ready():
         if time.monotonic() > limit:
-            logs = "\n".join(f"{path}:\n{path.read_text()[-2000:]}" for path in folder.glob("*.log"))
+            logs = "\n".join(f"{path}:\n{path.read_text()[-2000:]}" for path in folder.glob("*.[lo][ou][gt]"))
             raise RuntimeError(f"{what} did not start:\n{logs}")
         time.sleep(0.2)
 
