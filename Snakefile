@@ -62,7 +62,6 @@ rule all:
         "results/training.pdf",
         "results/overlap.csv",
         "results/claims.csv",
-        "results/claims.html",
         "results/index.html",
 
 
