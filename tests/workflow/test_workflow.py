@@ -16,6 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from browser import Browser, find_browser, problems
 from page_checks import check_page
 
 from neuroreg.files.records import read_record
@@ -428,6 +429,21 @@ def test_the_page_is_complete_and_says_what_the_files_say(finished):
         assert f"{sha256(finished.results / name)} {name}" in page.text
     assert '"pairs_per_step": 4' in page.text  # of configs/smoke.yaml
     assert "train_model" in page.text
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium")
+def test_a_browser_finds_nothing_wrong_with_the_page(finished, tmp_path):
+    kept = Path(os.environ.get("NEUROREG_SCREENSHOTS", tmp_path))
+    kept.mkdir(parents=True, exist_ok=True)
+    path = finished.results / "index.html"
+    with Browser(find_browser(), tmp_path) as browser:
+        assert problems(browser, path) == []
+        # Opened out, for what is folded away to be looked at, too.
+        browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+        for name, width, scheme in (("desk", 1280, "light"), ("phone", 390, "light"), ("dark", 1280, "dark")):
+            browser.show(width, scheme=scheme)
+            assert browser.evaluate("document.documentElement.scrollWidth") <= width
+            browser.screenshot(kept / f"{name}.png")
 
 
 def test_fig2_alone_needs_neither_sweep_nor_noise(fresh):
