@@ -40,6 +40,7 @@ slurm: $(READY)
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 	$(VENV)/bin/snakefmt --check --line-length 110 Snakefile rules
 	$(VENV)/bin/snakemake --lint
 

@@ -98,5 +98,5 @@ def _draw_curve(ax: Axes, rows: pd.DataFrame, axis: str, color: tuple) -> Line2D
     late = (rows["not_found"] - rows["not_found"].iloc[-1]) / rows["n_correct"] > MISSED
     dotted = int(late.sum())  # the first ones: what is found once stays found
     look = {"color": color, "marker": "o" if len(rows) < 10 else None, "markersize": 3}
-    ax.plot(x[: dotted + 1], y[: dotted + 1], linestyle=":", **look)
-    return ax.plot(x[dotted:], y[dotted:], **look)[0]
+    ax.plot(x[: dotted + 1], y[: dotted + 1], linestyle=":", **look)  # type: ignore[arg-type]
+    return ax.plot(x[dotted:], y[dotted:], **look)[0]  # type: ignore[arg-type]

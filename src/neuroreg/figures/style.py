@@ -116,7 +116,7 @@ def stamp_simulated(fig: Figure, note: str) -> None:
     # A letter is about 0.55 of its size wide on average.
     lines = textwrap.wrap(note, int(72 * width / (0.55 * _STAMP_SIZE)) - 2)
     foot = (len(lines) * 1.3 * _STAMP_SIZE + 3) / 72 / height
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))  # type: ignore[call-arg, union-attr]
     fig.text(
         0.01,
         0.01,

@@ -47,7 +47,7 @@ def photograph_patches(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     for part, count in (("train", TRAIN), ("test", TEST)):
         images = [_patches(photographs[name], name, part == "test", count, seed) for name in classes]
         parts += [np.concatenate(images), np.repeat(np.arange(len(classes)), count)]
-    return *parts, np.array(classes, dtype=np.str_)
+    return *parts, np.array(classes, dtype=np.str_)  # type: ignore[return-value]
 
 
 def _patches(photograph: np.ndarray, name: str, held_out: bool, count: int, seed: int) -> np.ndarray:

@@ -41,7 +41,7 @@ def save_response_model(
     summary |= {
         "fraction_of_oracle": None if oracle is None else fraction_of_oracle(correlation, oracle),
         "neurons": len(quality.w),
-        "tier": quality.tier,
+        "tier": quality.tier,  # type: ignore[dict-item]
         "epochs": len(fitted.history),
         "validation_correlation": fitted.validation_correlation,
     }

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 SECONDS = 1.0  # between two looks at the logs
 _PAUSE = 0.3  # seconds in which Snakemake writes what it has just logged
@@ -49,7 +49,7 @@ class Job:
     def last_lines(self) -> str:
         """Return the end of what it has written, nothing if it has not begun."""
         state = _state(self.log)
-        if state is None or state == self.older:
+        if self.log is None or state is None or state == self.older:
             return ""
         try:
             with self.log.open("rb") as stream:
@@ -117,7 +117,7 @@ class StatusLine(logging.Handler):
         self.counts, self.jobs = Counts(), dict[int, Job]()
         self._terminal, self._clock, self._shown = terminal, clock, False
         self._begun = self._silent = clock()
-        self._ended = threading.Event()
+        self._drawing, self._ended = threading.RLock(), threading.Event()
         self._thread = threading.Thread(target=self._follow, name="status line", daemon=True)
 
     def start(self) -> None:
@@ -131,15 +131,16 @@ class StatusLine(logging.Handler):
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
-        with self.lock:
+        with self._drawing:
             self._clear()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note what Snakemake says of its jobs."""
         try:
-            self._clear()
-            self._silent = self._clock() + _PAUSE
-            self._note(getattr(getattr(record, "event", None), "name", ""), record)
+            with self._drawing:
+                self._clear()
+                self._silent = self._clock() + _PAUSE
+                self._note(getattr(getattr(record, "event", None), "name", ""), record)
         except Exception:
             self.handleError(record)
 
@@ -150,18 +151,18 @@ class StatusLine(logging.Handler):
         done, total = self.counts.done, max(self.counts.total, self.counts.done, 1)
         filled = _BAR * done // total
         whole = f"[{'#' * filled}{'.' * (_BAR - filled)}] {done} of {total} jobs"
-        now, parts, left = self._clock(), [], {}
+        now, parts = self._clock(), []
+        left: dict[int, float | None] = {}
         for number, job in self.jobs.items():
             lines = job.last_lines()
-            left[number] = self._left_of(job, lines, now)
+            left[number] = seconds = self._left_of(job, lines, now)
             if lines or len(self.jobs) == 1:
-                step = read_step(lines)
-                time_left = None if left[number] is None else f"{duration(left[number])} left"
-                words = ", ".join(filter(None, (step, time_left)))
+                time_left = "" if seconds is None else f"{duration(seconds)} left"
+                words = ", ".join(filter(None, (read_step(lines), time_left)))
                 parts.append(f"{job.name}: {words}" if words else job.name)
         return " | ".join([", ".join(filter(None, (whole, self._left(left, now)))), *parts])
 
-    def _note(self, event: str, record: logging.LogRecord) -> None:
+    def _note(self, event: str, record: Any) -> None:
         if event == "RUN_INFO":
             self.counts.planned = {rule: n for rule, n in record.stats.items() if rule != "total"}
             self.counts.total = record.stats.get("total", 0)
@@ -205,7 +206,7 @@ class StatusLine(logging.Handler):
 
     def _follow(self) -> None:
         while not self._ended.wait(SECONDS):
-            with self.lock:
+            with self._drawing:
                 if self._clock() >= self._silent:
                     self._draw()
 
