@@ -73,8 +73,9 @@ wildcard_constraints:
 
 
 WIDTH = config["network"]["width"]
-# Megabytes of host memory that a job on a GPU needs besides.
-CUDA_MEMORY = 3000 * GPU
+# Megabytes of host memory that a job on a GPU needs besides, and a training whose step is compiled there.
+CUDA_MEMORY = 1500 * GPU
+COMPILER_MEMORY = 1500 * GPU * config["training"]["compile"]
 
 
 # Of the two Snakemakes and srun that a job on a cluster consists of besides, as measured.

@@ -61,7 +61,7 @@ class RecipeSettings(Settings):
     its 23 bits of mantissa: TF32, which has 10, is off."""
     compile: bool = False
     """Whether torch.compile makes fewer, larger kernels of a step's forward and backward pass: C++ on a CPU,
-    which needs a C++ compiler; CUDA graphs on a GPU, which have not run on one yet. The first step then takes
+    which needs a C++ compiler; CUDA graphs on a GPU, which too needs one. The first step then takes
     minutes, less where torch finds what it compiled before. Results differ by rounding."""
 
 
