@@ -33,7 +33,8 @@ def test_one_version_everywhere(root):
 
 
 def pages(root):
-    return [*root.glob("*.md"), *root.glob("docs/**/*.md")]
+    # index.md is a copy of the README, for the site.
+    return [*root.glob("*.md"), *(page for page in root.glob("docs/**/*.md") if page.name != "index.md")]
 
 
 def prose(page):
@@ -49,6 +50,12 @@ def anchors(page):
         anchor = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
         found.append(f"{anchor}-{found.count(anchor)}" if anchor in found else anchor)
     return found
+
+
+def test_the_site_shows_every_page(root):
+    shown = re.findall(r": (\S+\.md)$", (root / "mkdocs.yml").read_text(), re.MULTILINE)
+    docs = root / "docs"
+    assert sorted(shown) == sorted({"index.md", *(str(page.relative_to(docs)) for page in docs.glob("**/*.md"))})
 
 
 def test_every_link_leads_somewhere(root):
