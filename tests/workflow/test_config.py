@@ -458,8 +458,12 @@ def test_labels_are_compared_as_they_are_seen_and_with_names_that_stand_for_them
     del config["models"][1]["label"]
     with pytest.raises(InputError, match="expected another label for 'shuffle'"):
         validate_config(config)
-    # No figure shows both.
     config["models"][0]["label"] = "one_scan_a2"
+    del config["models"][3]["label"]
+    with pytest.raises(InputError, match="expected another label for 'one_scan_a2'"):
+        validate_config(config)
+    # No figure shows both.
+    config["sweep"]["models"].remove("one_scan_a2")
     validate_config(config)
 
 

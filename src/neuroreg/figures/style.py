@@ -76,10 +76,10 @@ def new_figure(columns: float, height: float) -> Figure:
 def alpha_colors(alphas: Iterable[float]) -> dict[float, tuple[float, float, float]]:
     """Return a colour per alpha, sequential by rank: light for the smallest, dark for the largest."""
     ranked = sorted(set(alphas))
-    # The palette's first, palest fifth does not show as a thin line on white.
+    # The palette's first, palest quarter does not show as a thin line on white.
     palette = sns.color_palette("viridis_r", as_cmap=True)
     span = max(len(ranked) - 1, 1)
-    return {alpha: palette(0.12 + 0.88 * rank / span)[:3] for rank, alpha in enumerate(ranked)}
+    return {alpha: palette(0.25 + 0.75 * rank / span)[:3] for rank, alpha in enumerate(ranked)}
 
 
 def condition_colors(names: Sequence[str]) -> list[tuple[float, float, float]]:

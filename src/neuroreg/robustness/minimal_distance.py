@@ -407,9 +407,12 @@ def _log(
 ) -> None:
     """Say what the last batch took, and of each setting that it `ended`, what was found."""
     done, last = len(history), batches[len(history) - 1]
+    rows = sum(map(len, batches[:done]))
+    left = sum(row["seconds"] for row in history) / rows * sum(map(len, batches[done:]))
     logger.info(
-        "%s: batch %d of %d, %d rows, %.1f s", method, done, len(batches), len(last), history[-1]["seconds"]
-    )
+        "%s: batch %d of %d, %d rows, %.1f s, %.0f s left for this attack",
+        method, done, len(batches), len(last), history[-1]["seconds"], left,
+    )  # fmt: skip
     for index in ended:
         smallest = state["distance"][norm][index].amin(dim=0)
         logger.info(

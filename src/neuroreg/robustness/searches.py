@@ -68,7 +68,8 @@ def search_attacks(
     common |= {"batch_size": batch_size, "device": device}
     inputs, place = digests([model_path, data_path]), choose_device(device, devices)
     with ExitStack() as unfinished:
-        for attack, code, output in zip(attacks, codes, map(Path, outputs), strict=True):
+        for number, (attack, code, output) in enumerate(zip(attacks, codes, map(Path, outputs), strict=True)):
+            logger.info("attack %d of %d: %s", number + 1, len(attacks), attack["name"])
             config = attack | common | {"code": code}
             resume = ResumeFile(output.with_name(f"resume_{output.stem}.safetensors"), code)
             unfinished.enter_context(resume)

@@ -73,7 +73,7 @@ class ModelEntry(Entry):
     """A model; it is trained once for each seed that a figure asks for."""
 
     label: Label = ""
-    """What Fig. 2, Table 2 and the noise figure call the model, another for each of conditions.models, on one
+    """What figures and Table 2 call the model, another for each of sweep.models and conditions.models, on one
     line; its name if not given. Any letters: of those that DejaVu Sans lacks, an installed font has to have
     them, else figures show their numbers."""
     target: str | None

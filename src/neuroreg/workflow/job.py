@@ -1,6 +1,7 @@
 """What every script of the workflow does around its one library call."""
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -96,7 +97,9 @@ def _end(snakemake: Any, sentence: str, code: int) -> NoReturn:
     sentence = on_terminal(sentence)
     if logging.root.handlers:  # else it would go to the terminal twice
         logging.error("%s", sentence)
-    shown = f"{snakemake.rule}: {sentence}\n".encode(errors="backslashreplace")
+    # Of a status line that stands there.
+    cleared = "\r\x1b[K" if "NEUROREG_STATUS" in os.environ and sys.stderr.isatty() else ""
+    shown = f"{cleared}{snakemake.rule}: {sentence}\n".encode(errors="backslashreplace")
     sys.stderr.buffer.write(shown)
     sys.stderr.buffer.flush()
     sys.exit(code)
