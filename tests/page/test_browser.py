@@ -35,8 +35,7 @@ def browser(tmp_path_factory):
         ("<script>none.at.all</script>", "fails: Uncaught"),
         ('<p style="color: #999">Words', "faint: Words"),
         (
-            "<style>@media (prefers-color-scheme: dark) { p { color: #000; background: #333 } }</style>"
-            "<p>Words",
+            "<style>@media (prefers-color-scheme: dark) { p { background: #333 } }</style><p>Words",
             "390 pixels, dark: faint: Words",
         ),
     ],
