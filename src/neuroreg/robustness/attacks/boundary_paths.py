@@ -81,7 +81,7 @@ class Path(Protocol):
     endless
         Whether it goes to infinity.
     most
-        Steps of both multipliers at once that `together` takes.
+        Steps of both multipliers at once that `together` takes where it does not look who is done.
     """
 
     sign: float

@@ -9,8 +9,9 @@ the radius does not bind, one sort gives the solution. Elsewhere it lies on a pa
 (`boundary_paths`), on which `path_search` finds it. L0 is not convex: there `pixel_support` chooses pixels,
 on which the answer is the nearest in L1.
 
-On a GPU all rows are treated alike, since the host would have to ask which of them need what: once, for the
-rows whose path has to be searched by bracket. What comes before takes the same kernels each time.
+On a GPU all rows are treated alike, since the host would have to ask which of them need what. It asks once,
+for the rows whose path has to be searched by bracket; what comes before takes the same kernels each time and
+can be recorded.
 """
 
 from collections.abc import Callable
@@ -34,12 +35,14 @@ from neuroreg.robustness.attacks.projections import climb, sign_of
 Run = Callable[..., tuple[Tensor, ...]]
 
 
-def at_once(function: Callable, path: type[Path], *tensors: Tensor) -> tuple[Tensor, ...]:
-    """Return what the function does, kernel by kernel."""
+def kernel_by_kernel(
+    function: Callable[..., tuple[Tensor, ...]], path: type[Path], *tensors: Tensor
+) -> tuple[Tensor, ...]:
+    """Return what the function does."""
     return function(path, *tensors)
 
 
-def step_l2(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor, run: Run = at_once) -> Tensor:
+def step_l2(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor, run: Run = kernel_by_kernel) -> Tensor:
     """Return the point nearest to `x0` in the Euclidean norm, on the plane and in radius and box.
 
     Parameters
@@ -55,7 +58,8 @@ def step_l2(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor, run: Run = a
     r
         float (rows,), at least 0: the largest Euclidean length of the step.
     run
-        How a GPU does the part without questions to it: as `recorded.Recorded` does, or kernel by kernel.
+        How a GPU does the part without questions to it: as `neuroreg.devices.Recorded` does, or kernel by
+        kernel.
 
     Returns
     -------
@@ -65,12 +69,12 @@ def step_l2(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor, run: Run = a
     return _step(_solve, _all_rows, L2Path, (x, x0, b, c, r), run)
 
 
-def step_l1(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor, run: Run = at_once) -> Tensor:
+def step_l1(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor, run: Run = kernel_by_kernel) -> Tensor:
     """Return the point nearest to `x0` in L1; parameters and constraints as in `step_l2`."""
     return _step(_solve, _all_rows, L1Path, (x, x0, b, c, r), run)
 
 
-def step_linf(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor, run: Run = at_once) -> Tensor:
+def step_linf(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor, run: Run = kernel_by_kernel) -> Tensor:
     """Return the point nearest to `x0` in Linf; parameters and constraints as in `step_l2`.
 
     Among equally near points it is the one nearest to `x`.
@@ -78,7 +82,7 @@ def step_linf(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor, run: Run =
     return _step(_solve, _all_rows, LinfPath, (x, x0, b, c, r), run)
 
 
-def step_l0(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor, run: Run = at_once) -> Tensor:
+def step_l0(x: Tensor, x0: Tensor, b: Tensor, c: Tensor, r: Tensor, run: Run = kernel_by_kernel) -> Tensor:
     """Return a point that differs from `x0` in few pixels; parameters and constraints as in `step_l2`.
 
     `pixel_support` chooses the pixels that may differ. On them the point is the nearest to `x0` in L1, which

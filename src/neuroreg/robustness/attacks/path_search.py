@@ -22,6 +22,8 @@ ROUNDING = 1e-14
 # to the path's ends, on endless paths to so many times the multiplier, from no further than FARTHEST; a slope
 # falls at most to the share COLLAPSE.
 CHECK = 2
+# What it then takes at most, as those rows cost little.
+PATIENCE = 16
 MOST_OF, FOURFOLD, FARTHEST, COLLAPSE = 0.9, 4.0, 1e4, 0.01
 # On an endless path the bracket's middle is where the search begins, from no nearer than NEAREST; how near to
 # the end it looks, of 1.
@@ -52,7 +54,7 @@ class Bracketing:
 
 # Both end within rounding on steps of real searches. Time goes with the values on the CPU, with the rounds on
 # a GPU.
-ON_CPU, ON_GPU = Bracketing(8, 1, 1, 16.0), Bracketing(4, 8, 4, 4.0)
+ON_CPU, ON_GPU = Bracketing(8, 1, 1, 16.0), Bracketing(3, 12, 4, 4.0)
 
 
 def together(
@@ -92,11 +94,12 @@ def together(
     tilt[:, 0, 0], tilt[:, 1, 2] = 1.0, 1.0
     met = torch.zeros_like(lam, dtype=torch.bool)
     rows = None
-    for count in range(1, path.most + 1):
+    most = PATIENCE if check else path.most
+    for count in range(1, most + 1):
         y, with_plane, with_outer = path.at(p, outer, lam)
         parts = torch.stack([p.b, y - p.x, with_plane, with_outer], dim=1)
         products = torch.baddbmm(base, parts, parts.mT)
-        last = count == path.most
+        last = count == most
         if last or (check and count % check == 0):
             done = (products[:, :2, 1].abs() <= tolerance).all(dim=1)
             if rows is None and last:
@@ -196,14 +199,16 @@ def _on_plane(p: Problem, path: type[Path], outer: Tensor) -> Tensor:
     sign = sign_of(gap)
     toward = p.b * sign[..., None]
     starts, ends = path.stops(p, outer, toward)
-    stretches = starts.shape[-1] // toward.shape[-1]
-    size, weight = (part.repeat(1, 1, stretches) for part in (toward.abs(), toward.square()))
-    stop = torch.cat([starts, ends], dim=-1) / size.clamp(min=TINY).repeat(1, 1, 2)
+    size, pixels = toward.abs().clamp(min=TINY), toward.shape[-1]
+    stop = torch.cat([starts, ends], dim=-1).unflatten(-1, (-1, pixels))
+    stop = (stop / size[..., None, :]).flatten(2)
     stop = stop.clamp(min=0.0)
     order = order_of(stop.flatten(0, 1)).view_as(stop)
     stop = stop.gather(2, order)
     # The slope up to each stop is added up from the far end, where few small pixels are left.
-    slope = torch.cat([-weight, weight], dim=-1).gather(2, order).flip(2).cumsum(dim=2).flip(2)
+    weight, stretches = toward.square(), starts.shape[-1] // pixels
+    weight = torch.cat([-weight] * stretches + [weight] * stretches, dim=-1)
+    slope = weight.gather(2, order).flip(2).cumsum(dim=2).flip(2)
     risen = (torch.diff(stop, dim=2, prepend=torch.zeros_like(stop[:, :, :1])) * slope).cumsum(dim=2)
     height = gap.abs()
     first = first_true((risen >= height[..., None]).flatten(0, 1))
