@@ -2,9 +2,9 @@
 
     python benchmarks/logit_scale.py MODEL.safetensors CLASSIFICATION.h5 [--attacks ddn ...] [--cross-entropy]
 
-One thread of a CPU, one repetition, short settings (or `--setting`); the first test images that the model gets right; verified
-distances in the attack's own norm (those that fail are counted). With `--cross-entropy`, PGD, AdamPGD and DDN
-step along the float32 cross-entropy's own gradient, which saturates.
+One thread of a CPU, one repetition, short settings (or `--setting`); the first test images that the model
+gets right; verified distances in the attack's own norm (those that fail are counted). With `--cross-entropy`,
+PGD, AdamPGD and DDN step along the float32 cross-entropy's own gradient, which saturates.
 """
 
 import argparse
