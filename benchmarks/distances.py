@@ -11,7 +11,9 @@ attack's own norm over the images for which an adversarial was found, their numb
 forward and backward, CPU seconds of this process, and the means in all norms. adv-lib's passes are counted
 at the model.
 
-What is measured is kept in FILE.jsonl, one line each, and is not measured again.
+What is measured is kept in FILE.jsonl, one line each, and is not measured again. `--trim` also says which of
+the settings are kept as the workflow's results/settings.csv has it, and `--compare CONFIG ...` what the whole
+grids of other configs cost and find, so far as their settings have been measured.
 """
 
 import argparse
@@ -29,6 +31,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from neuroreg.analysis.setting_ranks import trim
 from neuroreg.files.records import read_record
 from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attack_result import NORMS
@@ -142,18 +145,22 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--attacks", nargs="+", help="only these methods")
     parser.add_argument("--keep", type=Path, help="results, one line of JSON each; what is there is not run")
     parser.add_argument("--adv-lib", type=Path, help="a checkout of adversarial-library, unless installed")
+    parser.add_argument("--trim", nargs="+", type=float, default=[], help="tolerances, such as 0.01")
+    parser.add_argument("--compare", nargs="+", type=Path, default=[], help="configs")
     return parser.parse_args()
 
 
 def entries(arguments: argparse.Namespace) -> list[tuple[str, dict]]:
     """Return the methods and settings that the table names."""
-    if arguments.table in TABLES:
-        chosen = TABLES[arguments.table]
-    else:
-        config = yaml.safe_load(Path(arguments.table).read_text(encoding="utf-8"))["adversarial"]
-        lists = config.get("attacks", []) + config.get("tightening", [])
-        chosen = [(attack["method"], setting) for attack in lists for setting in attack["settings"]]
+    chosen = TABLES[arguments.table] if arguments.table in TABLES else grid(Path(arguments.table))
     return [each for each in chosen if not arguments.attacks or each[0] in arguments.attacks]
+
+
+def grid(path: Path) -> list[tuple[str, dict]]:
+    """Return the methods and settings of a config."""
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))["adversarial"]
+    lists = config.get("attacks", []) + config.get("tightening", [])
+    return [(attack["method"], setting) for attack in lists for setting in attack["settings"]]
 
 
 def ours(model: nn.Module, data: tuple, method: str, setting: dict, repetitions: int) -> tuple[dict, Tensor]:
@@ -236,6 +243,39 @@ def show(method: str, setting: dict, line: dict) -> None:
     )
 
 
+def show_trimmed(chosen: list[tuple[str, dict]], lines: list[dict], tolerance: float) -> None:
+    """Print which settings `trim` keeps, the first of each attack always among them."""
+    distance = {norm: np.array([line["distance"][norm] for line in lines], dtype=float) for norm in NORMS}
+    distance = {norm: np.where(np.isnan(each), np.inf, each) for norm, each in distance.items()}
+    found = np.isfinite(distance["l2"]).any(axis=0)
+    methods = [method for method, _ in chosen]
+    first = np.array([method not in methods[:index] for index, method in enumerate(methods)])
+    kept = trim(
+        {norm: each[:, found] for norm, each in distance.items()},
+        dict.fromkeys(NORMS, np.zeros(found.sum(), dtype=np.int64)),
+        first,
+        np.array([line["passes"] for line in lines]),
+        tolerance,
+    )
+    print(f"\nkept at {tolerance:g}: {kept.sum()} of {len(kept)}")
+    for (method, setting), stays in zip(chosen, kept, strict=True):
+        if stays:
+            print(f"  {method} {json.dumps(setting)}")
+
+
+def show_grid(name: str, lines: list[dict], asked: int) -> None:
+    """Print what a grid costs and finds."""
+    means = {}
+    for norm in NORMS:
+        each = np.array([line["distance"][norm] for line in lines], dtype=float)
+        means[norm] = np.nanmin(each, axis=0).mean()
+    print(
+        f"{name}: {len(lines)} of {asked} settings measured, {sum(line['passes'] for line in lines):,.0f} "
+        f"passes, {sum(line['cpu'] for line in lines):.0f} CPU s, "
+        + ", ".join(f"{norm} {mean:.5f}" for norm, mean in means.items())
+    )
+
+
 def main() -> None:
     arguments = parse()
     torch.set_num_threads(1)
@@ -254,17 +294,29 @@ def main() -> None:
         kept = {json.dumps(line["key"]): line for line in lines}
     print("| attack | setting | norm | mean | found | passes | CPU s | L0 | L1 | L2 | Linf |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
-    for method, setting in entries(arguments):
+
+    def name(method: str, setting: dict) -> list:
         foreign = method.startswith("adv_lib ")
         told = setting if foreign else complete_setting(method, setting)
-        key = [digest, method, told, arguments.repetitions]
+        return [digest, method, told, arguments.repetitions]
+
+    chosen_entries, lines = entries(arguments), []
+    for method, setting in chosen_entries:
+        key = name(method, setting)
         line = kept.get(json.dumps(key))
         if line is None:
             line = {"key": key} | measure(arguments, model, (chosen, images, labels), method, setting)
             if arguments.keep:
                 with arguments.keep.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
+            kept[json.dumps(key)] = line
+        lines.append(line)
         show(method, setting, line)
+    for tolerance in arguments.trim:
+        show_trimmed(chosen_entries, lines, tolerance)
+    for path in arguments.compare:
+        asked = [json.dumps(name(*each)) for each in grid(path)]
+        show_grid(str(path), [kept[each] for each in asked if each in kept], len(asked))
 
 
 if __name__ == "__main__":
