@@ -25,8 +25,8 @@ class RecipeSettings(Settings):
     """40 in the paper."""
     batch_size: Annotated[int, Field(ge=2)] = 64
     """Images in each step."""
-    pairs_per_step: Annotated[int, Field(ge=2)] = 16
-    """Pairs of stimuli in each step."""
+    pairs_per_step: Annotated[int, Field(ge=2)] = 8
+    """Pairs of stimuli in each step (16 in the paper)."""
     learning_rate: Positive = 0.1
     """At the start of each cycle."""
     momentum: Decay = 0.9
