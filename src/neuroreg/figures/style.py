@@ -1,5 +1,6 @@
 """The one look of all figures, and how a figure becomes a file."""
 
+import io
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -136,15 +137,26 @@ def save_figure(path: str | Path, fig: Figure) -> None:
     ------
     InputError
         If the name ends in none of .pdf, .svg, .png.
+    OSError
+        If the system refuses to write it; what stood there stays.
     """
     path = Path(path)
     if path.suffix not in _METADATA:
         raise InputError(
             f"{path}: ends in '{path.suffix}'; expected a figure's name in {', '.join(_METADATA)}."
         )
-    with atomic_path(path) as partial, style():
+    # In memory first: on a full disk Matplotlib's PDF writer fails once more while it closes the file.
+    content = io.BytesIO()
+    with style():
         # The page that an SVG stands in has a ground of its own.
-        fig.savefig(partial, metadata=_METADATA[path.suffix], transparent=path.suffix == ".svg")
+        fig.savefig(
+            content,
+            format=path.suffix[1:],
+            metadata=_METADATA[path.suffix],
+            transparent=path.suffix == ".svg",
+        )
+    with atomic_path(path, content.getbuffer().nbytes) as partial:
+        partial.write_bytes(content.getbuffer())
 
 
 def save_drawing(output: Any, fig: Figure, numbers: pd.DataFrame) -> None:
