@@ -44,11 +44,12 @@ def rows(note):
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    ("seed", "kinds"), [(1, (KILL,) * 12), (2, (KILL, TERM, INT, JOB) * 6), (3, (JOB, KILL) * 4)]
+    ("seed", "kinds", "longest"),
+    [(1, (KILL,) * 20, 8), (2, (INT,) * 20, 8), (3, (TERM, INT, JOB, KILL) * 3, 12), (4, (JOB,) * 8, 12)],
 )
-def test_killed_at_random_moments(tmp_path, undisturbed, rows, seed, kinds):
+def test_killed_at_random_moments(tmp_path, undisturbed, rows, seed, kinds, longest):
     place = disturbed.Place(tmp_path)
-    happened = disturbed.disturbed(place, kinds, seed, longest=12)
+    happened = disturbed.disturbed(place, kinds, seed, longest)
     same = not disturbed.differences(place, undisturbed)
     for blow in happened:
         rows.append((seed, blow.kind, blow.moment, ", ".join(blow.jobs) or "none", "yes" if same else "no"))
