@@ -647,8 +647,16 @@ def test_a_file_that_is_gone_or_another_is_refused(record, tmp_path):
         recorded_file(record)
 
 
-@pytest.mark.parametrize("text", ["[]", '{"kind": "scores"}', "{}"])
-def test_other_files_are_no_records(record, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", r"found \[\]; expected an object"),
+        ('{"kind": "scores"}', "is no record of a download"),
+        ('{"kind": "download", "path": 5, "sha256": "0"}', "is no record of a download"),
+        ("{}", "is no record of a download"),
+    ],
+)
+def test_other_files_are_no_records(record, text, message):
     record.write_text(text)
-    with pytest.raises(InputError, match=r"scan\.json: is no record of a download"):
+    with pytest.raises(InputError, match=rf"scan\.json: {message}"):
         recorded_file(record)

@@ -5,6 +5,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,31 @@ def save_figure(path: str | Path, fig: Figure) -> None:
             metadata=_METADATA[path.suffix],
             transparent=path.suffix == ".svg",
         )
-    with atomic_path(path, content.getbuffer().nbytes) as partial:
-        partial.write_bytes(content.getbuffer())
+    data = content.getvalue()
+    if path.suffix == ".svg":
+        data = _clips_by_content(data)
+    with atomic_path(path, len(data)) as partial:
+        partial.write_bytes(data)
+
+
+def _clips_by_content(svg: bytes) -> bytes:
+    """Return an SVG whose clip paths are named by what they hold, each once.
+
+    Matplotlib names them by coordinates to the last bit, and those of a constrained layout differ in it from
+    process to process: its solver orders by addresses in memory.
+    """
+    names: dict[bytes, bytes] = {}
+    written = set()
+
+    def renamed(match: re.Match[bytes]) -> bytes:
+        name = names[match["id"]] = b"p" + sha256(match["body"]).hexdigest()[:10].encode()
+        if name in written:
+            return b""
+        written.add(name)
+        return b'<clipPath id="%b">%b</clipPath>' % (name, match["body"])
+
+    svg = re.sub(rb'<clipPath id="(?P<id>p[0-9a-f]+)">(?P<body>.*?)</clipPath>', renamed, svg, flags=re.S)
+    return re.sub(rb"url\(#(p[0-9a-f]+)\)", lambda match: b"url(#%b)" % names.get(match[1], match[1]), svg)
 
 
 def save_drawing(output: Any, fig: Figure, numbers: pd.DataFrame) -> None:

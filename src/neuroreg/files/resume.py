@@ -86,7 +86,7 @@ class ResumeFile:
                 for key in file.keys():  # noqa: SIM118 (not a mapping)
                     group, name = key.split("/", 1)
                     progress.tensors.setdefault(group, {})[name] = file.get_tensor(key)
-        except SafetensorError:
+        except (SafetensorError, KeyError, ValueError):
             return Progress()
         return progress
 
