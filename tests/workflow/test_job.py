@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from disks import fill, small_disk
 
 from neuroreg.workflow.job import BAD_INPUT, REFUSED
 
@@ -65,6 +66,21 @@ def test_an_end_that_is_no_bug_is_one_sentence_and_a_code_of_its_own(tmp_path, b
     assert ended(start(tmp_path, body)) == (code, f"some_rule: {expected}\n")
     assert log_of(tmp_path).splitlines()[-1].endswith(expected)
     assert "Traceback" not in log_of(tmp_path)
+
+
+def test_a_figure_on_a_disk_that_is_really_full_is_one_sentence(tmp_path):
+    """Matplotlib's writer of PDF files fails once more when it closes one."""
+    body = (
+        "\n    from neuroreg.figures.style import new_figure, save_figure"
+        "\n    save_figure(folder / 'disk' / 'x.pdf', new_figure(1, 2))"
+    )
+    with small_disk(tmp_path / "disk", 100) as disk:
+        fill(disk / "filler", 0)
+        code, stderr = ended(start(tmp_path, body))
+        assert code == REFUSED
+        assert stderr.startswith(f"some_rule: {disk}/x.pdf: no space left on its disk for its 0.0 MB; free")
+        assert stderr.count("\n") == 1 and "Traceback" not in log_of(tmp_path)
+        assert [file.name for file in disk.iterdir()] == ["filler"]
 
 
 def test_a_bug_shows_its_traceback_in_both_places(tmp_path):
