@@ -71,10 +71,10 @@ def make(tmp_path, request, config, claims):
     figures = {name: fig1(*sweep())[0] for name in ("fig1", "noise", "similarity", "convergence")}
     for name, figure in (figures | {"fig2": fig2(distances(), labels)[0]}).items():
         save_figure(tmp_path / f"{name}.svg", figure)
-    images = {"train/images": np.zeros((4, 2)), "test/images": np.zeros((3, 2))}
+    images = {"train/labels": np.zeros(4, np.int64), "test/labels": np.zeros(3, np.int64)}
     classes = {"classes": np.array([HOSTILE, "b"])}
     write_h5(tmp_path / "classification.h5", "classification", images | classes)
-    stimuli = {"images": np.zeros(5), "oracle": np.array([1, 1, 0, 0, 0], bool)}
+    stimuli = {"oracle": np.array([1, 1, 0, 0, 0], bool)}
     write_h5(tmp_path / "stimuli.h5", "stimuli", stimuli)
     summary = {
         "scan": "simulated1",

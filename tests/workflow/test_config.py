@@ -305,9 +305,9 @@ def test_settings_cannot_be_changed():
         ),
         (
             "stimuli.pool_size",
-            20,
-            "config key 'stimuli.pool_size': found 20; expected at least 32, "
-            "two for each of training.pairs_per_step 16.",
+            10,
+            "config key 'stimuli.pool_size': found 10; expected at least 16, "
+            "two for each of training.pairs_per_step 8.",
         ),
     ],
 )

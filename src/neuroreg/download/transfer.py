@@ -137,7 +137,8 @@ class _Part:
         """Keep the part open, for this process alone."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab")
+            # No buffer: on a full disk closing would try, and fail, once more.
+            self._file = self.path.open("ab", buffering=0)
         except OSError as error:
             raise self._unwritable(error) from error
         with self._file:
@@ -181,22 +182,31 @@ class _Part:
 
     def clear(self, version: _Version | None = None) -> None:
         """Forget what is there; what comes next is the beginning of `version`."""
-        self._file.truncate(0)
-        if version is not None:
-            write_json(self._version_path, version._asdict())
+        with self._writing():
+            self._file.truncate(0)
+            if version is not None:
+                write_json(self._version_path, version._asdict())
 
     def append(self, block: bytes) -> None:
-        try:
-            self._file.write(block)
-            self._file.flush()
-        except OSError as error:
-            raise self._unwritable(error) from error
+        with self._writing():
+            done = 0
+            while done < len(block):
+                done += self._file.write(block[done:])
 
     def finish(self) -> None:
         """Give the file its name."""
-        os.fsync(self._file.fileno())
-        self.path.replace(self._target)
-        self._version_path.unlink(missing_ok=True)
+        with self._writing():
+            os.fsync(self._file.fileno())
+            self.path.replace(self._target)
+            self._version_path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Tell the disk's errors from those of the network, after which another attempt follows."""
+        try:
+            yield
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> InputError:
         return InputError(

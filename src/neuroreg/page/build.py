@@ -13,9 +13,13 @@ from markupsafe import Markup
 
 from neuroreg import __version__
 from neuroreg.claims.verdict import NOT_REPRODUCED, PLACES, REPRODUCED, UNDECIDED
-from neuroreg.files.storage import open_h5, read_csv, read_json
+from neuroreg.files.records import read_fields
+from neuroreg.files.storage import read_json
+from neuroreg.images.classification import ClassificationData
+from neuroreg.images.stimuli import Stimuli
 from neuroreg.page import tables
 from neuroreg.page.drawings import inline_svg
+from neuroreg.page.frames import read_frames
 from neuroreg.page.provenance import file_digests, machine, stage_times, versions
 
 JOB = "write_page"  # the rule, whose time no page of its own can hold
@@ -76,7 +80,7 @@ def make_page(
     InputError
         If a file is missing or is not what it should be.
     """
-    found = {name: read_csv(path) for name, path in frames.items()}
+    found = read_frames(frames)
     claims = found["claims"]
     scans = list(scans)
     sources = {scan["name"]: scan["source"] for scan in config["scans"]}
@@ -100,7 +104,7 @@ def make_page(
         },
         "kept": _kept(found["settings"]),
         "converged": _sentences(found["convergence"]),
-        "scans": tables.scan_table(map(read_json, scans), sources),
+        "scans": tables.scan_table((read_json(path, tables.SUMMARY) for path in scans), sources),
         "data": _data(data),
         "config_sources": {part: config[part]["source"].replace("_", " ") for part in _SECTIONS},
         "sizes": list(sizes),
@@ -194,12 +198,14 @@ def _kept(settings: pd.DataFrame) -> tuple[int, int]:
 
 def _data(data: Mapping[str, str | Path]) -> dict[str, Any]:
     """Return how many images there are, and of which classes."""
-    with open_h5(data["classification"], "classification") as file:
-        counts = {"train": len(file["train/images"]), "test": len(file["test/images"])}
-        classes = [str(name) for name in file["classes"].asstr()[()]]
-    with open_h5(data["stimuli"], "stimuli") as file:
-        return counts | {
-            "classes": classes,
-            "stimuli": len(file["images"]),
-            "oracle": int(file["oracle"][()].sum()),
-        }
+    images = read_fields(
+        data["classification"], ClassificationData, ("train_labels", "test_labels", "classes")
+    )
+    oracle = read_fields(data["stimuli"], Stimuli, ("oracle",))["oracle"]
+    return {
+        "train": len(images["train_labels"]),
+        "test": len(images["test_labels"]),
+        "classes": images["classes"].tolist(),
+        "stimuli": len(oracle),
+        "oracle": int(oracle.sum()),
+    }

@@ -7,6 +7,15 @@ from typing import Any
 
 import pandas as pd
 
+from neuroreg.errors import InputError
+
+SUMMARY = {
+    "scan": str,
+    "neurons": {"kept": int, "read": int},
+    "trials": {str: int},
+    "images": {"count": int, "sha256": str},
+}
+"""What of a scan's summary stands on the page, as `neuroreg.files.forms` has it."""
 NORMS = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "L∞"}
 
 
@@ -129,10 +138,17 @@ def scan_table(summaries: Iterable[Mapping], sources: Mapping[str, str]) -> Tabl
         As of `neuroreg.scans.summary.summarise_scan`.
     sources
         Each scan's name to its ``source`` in the config.
+
+    Raises
+    ------
+    InputError
+        If a summary is of another scan.
     """
     rows = []
     for found in summaries:
         neurons, trials = found["neurons"], found["trials"]
+        if found["scan"] not in sources:
+            raise InputError(f"summary of the scan '{found['scan']}'; expected one of {', '.join(sources)}.")
         rows.append(
             [
                 Cell(found["scan"]),

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from neuroreg.images.classification import stratified_sample
 from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
 from neuroreg.robustness.attacks.rows import Rows, adversarial_margin, run_watched, setting_of_rows
-from neuroreg.robustness.evaluation import FixedBatch, evaluation, folded, predict, require_finite, to_input
+from neuroreg.robustness.evaluation import FixedBatch, evaluation, predict, quick, require_finite, to_input
 from neuroreg.robustness.verification import Verified, verify
 from neuroreg.seeds import derive_seed
 
@@ -152,6 +152,7 @@ def search(
     batch_size: int,
     device: torch.device,
     pad: bool = False,
+    pool_logits: Callable[[], np.ndarray] | None = None,
     resume: ResumeFile | None = None,
     save_every: float = 60.0,
 ) -> AttackResult:
@@ -194,6 +195,9 @@ def search(
         Whether all passes are of one size, the last ones filled up: 16 rows (or `batch_size` if that is less)
         on the CPU, else `batch_size`. On the CPU a row's result is then the same to the bit whatever the
         other samples; without, their number changes it by rounding.
+    pool_logits
+        Returns the model's logits of the pool, float (P, classes), if they are known already; called where
+        the method needs starting points.
     resume
         Where the state of the unfinished search is kept.
     save_every
@@ -219,9 +223,7 @@ def search(
     resume = resume or ResumeFile()
     progress = resume.load(decisive, arrays)
 
-    run, attacked = attack.load(), folded(model)
-    if device.type == "cpu":
-        attacked = attacked.to(memory_format=torch.channels_last)  # a tenth faster there
+    run, attacked = attack.load(), quick(model, device)
     if pad:
         passed = min(batch_size, PADDED) if device.type == "cpu" else batch_size
         model, attacked = FixedBatch(model, passed), FixedBatch(attacked, passed)
@@ -232,10 +234,12 @@ def search(
     starts = None
     if attack.needs_starting_points:
         pool, pool_labels = to_input(pool_images), np.asarray(pool_labels)
-        pool_logits = predict(model, pool, **forward, finite=False).numpy()
+        known = (
+            predict(model, pool, **forward, finite=False).numpy() if pool_logits is None else pool_logits()
+        )
         starts = torch.stack(
             [
-                _starting_points(pool, pool_logits, pool_labels, targets, seeds, repetition)
+                _starting_points(pool, known, pool_labels, targets, seeds, repetition)
                 for repetition in range(repetitions)
             ]
         )

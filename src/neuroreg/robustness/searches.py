@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from neuroreg.files.resume import ResumeFile
 from neuroreg.files.storage import digests, was_made_from
 from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attack_result import AttackResult
+from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.robustness.minimal_distance import choose_samples, search
 from neuroreg.training.checkpoints import load_model
 
@@ -67,6 +69,13 @@ def search_attacks(
     common = {"samples": samples, "repetitions": repetitions, "seed": seed}
     common |= {"batch_size": batch_size, "device": device}
     inputs, place = digests([model_path, data_path]), choose_device(device, devices)
+
+    @cache
+    def pool_logits() -> np.ndarray:
+        """Once for all attacks that need them."""
+        pool = to_input(data.test_images)
+        return predict(model, pool, batch_size=batch_size, device=place, finite=False).numpy()
+
     with ExitStack() as unfinished:
         for number, (attack, code, output) in enumerate(zip(attacks, codes, map(Path, outputs), strict=True)):
             logger.info("attack %d of %d: %s", number + 1, len(attacks), attack["name"])
@@ -90,6 +99,8 @@ def search_attacks(
                 batch_size=batch_size,
                 device=place,
                 pad=parts > 1,
+                # Padded, a search passes the pool in a way of its own.
+                pool_logits=pool_logits if parts == 1 else None,
                 resume=resume,
             )
             write_record(output, result, config=config, inputs=inputs)

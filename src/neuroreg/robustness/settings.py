@@ -24,7 +24,7 @@ class NoiseSettings(Settings):
 
     sigmas: Distinct[NonNegative] = _SIGMAS
     """Standard deviations, for images in [0, 1]."""
-    draws: Count = 2
+    draws: Count = 1
     """Noise patterns for each image, the same for every model."""
     clip: Annotated[Literal["none", "unit", "image"], BeforeValidator(_no_switch)] = "none"
     """What noisy pixels are clipped to. none: not at all. unit: [0, 1]. image: the range of the clean image's
@@ -106,7 +106,7 @@ class AdversarialSettings(Settings):
 
     samples: Count = 28
     """Attacked test images (1,000 in the paper), evenly from the classes, the same for every model."""
-    repetitions: Count = 2
+    repetitions: Count = 1
     """Runs of each setting, with different random starts (5 in the paper)."""
     batch_size: Count = 64
     """Rows (sample, repetition and setting) attacked at a time; changes what is found by rounding only."""

@@ -1,5 +1,6 @@
 """What every script of the workflow does around its one library call."""
 
+import ctypes
 import logging
 import os
 import signal
@@ -17,6 +18,9 @@ from neuroreg.workflow.interrupts import BY_SIGNAL, end_at_once, told
 # As in sysexits.h: another try with the same input is in vain, or may do.
 BAD_INPUT, REFUSED = 65, 74
 NOTED = ("note", "weighting")
+# From malloc.h: M_TRIM_THRESHOLD and M_MMAP_THRESHOLD with what they are set to, in bytes. The second is as
+# high as glibc lets it be.
+_MEMORY = ((-1, 1 << 30), (-3, 32 << 20))
 
 
 class _Terminated(KeyboardInterrupt):
@@ -36,6 +40,7 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     try:
         with _interruptible():
             _start_log(snakemake)
+            keep_memory()
             main(snakemake)
             _note_making(snakemake)
     except InputError as error:
@@ -72,6 +77,18 @@ def _start_log(snakemake: Any) -> None:
     logging.info("%s with %d threads", snakemake.rule, snakemake.threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(snakemake.threads)
+
+
+def keep_memory() -> None:
+    """Keep memory that is freed for what is allocated next, where the C library is glibc.
+
+    By itself glibc gives the memory of every larger array back to the system, which clears it page by page
+    when it is asked for again: 4,000 page faults and a fifteenth of the time of a training's step at width 8.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for parameter, value in _MEMORY:
+            mallopt(parameter, value)
 
 
 @contextmanager
