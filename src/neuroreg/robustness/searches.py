@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def search_attacks(
     part: int = 0,
     repetitions: int,
     seed: int,
-    batch_size: int,
+    batch_size: int | Literal["auto"],
     device: str,
     devices: str | int = "0",
 ) -> None:

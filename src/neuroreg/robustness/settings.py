@@ -9,6 +9,9 @@ from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import ATTACK_METHODS, complete_setting
 from neuroreg.settings import Count, Distinct, Entry, NonNegative, Settings, problem
 
+# Rows attacked at a time on the CPU, where more are no faster, if the config leaves it open.
+ROWS_ON_CPU = 64
+
 _SIGMAS = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2]
 
 
@@ -108,8 +111,10 @@ class AdversarialSettings(Settings):
     """Attacked test images (1,000 in the paper), evenly from the classes, the same for every model."""
     repetitions: Count = 2
     """Runs of each setting, with different random starts (5 in the paper)."""
-    batch_size: Count = 64
-    """Rows (sample, repetition and setting) attacked at a time; changes what is found by rounding only."""
+    batch_size: Count | Literal["auto"] = "auto"
+    """Rows (sample, repetition and setting) attacked at a time; changes what is found by rounding only. auto:
+    64 on the CPU, on a GPU as many as a quarter of its free memory holds, at most samples times
+    repetitions."""
     parts: Count = 1
     """Jobs that each search is split into, by samples. With more than one, all passes are of one size,
     the last ones filled up, so that on the CPU their number changes nothing."""
