@@ -4,7 +4,7 @@ from neuroreg.errors import InputError, on_terminal
 from neuroreg.files.refusals import refusal
 from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
-from neuroreg.robustness.settings import ROWS_ON_CPU
+from neuroreg.robustness.cpu_rows import ROWS_ON_CPU
 from neuroreg.workflow import times
 from neuroreg.workflow.captions import noted
 from neuroreg.workflow.config import check_files, validate_config

@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from neuroreg.robustness.cpu_rows import ROWS_ON_CPU
 from neuroreg.robustness.evaluation import evaluation
-from neuroreg.robustness.settings import ROWS_ON_CPU
 
 # Of a GPU's free memory: others may come to share it.
 SHARE = 0.25

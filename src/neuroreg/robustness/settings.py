@@ -9,9 +9,6 @@ from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import ATTACK_METHODS, complete_setting
 from neuroreg.settings import Count, Distinct, Entry, NonNegative, Settings, problem
 
-# Rows attacked at a time on the CPU, where more are no faster, if the config leaves it open.
-ROWS_ON_CPU = 64
-
 _SIGMAS = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from math import ceil, prod
 
 from neuroreg.robustness.attacks.registry import complete_setting
-from neuroreg.robustness.settings import ROWS_ON_CPU
+from neuroreg.robustness.cpu_rows import ROWS_ON_CPU
 from neuroreg.workflow.grid import by_name
 
 # Imports over a network file system, compilation, waiting for other users of the node.
