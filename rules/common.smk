@@ -22,6 +22,7 @@ from neuroreg.workflow.inputs import brought, check_times, content_of, replaced_
 from neuroreg.workflow.screen import closing, failing, opening, ways
 from neuroreg.workflow.sizes import compare_sizes, read_paper
 from neuroreg.workflow.slurm import Watch
+from neuroreg.workflow.status import status_line
 from neuroreg.workflow.start import check_place, check_python
 from neuroreg.workflow.yaml_checks import check_text
 
@@ -74,8 +75,9 @@ wildcard_constraints:
 
 
 WIDTH = config["network"]["width"]
-# Megabytes of host memory that a job on a GPU needs besides.
-CUDA_MEMORY = 3000 * GPU
+# Megabytes of host memory that a job on a GPU needs besides, and a training whose step is compiled there.
+CUDA_MEMORY = 1500 * GPU
+COMPILER_MEMORY = 1500 * GPU * config["training"]["compile"]
 BATCH_SIZE = config["adversarial"]["batch_size"]
 ROWS = ROWS_ON_CPU if BATCH_SIZE == "auto" else BATCH_SIZE
 
@@ -134,19 +136,23 @@ def longer_each_try(expected):
 
 def images_of(part, input):
     """How many images to classify there are to train on or to test with, once they are there."""
-    os.stat(input.data)
-    with h5py.File(input.data) as file:
-        return len(file[part]["labels"])
+    return length_of(input.data, f"{part}/labels")
 
 
 def images_in(path):
     """How many images' keys a file of stimuli, responses or similarity holds."""
-    if path is None:
-        return 0
+    return 0 if path is None else length_of(path, "key")
+
+
+def length_of(path, dataset):
+    """How long a dataset of a file is; 0 of a damaged file, of which the job itself says what is wrong."""
     # Snakemake asks again later if it is told which file is missing; h5py does not say.
     os.stat(path)
-    with h5py.File(path) as file:
-        return len(file["key"])
+    try:
+        with h5py.File(path) as file:
+            return len(file[dataset])
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
+        return 0
 
 
 def code(rule_name, *loaded):

@@ -1,16 +1,18 @@
 """Draw the minimal adversarial distance under four norms."""
 
 import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+from neuroreg.analysis.distances import load_distances
 from neuroreg.figures.fig2 import fig2
 from neuroreg.figures.style import save_drawing
-from neuroreg.files.storage import read_csv
+from neuroreg.files.storage import naming
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    distances = read_csv(snakemake.input.distances)
+    distances = load_distances(snakemake.input.distances)
     params = snakemake.params
-    figure, numbers = fig2(distances, params.models, params.note)
+    with naming(snakemake.input.distances):
+        figure, numbers = fig2(distances, params.models, params.note)
     save_drawing(snakemake.output, figure, numbers)
 
 

@@ -1,15 +1,17 @@
 """Draw accuracy against the distance that an adversary may go."""
 
 import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+from neuroreg.analysis.distances import load_distances
 from neuroreg.figures.style import save_drawing
 from neuroreg.figures.survival import survival_figure
-from neuroreg.files.storage import read_csv
+from neuroreg.files.storage import naming
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    distances = read_csv(snakemake.input.distances)
-    figure, numbers = survival_figure(distances, snakemake.params.models, snakemake.params.note)
+    distances = load_distances(snakemake.input.distances)
+    with naming(snakemake.input.distances):
+        figure, numbers = survival_figure(distances, snakemake.params.models, snakemake.params.note)
     save_drawing(snakemake.output, figure, numbers)
 
 

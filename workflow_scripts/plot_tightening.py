@@ -1,16 +1,18 @@
 """Draw the minimal distance of the paper's attacks beside that with stronger ones."""
 
 import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+from neuroreg.analysis.distances import load_distances
 from neuroreg.figures.style import save_drawing
 from neuroreg.figures.tightening import tightening_figure
-from neuroreg.files.storage import read_csv
+from neuroreg.files.storage import naming
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
     params = snakemake.params
-    distances = read_csv(snakemake.input.distances)
-    figure, numbers = tightening_figure(distances, params.models, params.attacks, params.note)
+    distances = load_distances(snakemake.input.distances)
+    with naming(snakemake.input.distances):
+        figure, numbers = tightening_figure(distances, params.models, params.attacks, params.note)
     save_drawing(snakemake.output, figure, numbers)
 
 

@@ -7,9 +7,8 @@ import numpy as np
 
 from neuroreg.devices import choose_device
 from neuroreg.files.records import read_record, write_record
-from neuroreg.files.storage import read_json
 from neuroreg.images.stimuli import Stimuli
-from neuroreg.response_model.files import load_response_model
+from neuroreg.response_model.files import load_response_model, load_weighting
 from neuroreg.response_model.predict import predict_pool
 from neuroreg.scans.scan import Scan
 from neuroreg.similarity.denoised import PredictedResponses
@@ -21,7 +20,7 @@ def main(snakemake):
     model = load_response_model(snakemake.input.weights).to(
         choose_device(snakemake.params.device, snakemake.resources.devices)
     )
-    scores = read_json(snakemake.input.scores)
+    w, v = load_weighting(snakemake.input.scores)
     stimuli, scan = read_record(snakemake.input.stimuli, Stimuli), read_record(snakemake.input.scan, Scan)
     pool, oracle = ~stimuli.oracle, scan.repeated_images()
     responses = PredictedResponses(
@@ -29,8 +28,8 @@ def main(snakemake):
         predict_pool(model, stimuli.images[pool]),
         scan.key[oracle],
         predict_pool(model, scan.images[oracle]),
-        np.asarray(scores["w"], np.float32),
-        np.asarray(scores["v"], np.float32),
+        w,
+        v,
         response_units(scan, "std").astype(np.float32),
     )
     write_record(snakemake.output[0], responses, inputs=snakemake.input)

@@ -4,15 +4,14 @@ import logging
 
 import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.figures.latex import save_table
-from neuroreg.figures.scores import score_table
+from neuroreg.figures.scores import BASELINES_FORM, SCORE_FORM, score_table
 from neuroreg.files.storage import read_json
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    models, baselines = (
-        map(read_json, paths) for paths in (snakemake.input.models, snakemake.input.baselines)
-    )
+    models = (read_json(path, SCORE_FORM) for path in snakemake.input.models)
+    baselines = (read_json(path, BASELINES_FORM) for path in snakemake.input.baselines)
     table = score_table(zip(snakemake.params.scans, models, baselines, strict=True))
     for row in table[table["beats_baselines"] == "no"].itertuples():
         logging.warning("%s: the response model does not predict better than both baselines", row.scan)

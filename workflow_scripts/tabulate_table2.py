@@ -1,14 +1,17 @@
 """Tabulate minimal adversarial distances and the attacks that found them."""
 
 import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+from neuroreg.analysis.distances import load_distances
 from neuroreg.figures.latex import save_table
 from neuroreg.figures.tables import table2
-from neuroreg.files.storage import read_csv
+from neuroreg.files.storage import naming
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    table = table2(read_csv(snakemake.input.distances), snakemake.params.models)
+    distances = load_distances(snakemake.input.distances)
+    with naming(snakemake.input.distances):
+        table = table2(distances, snakemake.params.models)
     caption = "Minimal adversarial distances and wins of each attack."
     save_table(snakemake.output, table, caption, "tab:distances", snakemake.params.note)
 

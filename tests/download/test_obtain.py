@@ -12,6 +12,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+from disks import fill, small_disk
 
 from neuroreg.download.obtain import file_name, obtain, record_download, recorded_file
 from neuroreg.errors import InputError
@@ -243,6 +244,26 @@ def without_length(chunked, limit=None):
             handler.body(b"0\r\n\r\n")
 
     return respond
+
+
+@pytest.mark.parametrize("free", [0, 8_000, 100_000])
+def test_a_disk_that_gets_full_is_told_once_and_the_rest_follows(server, tmp_path, free):
+    """No length is told, so that nothing can be said beforehand."""
+    with small_disk(tmp_path / "disk", 400) as disk:
+        fill(disk / "filler", free)
+        server.script = [lambda handler: (handler.start(200, **server.headers), handler.body(CONTENT))]
+        with pytest.raises(InputError) as caught:
+            obtain(server.url(), disk, waits=WAITS, timeout=5)
+        assert str(caught.value) == (
+            f"{disk}/scan.zip.part: cannot be written (No space left on device); expected a folder with room "
+            "for it."
+        )
+        assert len(server.requests) == 1
+        assert "scan.zip" not in names(disk)
+        (disk / "filler").unlink()
+        obtain(server.url(), disk, waits=WAITS, timeout=5)
+        assert_whole(disk)
+        assert sum(server.sent) < 2 * len(CONTENT) - free + 30_000
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -626,8 +647,16 @@ def test_a_file_that_is_gone_or_another_is_refused(record, tmp_path):
         recorded_file(record)
 
 
-@pytest.mark.parametrize("text", ["[]", '{"kind": "scores"}', "{}"])
-def test_other_files_are_no_records(record, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", r"found \[\]; expected an object"),
+        ('{"kind": "scores"}', "is no record of a download"),
+        ('{"kind": "download", "path": 5, "sha256": "0"}', "is no record of a download"),
+        ("{}", "is no record of a download"),
+    ],
+)
+def test_other_files_are_no_records(record, text, message):
     record.write_text(text)
-    with pytest.raises(InputError, match=r"scan\.json: is no record of a download"):
+    with pytest.raises(InputError, match=rf"scan\.json: {message}"):
         recorded_file(record)

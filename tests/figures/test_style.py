@@ -1,5 +1,6 @@
 """The one look, and what holds for every figure."""
 
+import re
 import subprocess
 import sys
 
@@ -23,6 +24,7 @@ from figure_frames import (
 )
 
 from neuroreg.errors import InputError
+from neuroreg.figures import style as style_module
 from neuroreg.figures.examples import examples_figure
 from neuroreg.figures.fig2 import fig2
 from neuroreg.figures.noise import fig1, noise_figure
@@ -48,7 +50,9 @@ FIGURES = {
     "similarity": lambda note="": similarity_figure(
         similarities(), similarities(20)["model"], correlations(), effective(), note=note
     ),
-    "training": lambda note="": training_figure(histories(), note),
+    "training": lambda note="": training_figure(
+        histories(), {name: name for name in histories()["model"].unique()}, note
+    ),
     "tightening": lambda note="": tightening_figure(tightened(), LABELS, STRONGER, note),
 }
 
@@ -145,3 +149,35 @@ def test_the_users_own_matplotlib_settings_change_nothing(tmp_path):
     with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9, "axes.facecolor": "red"}):
         save_figure(tmp_path / "b.pdf", FIGURES["noise"]()[0])
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+
+
+def test_the_same_figure_is_the_same_drawing_in_any_process(tmp_path):
+    """The layout's solver orders by addresses in memory, and so its results differ in the last bit."""
+    code = (
+        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "from figure_frames import similarities, correlations, effective\n"
+        "from neuroreg.figures.similarity import similarity_figure\n"
+        "from neuroreg.figures.style import save_figure\n"
+        "pile = [bytes(n) for n in range(int(sys.argv[1].rsplit('.', 2)[-2]))]\n"
+        "pool = similarities(20)['model']\n"
+        "figure, _ = similarity_figure(similarities(), pool, correlations(), effective())\n"
+        "save_figure(sys.argv[1], figure)\n"
+    )
+    for number in (0, 1, 7777):
+        command = [sys.executable, "-c", code, tmp_path / f"x.{number}.svg", *sys.path]
+        subprocess.run(list(map(str, command)), check=True)
+    first, *others = (path.read_bytes() for path in sorted(tmp_path.iterdir()))
+    assert all(other == first for other in others)
+    names = re.findall(rb'<clipPath id="(\w+)"', first)
+    assert len(set(names)) == len(names) > 0
+    assert set(re.findall(rb"url\(#(p\w+)\)", first)) == set(names)
+
+
+def test_clip_paths_are_named_by_what_they_hold():
+    svg = b'<g clip-path="url(#%b)"/><g clip-path="url(#%b)"/>'
+    svg += b'<clipPath id="%b"> a </clipPath><clipPath id="%b"> %b </clipPath>'
+    one = style_module._clips_by_content(svg % (b"p0a", b"p0b", b"p0a", b"p0b", b"a"))
+    assert one == style_module._clips_by_content(svg % (b"p1", b"p2", b"p1", b"p2", b"a"))
+    assert one.count(b"<clipPath") == 1
+    other = style_module._clips_by_content(svg % (b"p0a", b"p0b", b"p0a", b"p0b", b"b"))
+    assert other.count(b"<clipPath") == 2 and len(set(re.findall(rb"url\(#(p\w+)\)", other))) == 2

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from disks import fill, small_disk
 from rights import without_rights
 
+from neuroreg.figures.style import new_figure, save_figure, style
 from neuroreg.files.refusals import refusal
 from neuroreg.files.storage import (
     open_foreign_h5,
@@ -28,13 +31,28 @@ from neuroreg.files.weights import open_weights, write_weights
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 NUMBERS = np.random.default_rng(0).random(300_000)
+
+
+def draw(path):
+    """A figure of over a megabyte, whatever the format: noise does not get smaller by packing."""
+    pixels = np.random.default_rng(0).integers(0, 256, (800, 900, 3), np.uint8)
+    with style():
+        figure = new_figure(1, 3)
+        figure.subplots().imshow(pixels, interpolation="none")
+    save_figure(path, figure)
+
+
 WRITERS = {
     "h5": lambda path: write_h5(path, "test", {"x": NUMBERS, "names": np.array(["a", "b"])}),
     "safetensors": lambda path: write_weights(path, {"x": torch.from_numpy(NUMBERS)}, {}),
     "csv": lambda path: write_csv(path, [{"x": x} for x in NUMBERS[:100_000]]),
     "txt": lambda path: write_text(path, "line\n" * 400_000),
     "json": lambda path: write_json(path, {"x": NUMBERS[:100_000].tolist()}),
+    "pdf": draw,
+    "svg": draw,
+    "png": draw,
 }
+SIZED = ("h5", "safetensors", "pdf", "svg", "png")  # whose size is known before they are written
 
 
 def told(function, *arguments):
@@ -61,12 +79,35 @@ def test_a_full_disk_is_told_and_leaves_what_was_there(tmp_path, capfd, kind):
     # Writing there ends as on a disk without room, whatever the file system.
     (tmp_path / f".x.partial.{kind}").symlink_to("/dev/full")
     sentence = told(WRITERS[kind], path)
-    size = {"h5": " for its 2.4 MB", "safetensors": " for its 2.4 MB"}.get(kind, "")
-    assert sentence == (
-        f"{path}: no space left on its disk{size}; free some, then run the same command again."
-    )
+    assert re.fullmatch(no_room(path, kind), sentence)
+    if kind in ("h5", "safetensors"):
+        assert " for its 2.4 MB;" in sentence
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     assert path.read_bytes() == b"before"
+    assert capfd.readouterr().err == ""
+
+
+def no_room(path, kind):
+    """The sentence for a full disk, as a pattern."""
+    size = r" for its [1-9]\d*\.\d MB" if kind in SIZED else ""
+    told = rf"no space left on its disk{size}; free some, then run the same command again\."
+    return rf"{re.escape(str(path))}: {told}"
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("free", [0, 40_000])
+def test_on_a_disk_that_is_really_full_and_then_freed(tmp_path, capfd, kind, free):
+    with small_disk(tmp_path / "disk", 8_000) as disk:
+        path = disk / f"x.{kind}"
+        path.write_bytes(b"before")
+        fill(disk / "filler", free)
+        assert re.fullmatch(no_room(path, kind), told(WRITERS[kind], path))
+        assert sorted(file.name for file in disk.iterdir()) == ["filler", path.name]
+        assert path.read_bytes() == b"before"
+        (disk / "filler").unlink()
+        WRITERS[kind](path)
+        assert [file.name for file in disk.iterdir()] == [path.name]
+        assert path.stat().st_size > 1_000_000
     assert capfd.readouterr().err == ""
 
 
@@ -108,7 +149,8 @@ def test_missing_rights_are_told_by_the_file(kind):
         path = folder / f"x.{kind}"
         WRITERS[kind](path)
         path.chmod(0)
-        readers = {"csv": read_csv, "json": read_json, "txt": Path.read_text}
+        pictures = dict.fromkeys(("pdf", "svg", "png"), Path.read_bytes)
+        readers = pictures | {"csv": read_csv, "json": read_json, "txt": Path.read_text}
         opened = {"h5": lambda path: open_foreign_h5(path, "x").__enter__(), "safetensors": weights_of}
         expected = "no permission; expected the right to read it, or to write it and in its folder."
         assert told((readers | opened)[kind], path) == f"{path}: {expected}"

@@ -2,6 +2,7 @@ import hashlib
 import platform
 
 import numpy as np
+import pytest
 
 from neuroreg.page.provenance import file_digests, machine, stage_times, versions
 
@@ -33,6 +34,16 @@ def test_what_snakemake_could_not_measure_is_left_open(tmp_path):
     (row,) = stage_times(tmp_path, set()).to_dict("records")
     assert row["seconds"] == 0.1
     assert np.isnan(row["megabytes"])
+
+
+@pytest.mark.parametrize("content", [b"", HEAD.encode(), b"\xff\x00", b"s\n"])
+def test_a_damaged_file_of_times_costs_that_time_alone(tmp_path, caplog, content):
+    benchmark(tmp_path / "plot_fig1.tsv", 3, 60, 2)
+    (tmp_path / "plot_fig2.tsv").write_bytes(content)
+    times = stage_times(tmp_path, set()).set_index("stage")
+    assert times.loc["plot_fig1", "seconds"] == 3
+    assert times.loc["plot_fig2", "seconds"] == 0 and np.isnan(times.loc["plot_fig2", "megabytes"])
+    assert "plot_fig2.tsv: not readable" in caplog.text
 
 
 def test_no_benchmarks_no_rows(tmp_path):

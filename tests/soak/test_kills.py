@@ -1,11 +1,8 @@
 """Killed anywhere, and given the same command again: every output is as if nothing had happened."""
 
-import contextlib
-import os
-import subprocess
-
 import disturbed
 import pytest
+from disks import fill, small_disk
 
 # Jobs that take a second each, of four rules one after another.
 FEW = ("results/overlap.csv", "results/similarity/raw.h5", "results/classification.h5")
@@ -47,28 +44,16 @@ def rows(note):
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    ("seed", "kinds"), [(1, (KILL,) * 12), (2, (KILL, TERM, INT, JOB) * 6), (3, (JOB, KILL) * 4)]
+    ("seed", "kinds", "longest"),
+    [(1, (KILL,) * 20, 8), (2, (INT,) * 20, 8), (3, (TERM, INT, JOB, KILL) * 3, 12), (4, (JOB,) * 8, 12)],
 )
-def test_killed_at_random_moments(tmp_path, undisturbed, rows, seed, kinds):
+def test_killed_at_random_moments(tmp_path, undisturbed, rows, seed, kinds, longest):
     place = disturbed.Place(tmp_path)
-    happened = disturbed.disturbed(place, kinds, seed, longest=12)
+    happened = disturbed.disturbed(place, kinds, seed, longest)
     same = not disturbed.differences(place, undisturbed)
     for blow in happened:
         rows.append((seed, blow.kind, blow.moment, ", ".join(blow.jobs) or "none", "yes" if same else "no"))
     check(place, undisturbed, happened)
-
-
-@contextlib.contextmanager
-def small_disk(folder, kilobytes):
-    """A file system of its own, if this user may mount one."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a file system of its own")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.mark.soak
@@ -78,10 +63,7 @@ def test_a_disk_that_is_full_and_then_freed(tmp_path, undisturbed, rows):
     with small_disk(tmp_path / "disk", 64_000) as disk:
         place, filler = disturbed.Place(disk), disk / "filler"
         for free in (100, 300, 600, 1000):
-            filler.write_bytes(b"")
-            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
-                while room(disk) > free * 1000:
-                    stream.write(bytes(min(1_000_000, room(disk) - free * 1000)))
+            fill(filler, free * 1000)
             code = place.run()
             told = sum(": no space left on its disk" in line for line in place.said.splitlines())
             happened.append(disturbed.Blow("full disk", f"{free} kB free", (told,), place.said, code))
@@ -93,9 +75,3 @@ def test_a_disk_that_is_full_and_then_freed(tmp_path, undisturbed, rows):
             told = f"{blow.jobs[0]} sentences" if blow.jobs[0] else "Snakemake's own files did not fit"
             rows.append(("", blow.kind, blow.moment, told, "yes" if same else "no"))
         check(place, undisturbed, happened)
-
-
-def room(folder):
-    """Bytes that are free on a file system."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize

@@ -1,12 +1,14 @@
 """How a job ends, as a process of its own."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from disks import fill, small_disk
 
 from neuroreg.workflow.job import BAD_INPUT, REFUSED
 
@@ -66,6 +68,21 @@ def test_an_end_that_is_no_bug_is_one_sentence_and_a_code_of_its_own(tmp_path, b
     assert "Traceback" not in log_of(tmp_path)
 
 
+def test_a_figure_on_a_disk_that_is_really_full_is_one_sentence(tmp_path):
+    """Matplotlib's writer of PDF files fails once more when it closes one."""
+    body = (
+        "\n    from neuroreg.figures.style import new_figure, save_figure"
+        "\n    save_figure(folder / 'disk' / 'x.pdf', new_figure(1, 2))"
+    )
+    with small_disk(tmp_path / "disk", 100) as disk:
+        fill(disk / "filler", 0)
+        code, stderr = ended(start(tmp_path, body))
+        assert code == REFUSED
+        assert stderr.startswith(f"some_rule: {disk}/x.pdf: no space left on its disk for its 0.0 MB; free")
+        assert stderr.count("\n") == 1 and "Traceback" not in log_of(tmp_path)
+        assert [file.name for file in disk.iterdir()] == ["filler"]
+
+
 def test_a_bug_shows_its_traceback_in_both_places(tmp_path):
     code, stderr = ended(start(tmp_path, "{}['x']"))
     assert code == 1
@@ -111,3 +128,19 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path, number):
     code, stderr = ended(process)
     assert (code, stderr) == (128 + number, f"some_rule: ended by {number.name}; the same command goes on.\n")
     assert [file.name for file in tmp_path.iterdir()] == ["logs"]
+
+
+REPEATED = """import resource; import numpy as np
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        arrays = [np.ones(4 << 20, dtype=np.float32) for _ in range(5)]
+        del arrays
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library allocates otherwise")
+def test_memory_that_a_job_frees_is_there_for_what_it_needs_next(tmp_path):
+    process = start(tmp_path, REPEATED)
+    faults, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr.decode()
+    assert int(faults) < 100  # of 20,480 pages

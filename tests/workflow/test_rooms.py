@@ -116,3 +116,30 @@ def test_importing_the_rooms_loads_nothing_heavy():
     code = f"import sys, {', '.join(f'neuroreg.{name}' for name in FACES)}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "numpy", "foolbox", "pandas", "matplotlib", "skimage", "h5py"} & set(loaded.split())
+
+
+WRITING = ("write_text", "write_bytes", "to_csv", "to_json", "savefig", "save_file", "tofile")
+# What opens a file for writing by itself: each is given a full disk by a test of its own, or writes nothing.
+OPENING = ("neuroreg.files.h5_stream", "neuroreg.download.transfer", "neuroreg.devices")
+
+
+def test_every_file_is_written_under_another_name_first(root, modules):
+    """Else a full disk would leave half of it: see tests/files/test_refusals.py."""
+    texts = modules | {path.name: path.read_text() for path in root.glob("workflow_scripts/*.py")}
+    found = []
+    for name, text in texts.items():
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.Call):
+                continue
+            plain = ast.unparse(node.func) if isinstance(node.func, ast.Name) else ""
+            called = "open" if plain == "open" else getattr(node.func, "attr", "")
+            arguments = [ast.unparse(one) for one in [*node.args, *(word.value for word in node.keywords)]]
+            modes = any(re.fullmatch(r"'[rbt]*[wax+][wbt+]*'", one) for one in arguments)
+            opened = {"open": name not in OPENING, "File": "stream" not in arguments}
+            written = modes and opened.get(called, False)
+            if called in WRITING and arguments:
+                place = ast.unparse(node.func.value) if called.startswith("write_") else arguments[0]
+                written = place not in ("partial", "content", "io.BytesIO()")
+            if written:
+                found.append((name, ast.unparse(node)))
+    assert found == []

@@ -44,6 +44,9 @@ def test_the_end_counts_verdicts_and_names_what_is_there(tmp_path):
         f"All results on one page: {tmp_path}/index.html",
     ]
     assert closing(tmp_path / "nothing").strip() == ""
+    for damaged in (b"", b"verd", b"claim,verdict\nfig2,repr", b"\xff\xfe\x00"):
+        (tmp_path / "claims.csv").write_bytes(damaged)
+        assert "All results on one page" in closing(tmp_path)
 
 
 def test_a_failure_ends_with_the_ends_of_the_failed_jobs_logs(tmp_path):

@@ -21,10 +21,16 @@ def read_runs(paths: Iterable[str | Path], runs: Iterable[Mapping]) -> pd.DataFr
         One CSV file per run.
     runs
         What each run is, e.g. its model, seed and alpha; these become the first columns.
+
+    Raises
+    ------
+    InputError
+        If a table is missing, empty, or lacks numbers in ``epoch``, ``validation_loss`` or a layer's gamma.
     """
     frames = []
     for path, run in zip(paths, runs, strict=True):
         frame = read_csv(path)
+        check_frame(frame, str(path), [], ["epoch", "validation_loss", *gamma_columns(frame)])
         for position, (name, value) in enumerate(run.items()):
             frame.insert(position, name, value)
         frames.append(frame)

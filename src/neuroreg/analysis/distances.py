@@ -131,7 +131,8 @@ def load_distances(path: str | Path, tightening: Collection[str] = ()) -> pd.Dat
     path = Path(path)
     if not path.is_dir():
         frame = read_csv(path)
-        check_frame(frame, str(path), ["model", "norm", "attack", "correct"], ["seed", "sample", "distance"])
+        numbers = ["seed", "sample", "distance", "largest"]
+        check_frame(frame, str(path), ["model", "norm", "attack", "correct"], numbers)
         return frame
     entries = []
     for file in sorted(path.glob("*/seed*/*.h5")):

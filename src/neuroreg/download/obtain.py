@@ -173,7 +173,8 @@ def recorded_file(path: str | Path) -> Path:
     if path.suffix != ".json":
         return path
     record = read_json(path)
-    if not isinstance(record, dict) or record.get("kind") != _KIND or not {"path", "sha256"} <= set(record):
+    texts = all(isinstance(record.get(name), str) for name in ("path", "sha256"))
+    if record.get("kind") != _KIND or not texts:
         raise InputError(f"{path}: is no record of a download; expected one.")
     file = Path(record["path"])
     again = "--forcerun download_scan"

@@ -137,7 +137,8 @@ class _Part:
         """Keep the part open, for this process alone."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab")
+            # No buffer: on a full disk closing would try, and fail, once more.
+            self._file = self.path.open("ab", buffering=0)
         except OSError as error:
             raise self._unwritable(error) from error
         with self._file:
@@ -181,22 +182,31 @@ class _Part:
 
     def clear(self, version: _Version | None = None) -> None:
         """Forget what is there; what comes next is the beginning of `version`."""
-        self._file.truncate(0)
-        if version is not None:
-            write_json(self._version_path, version._asdict())
+        with self._writing():
+            self._file.truncate(0)
+            if version is not None:
+                write_json(self._version_path, version._asdict())
 
     def append(self, block: bytes) -> None:
-        try:
-            self._file.write(block)
-            self._file.flush()
-        except OSError as error:
-            raise self._unwritable(error) from error
+        with self._writing():
+            done = 0
+            while done < len(block):
+                done += self._file.write(block[done:])
 
     def finish(self) -> None:
         """Give the file its name."""
-        os.fsync(self._file.fileno())
-        self.path.replace(self._target)
-        self._version_path.unlink(missing_ok=True)
+        with self._writing():
+            os.fsync(self._file.fileno())
+            self.path.replace(self._target)
+            self._version_path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Tell the disk's errors from those of the network, after which another attempt follows."""
+        try:
+            yield
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> InputError:
         return InputError(
@@ -348,6 +358,8 @@ class ProgressReport:
     def __init__(self, name: str, done: int, total: int | None, terminal: TextIO | None = None):
         self._name, self._total, self._first = name, total, done
         self._terminal = sys.stderr if terminal is None else terminal
+        # Under Snakemake, a line of its own tells of all jobs, by their logs.
+        self._drawn = self._terminal.isatty() and "NEUROREG_STATUS" not in os.environ
         self._step = -(-total // _PARTS) if total else _STEP
         self._logged = done // self._step
         self._started = self._shown = time.monotonic()
@@ -366,7 +378,7 @@ class ProgressReport:
         if done // self._step > self._logged:
             self._logged = done // self._step
             logger.info("%s", self._line(done, now))
-        if self._terminal.isatty() and (now - self._shown >= 1 or done == self._total):
+        if self._drawn and (now - self._shown >= 1 or done == self._total):
             self._shown, self._line_open = now, True
             self._terminal.write(f"\r\x1b[K{self._line(done, now)}")
             self._terminal.flush()

@@ -6,11 +6,18 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from neuroreg.errors import InputError
+from neuroreg.files.forms import NUMBER_LISTS
 from neuroreg.response_model.reliability import fraction_of_oracle, mean_score
 
 RESPONSE_MODEL, ORACLE = "response model", "oracle"
 BASELINES = {"linear_nonlinear": "linear-nonlinear", "ridge": "ridge"}
 SCORES = ("single_trial_correlation", "correlation_to_average", "feve")
+SCORE_FORM = dict.fromkeys((*SCORES, "oracle"), NUMBER_LISTS) | {
+    "single_trial_correlation": [(float, None)],
+    "summary": {"tier": str, "validation_correlation": (float, None)},
+}
+"""What the JSON file of a response model must hold, as `neuroreg.files.forms` has it; of baselines: each."""
+BASELINES_FORM = dict.fromkeys(BASELINES, SCORE_FORM)
 
 
 def score_table(scans: Iterable[tuple[str, Mapping, Mapping]]) -> pd.DataFrame:

@@ -1,9 +1,11 @@
 """The one look of all figures, and how a figure becomes a file."""
 
+import io
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +78,10 @@ def new_figure(columns: float, height: float) -> Figure:
 def alpha_colors(alphas: Iterable[float]) -> dict[float, tuple[float, float, float]]:
     """Return a colour per alpha, sequential by rank: light for the smallest, dark for the largest."""
     ranked = sorted(set(alphas))
-    # The palette's first, palest fifth does not show as a thin line on white.
+    # The palette's first, palest quarter does not show as a thin line on white.
     palette = sns.color_palette("viridis_r", as_cmap=True)
     span = max(len(ranked) - 1, 1)
-    return {alpha: palette(0.12 + 0.88 * rank / span)[:3] for rank, alpha in enumerate(ranked)}
+    return {alpha: palette(0.25 + 0.75 * rank / span)[:3] for rank, alpha in enumerate(ranked)}
 
 
 def condition_colors(names: Sequence[str]) -> list[tuple[float, float, float]]:
@@ -136,15 +138,49 @@ def save_figure(path: str | Path, fig: Figure) -> None:
     ------
     InputError
         If the name ends in none of .pdf, .svg, .png.
+    OSError
+        If the system refuses to write it; what stood there stays.
     """
     path = Path(path)
     if path.suffix not in _METADATA:
         raise InputError(
             f"{path}: ends in '{path.suffix}'; expected a figure's name in {', '.join(_METADATA)}."
         )
-    with atomic_path(path) as partial, style():
+    # In memory first: on a full disk Matplotlib's PDF writer fails once more while it closes the file.
+    content = io.BytesIO()
+    with style():
         # The page that an SVG stands in has a ground of its own.
-        fig.savefig(partial, metadata=_METADATA[path.suffix], transparent=path.suffix == ".svg")
+        fig.savefig(
+            content,
+            format=path.suffix[1:],
+            metadata=_METADATA[path.suffix],
+            transparent=path.suffix == ".svg",
+        )
+    data = content.getvalue()
+    if path.suffix == ".svg":
+        data = _clips_by_content(data)
+    with atomic_path(path, len(data)) as partial:
+        partial.write_bytes(data)
+
+
+def _clips_by_content(svg: bytes) -> bytes:
+    """Return an SVG whose clip paths are named by what they hold, each once.
+
+    Matplotlib names them by coordinates to the last bit, and those of a constrained layout differ in it from
+    process to process: its solver orders by addresses in memory.
+    """
+    names: dict[bytes, bytes] = {}
+    written = set()
+
+    def renamed(match: re.Match[bytes]) -> bytes:
+        name = names[match["id"]] = b"p" + sha256(match["body"]).hexdigest()[:10].encode()
+        if name in written:
+            return b""
+        written.add(name)
+        return b'<clipPath id="%b">%b</clipPath>' % (name, match["body"])
+
+    svg = re.sub(rb'<clipPath id="(?P<id>p[0-9a-f]+)">(?P<body>.*?)</clipPath>', renamed, svg, flags=re.S)
+    return re.sub(rb"url\(#(p[0-9a-f]+)\)", lambda match: b"url(#%b)" % names.get(match[1], match[1]), svg)
 
 
 def save_drawing(output: Any, fig: Figure, numbers: pd.DataFrame) -> None:

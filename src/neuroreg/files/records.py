@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.files.storage import open_h5, read_strings, write_h5
+from neuroreg.files.storage import naming, open_h5, read_strings, write_h5
 
 Record = TypeVar("Record")
 
@@ -126,10 +126,8 @@ def read_record(path: str | Path, cls: type[Record]) -> Record:
         If the file is missing, unreadable, of another kind, incomplete, or its content does not fit.
     """
     values = read_fields(path, cls)
-    try:
+    with naming(path):
         return cls(**values)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def read_fields(path: str | Path, cls: type, names: Collection[str] | None = None) -> dict[str, Any]:
@@ -159,18 +157,38 @@ def read_fields(path: str | Path, cls: type, names: Collection[str] | None = Non
             values[name] = arrays if described.names else arrays.get(None)
         config = _config_field(cls)
         if config and names is None:
-            try:
-                values[config] = json.loads(file.attrs["config"])
-            except (TypeError, ValueError) as error:
-                raise InputError(f"{path}: attribute 'config' is no JSON; expected what made it.") from error
-    try:
+            values[config] = read_mapping(path, file, "config")
+    with naming(path):
         _check(cls.KIND, read)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
     for name, described in datasets.items():
-        if values[name] is not None:
+        if values[name] is None:
+            continue
+        try:
             values[name] = described.unpack(values[name]) if described.shape else values[name].item()
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: dataset '{described.path}' holds what cannot be read ({error})."
+            ) from error
     return values
+
+
+def read_mapping(path: str | Path, file: h5py.File, name: str) -> dict:
+    """Return what an attribute of a file holds as JSON, such as its ``config`` or ``inputs``.
+
+    Raises
+    ------
+    InputError
+        If it is not there, no JSON, or no object.
+    """
+    try:
+        content = json.loads(file.attrs[name])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: attribute '{name}' is missing or no JSON; expected what made it."
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: attribute '{name}' is a {type(content).__name__}; expected an object.")
+    return content
 
 
 def _arrays(record: object) -> Iterator[_Found]:

@@ -82,11 +82,14 @@ class ResumeFile:
                 metadata = file.metadata() or {}
                 if metadata.get("fingerprint") != self._fingerprint:
                     return Progress()
-                progress = Progress(json.loads(metadata["history"]), int(metadata["best"]))
+                history = json.loads(metadata["history"])
+                if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
+                    return Progress()
+                progress = Progress(history, int(metadata["best"]))
                 for key in file.keys():  # noqa: SIM118 (not a mapping)
                     group, name = key.split("/", 1)
                     progress.tensors.setdefault(group, {})[name] = file.get_tensor(key)
-        except SafetensorError:
+        except (SafetensorError, KeyError, ValueError):
             return Progress()
         return progress
 

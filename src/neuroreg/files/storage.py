@@ -17,6 +17,7 @@ import numpy as np
 from neuroreg import __version__
 from neuroreg.errors import InputError
 from neuroreg.files.content import files_below, listing_digest, sha256_of_file
+from neuroreg.files.forms import check_form
 from neuroreg.files.h5_stream import H5Stream
 from neuroreg.files.kinds import describe, head
 from neuroreg.files.refusals import writing_note
@@ -225,6 +226,21 @@ def _unreadable(text: str, path: Path) -> str:
 
 
 @contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Put a file's name before what is wrong with what was read from it.
+
+    Raises
+    ------
+    InputError
+        In place of one without the name.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+@contextmanager
 def open_h5(path: str | Path, kind: str) -> Iterator[h5py.File]:
     """Open a file written by `write_h5` for reading, after checking that it is of the given `kind`.
 
@@ -279,30 +295,46 @@ def _without_nan(content: object) -> object:
     return content
 
 
-def read_json(path: str | Path) -> dict:
-    """Return the content of a JSON file.
+def read_json(path: str | Path, form: Mapping | None = None) -> dict:
+    """Return the content of a JSON file, an object.
+
+    Parameters
+    ----------
+    path
+        The file.
+    form
+        What it must hold, as `forms.check_form` takes it; anything by default.
 
     Raises
     ------
     InputError
-        If the file is missing or is not JSON.
+        If the file is missing, is not JSON, or holds something else.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a JSON file.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error}).") from error
+    check_form(path, content, {} if form is None else form)
+    return content
 
 
-def read_csv(path: str | Path) -> "pd.DataFrame":
+def read_csv(path: str | Path, columns: Iterable[str] = (), numbers: Iterable[str] = ()) -> "pd.DataFrame":
     """Return a CSV file's table; names stay text, so that a model may be called ``none`` or ``20``.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns, numbers
+        Columns that it must have; those of `numbers` hold numbers, or nothing.
 
     Raises
     ------
     InputError
-        If the file is missing, empty or no CSV.
+        If the file is missing, empty, no CSV, or lacks one of these columns.
     """
     import pandas as pd  # slow to import, and few jobs need it
 
@@ -310,11 +342,19 @@ def read_csv(path: str | Path) -> "pd.DataFrame":
         texts = dict.fromkeys(NAMES, str)
         # A model may be called nan as well.
         missing = {name: [""] if name in NAMES else ["", "nan", "NaN"] for name in pd.read_csv(path, nrows=0)}
-        return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=missing)
+        table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=missing)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; expected a CSV table.") from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable table ({error}); expected CSV.") from error
+    numbers = list(numbers)
+    for name in dict.fromkeys([*columns, *numbers]):
+        if name not in table:
+            listed = ", ".join(map(str, table)) or "(none)"
+            raise InputError(f"{path}: has the columns {listed}; expected also {name}.")
+        if name in numbers and len(table) and not pd.api.types.is_numeric_dtype(table[name]):
+            raise InputError(f"{path}: column {name} holds other than numbers; expected numbers.")
+    return table
 
 
 def write_csv(path: str | Path, rows: "pd.DataFrame | Sequence[Mapping]") -> None:

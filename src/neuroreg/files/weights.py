@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from neuroreg.errors import InputError
 from neuroreg.files.storage import atomic_path
 
 
@@ -44,3 +45,21 @@ def open_weights(path: str | Path) -> Iterator[safe_open]:
     Path(path).open("rb").close()
     with safe_open(path, framework="pt") as file:
         yield file
+
+
+def check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Check that tensors of floats hold neither NaN nor infinities.
+
+    Raises
+    ------
+    InputError
+        With the name of the first that does.
+    """
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise InputError(f"tensor '{name}' holds NaN or infinity; expected finite values")
+
+
+def first_line(error: Exception) -> str:
+    """Return the beginning of what an error says, on one line, or its type where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".:")

@@ -12,11 +12,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from neuroreg import __version__
-from neuroreg.claims.table import show_interval, show_number
 from neuroreg.claims.verdict import NOT_REPRODUCED, PLACES, REPRODUCED, UNDECIDED
-from neuroreg.files.storage import open_h5, read_csv, read_json
+from neuroreg.files.records import read_fields
+from neuroreg.files.storage import read_json
+from neuroreg.images.classification import ClassificationData
+from neuroreg.images.stimuli import Stimuli
 from neuroreg.page import tables
 from neuroreg.page.drawings import inline_svg
+from neuroreg.page.frames import read_frames
 from neuroreg.page.provenance import file_digests, machine, stage_times, versions
 
 JOB = "write_page"  # the rule, whose time no page of its own can hold
@@ -77,7 +80,7 @@ def make_page(
     InputError
         If a file is missing or is not what it should be.
     """
-    found = {name: read_csv(path) for name, path in frames.items()}
+    found = read_frames(frames)
     claims = found["claims"]
     scans = list(scans)
     sources = {scan["name"]: scan["source"] for scan in config["scans"]}
@@ -101,7 +104,7 @@ def make_page(
         },
         "kept": _kept(found["settings"]),
         "converged": _sentences(found["convergence"]),
-        "scans": tables.scan_table(map(read_json, scans), sources),
+        "scans": tables.scan_table((read_json(path, tables.SUMMARY) for path in scans), sources),
         "data": _data(data),
         "config_sources": {part: config[part]["source"].replace("_", " ") for part in _SECTIONS},
         "sizes": list(sizes),
@@ -147,12 +150,12 @@ def _claims(rows: pd.DataFrame) -> list[dict]:
     return [
         {key: row[key] for key in ("claim", "sentence", "statistic", "holds_if", "paper", "verdict")}
         | {
-            "estimate": show_number(row["estimate"]),
-            "interval": show_interval(row["low"], row["high"]),
-            "bound": "" if pd.isna(row["bound"]) else show_number(row["bound"]),
-            "bound_interval": show_interval(row["bound_low"], row["bound_high"]),
+            "estimate": tables.show_number(row["estimate"]),
+            "interval": tables.show_interval(row["low"], row["high"]),
+            "bound": "" if pd.isna(row["bound"]) else tables.show_number(row["bound"]),
+            "bound_interval": tables.show_interval(row["bound_low"], row["bound_high"]),
             "kind": _COLOURS[row["verdict"]],
-            **{name: "–" if pd.isna(row[name]) else int(row[name]) for name in ("seeds", "samples")},
+            **{name: 0 if pd.isna(row[name]) else int(row[name]) for name in ("seeds", "samples")},
             "note": "" if pd.isna(row["note"]) else row["note"],
         }
         for row in rows.to_dict("records")
@@ -181,7 +184,10 @@ def _caption(path: str | Path, config: Mapping) -> Markup:
 def _sentences(convergence: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the norms' names and what is said of their convergence."""
     rows = convergence.loc[convergence["verdict"].notna(), ["norm", "verdict"]]
-    return [(tables.NORMS[norm], sentence) for norm, sentence in rows.itertuples(index=False)]
+    return [
+        (tables.NORMS[norm], sentence.replace(" %", "\u00a0%"))  # not at the end of a line
+        for norm, sentence in rows.itertuples(index=False)
+    ]
 
 
 def _kept(settings: pd.DataFrame) -> tuple[int, int]:
@@ -192,12 +198,14 @@ def _kept(settings: pd.DataFrame) -> tuple[int, int]:
 
 def _data(data: Mapping[str, str | Path]) -> dict[str, Any]:
     """Return how many images there are, and of which classes."""
-    with open_h5(data["classification"], "classification") as file:
-        counts = {"train": len(file["train/images"]), "test": len(file["test/images"])}
-        classes = [str(name) for name in file["classes"].asstr()[()]]
-    with open_h5(data["stimuli"], "stimuli") as file:
-        return counts | {
-            "classes": classes,
-            "stimuli": len(file["images"]),
-            "oracle": int(file["oracle"][()].sum()),
-        }
+    images = read_fields(
+        data["classification"], ClassificationData, ("train_labels", "test_labels", "classes")
+    )
+    oracle = read_fields(data["stimuli"], Stimuli, ("oracle",))["oracle"]
+    return {
+        "train": len(images["train_labels"]),
+        "test": len(images["test_labels"]),
+        "classes": images["classes"].tolist(),
+        "stimuli": len(oracle),
+        "oracle": int(oracle.sum()),
+    }

@@ -1,5 +1,6 @@
 """What a page says of where its results are from: how long jobs took, versions, machine, digests."""
 
+import logging
 import os
 import platform
 import re
@@ -11,6 +12,8 @@ import pandas as pd
 
 from neuroreg import __version__
 from neuroreg.files.storage import sha256
+
+logger = logging.getLogger(__name__)
 
 # Whose version can change a number.
 _PACKAGES = (
@@ -58,9 +61,13 @@ def stage_times(folder: str | Path, names: Collection[str]) -> pd.DataFrame:
 
 
 def _measured(path: Path) -> dict[str, float]:
-    """Return the last row of a benchmark file; what could not be measured (``NA``, ``-``) is NaN."""
-    row = pd.read_csv(path, sep="\t").iloc[-1]
+    """Return the last row of a benchmark file; what is not known (``NA``, ``-``) is NaN."""
     columns = {"seconds": "s", "cpu_seconds": "cpu_time", "megabytes": "max_rss"}
+    try:
+        row = pd.read_csv(path, sep="\t").iloc[-1]
+    except (ValueError, IndexError) as error:  # cut short, as on a full disk: no reason to have no page
+        logger.warning("%s: not readable (%s); what this job took is not known", path, error)
+        row = {}
     return {name: pd.to_numeric(row.get(column), errors="coerce") for name, column in columns.items()}
 
 

@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
 
 from neuroreg.errors import InputError
-from neuroreg.files.storage import write_json
-from neuroreg.files.weights import open_weights, write_weights
+from neuroreg.files.storage import read_json, write_json
+from neuroreg.files.weights import check_finite, first_line, open_weights, write_weights
 from neuroreg.response_model.fit import FittedResponseModel, empty_model
 from neuroreg.response_model.model import ResponseModel
 from neuroreg.response_model.reliability import NeuronQuality, fraction_of_oracle, mean_score
@@ -69,6 +70,23 @@ def load_response_model(weights_path: str | Path) -> ResponseModel:
         (neurons,), (_, behaviors) = tensors["response_std"].shape, tensors["context_behavior"].shape
         model = empty_model(neurons, behaviors, settings)
         model.load_state_dict(tensors)
-    except (InputError, SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"{weights_path}: not a response model of this project ({error}).") from error
+        check_finite(tensors)
+    except (
+        InputError, SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError,
+    ) as error:  # fmt: skip
+        raise InputError(
+            f"{weights_path}: not a response model of this project ({first_line(error)})."
+        ) from error
     return model.eval()
+
+
+def load_weighting(summary_path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the neurons' w and v, float32 (N,) each, from the JSON file of `save_response_model`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or holds no such numbers.
+    """
+    content = read_json(summary_path, {"w": [float], "v": [float]})
+    return tuple(np.asarray(content[name], np.float32) for name in ("w", "v"))

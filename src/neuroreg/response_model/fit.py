@@ -282,7 +282,7 @@ def fit_response_model(
         )
         log(
             f"epoch {epoch}: learning rate {rate:.2g}, loss {loss:.4f}, validation correlation {score:.4f}, "
-            f"{time.monotonic() - started:.1f} s"
+            f"at most {(time.monotonic() - started) * (settings.max_epochs - epoch):.0f} s left"
         )
         if progress.best < 0 or score > history[progress.best]["validation_correlation"]:
             progress.best = epoch - 1

@@ -299,11 +299,14 @@ def load_attacks(paths: Iterable[str | Path]) -> Iterator[AttackResult]:
     Raises
     ------
     InputError
-        If the files differ in samples, images or which of them are correct, or as `read_record`.
+        If the files differ in samples, images or which of them are correct, a distance is NaN or negative, or
+        as `read_record`.
     """
     first: tuple[str | Path, AttackResult] | None = None
     for path in paths:
         result = read_record(path, AttackResult)
+        if not all((values >= 0).all() for values in result.distance.values()):
+            raise InputError(f"{path}: distances below 0 or NaN; expected numbers from 0 to inf.")
         origin, other = first = first or (path, result)
         names = "sample", "label", "clean"
         if not all(np.array_equal(getattr(result, name), getattr(other, name)) for name in names):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from neuroreg.errors import InputError
 from neuroreg.files.records import dataset
 
 
@@ -27,6 +28,15 @@ class NoiseCounts:
     sigma: np.ndarray = dataset("sigma", np.float64, "L")
     correct: np.ndarray = dataset("correct", np.integer, "L", "N")
     draws: int = dataset("draws", np.int64)
+
+    def __post_init__(self) -> None:
+        if self.draws < 1 or not np.isfinite(self.sigma).all() or (self.sigma < 0).any():
+            raise InputError(
+                f"noise counts: {self.draws} draws at sigma {self.sigma.tolist()}; expected one draw or "
+                "more, at numbers of at least 0."
+            )
+        if not self.correct.size or self.correct.min() < 0 or self.correct.max() > self.draws:
+            raise InputError(f"noise counts: counts that are none; expected 0 to {self.draws} of each image.")
 
     def accuracy(self) -> pd.DataFrame:
         """Return the columns sigma, accuracy in [0, 1], n (images x draws); one row per level."""

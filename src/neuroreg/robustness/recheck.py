@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from torch import nn
 
 from neuroreg.errors import InputError
-from neuroreg.files.records import read_record
+from neuroreg.files.records import read_mapping, read_record
 from neuroreg.files.storage import open_h5, sha256
 from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attack_result import NORMS, AttackResult
@@ -132,7 +131,7 @@ def _logits(model: nn.Module, images: np.ndarray) -> np.ndarray:
 
 def _provenance(attack_path: str | Path, model_path: str | Path) -> list[str]:
     with open_h5(attack_path, "attacks") as file:
-        inputs = json.loads(file.attrs["inputs"])
+        inputs = read_mapping(attack_path, file, "inputs")
     if not inputs or sha256(model_path) in inputs.values():
         return []
     return [f"{model_path}: is not the model attacked: its SHA-256 is none of those in {attack_path}."]

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroreg.files.records import dataset
+from neuroreg.errors import InputError
+from neuroreg.files.records import check_record, dataset
 from neuroreg.similarity.matrix import SimilarityMatrix, centred_cosine, denoised_weights
 from neuroreg.similarity.units import Units, effective_neurons, warn_of_few
 
@@ -39,6 +40,14 @@ class PredictedResponses:
     w: np.ndarray = dataset("neurons/w", np.float32, "N")
     v: np.ndarray = dataset("neurons/v", np.float32, "N")
     std: np.ndarray = dataset("neurons/std", np.float32, "N")
+
+    def __post_init__(self) -> None:
+        check_record(self)
+        for name in ("predicted", "oracle_predicted", "w", "v", "std"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise InputError(f"responses: {name} holds NaN or infinity; expected finite values.")
+        if (self.std <= 0).any():
+            raise InputError(f"responses: std of {self.std.min():g}; expected positive ones.")
 
     def weights(self, exponent: float, units: Units) -> np.ndarray:
         """Return the weights of the neurons, float64 (N,): ``(w v)^exponent``, by `std` in units ``std``."""

@@ -16,7 +16,7 @@ from torchvision.models import VGG19_Weights
 from neuroreg.devices import full_float32
 from neuroreg.errors import InputError
 from neuroreg.files.storage import sha256
-from neuroreg.files.weights import open_weights
+from neuroreg.files.weights import first_line, open_weights
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.similarity.matrix import SimilarityMatrix, centred_cosine
 
@@ -82,25 +82,26 @@ def load_vgg_weights(path: str | Path | None = None) -> VggWeights:
             state = torch.load(path, map_location="cpu", weights_only=True)
             found = {name: state[name].clone() for name in _SHAPES if name in state}
             del state
+        fits = {
+            name: tensor.is_floating_point() and bool(tensor.isfinite().all())
+            for name, tensor in found.items()
+        }
+        found = {name: tensor.float() for name, tensor in found.items()}
     except (
         SafetensorError, pickle.UnpicklingError, BadZipFile, EOFError, OSError, RuntimeError, TypeError,
         AttributeError, ValueError, KeyError,
     ) as error:  # fmt: skip
         raise InputError(
-            f"{path}: not readable as weights ({_first_line(error)}); expected {expected}."
+            f"{path}: not readable as weights ({first_line(error)}); expected {expected}."
         ) from error
     for name, shape in _SHAPES.items():
         if name not in found:
             raise InputError(f"{path}: no tensor '{name}'; expected {expected}.")
-        if tuple(found[name].shape) != shape or not found[name].isfinite().all():
+        if tuple(found[name].shape) != shape or not fits[name]:
             raise InputError(
                 f"{path}: '{name}' of shape {tuple(found[name].shape)}; expected {shape}, all values finite."
             )
-    return VggWeights({name: found[name].float() for name in _SHAPES}, path.name, sha256(path))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return VggWeights({name: found[name] for name in _SHAPES}, path.name, sha256(path))
 
 
 def _torchvision_file() -> Path:
@@ -114,7 +115,7 @@ def _torchvision_file() -> Path:
             torch.hub.download_url_to_file(url, str(path), hash_prefix=start_of_hash, progress=False)
         except (OSError, RuntimeError) as error:
             raise InputError(
-                f"{url}: not downloaded ({_first_line(error)}); expected torchvision's VGG19 weights, which "
+                f"{url}: not downloaded ({first_line(error)}); expected torchvision's VGG19 weights, which "
                 "a target's key 'weights' can name as a local file."
             ) from error
     if not sha256(path).startswith(start_of_hash):

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from neuroreg.errors import InputError
-from neuroreg.files.weights import open_weights, write_weights
+from neuroreg.files.weights import check_finite, first_line, open_weights, write_weights
 from neuroreg.training.architectures import Network, build_network
 
 SIMILARITY_PREFIX = "similarity."
@@ -63,7 +63,10 @@ def load_model(path: str | Path) -> Network:
         class_names = tuple(network.pop("class_names", ()))
         model = build_network(**network)
         model.load_state_dict(tensors)
-    except (InputError, SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a trained model of this project ({error}).") from error
+        check_finite(tensors)
+    except (
+        InputError, SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError,
+    ) as error:  # fmt: skip
+        raise InputError(f"{path}: not a trained model of this project ({first_line(error)}).") from error
     model.class_names = class_names
     return model.eval()

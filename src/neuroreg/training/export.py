@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from neuroreg import __version__
 from neuroreg.errors import InputError
+from neuroreg.files.forms import check_form
 from neuroreg.files.storage import atomic_path
 from neuroreg.training.architectures import Network
 from neuroreg.training.checkpoints import load_model
@@ -107,9 +108,14 @@ def load_exported(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     except Exception as error:  # torch raises what its parts raise
         first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise InputError(f"{path}: not a program of torch.export ({first}).") from error
-    if not text:
-        raise InputError(f"{path}: holds no '{DESCRIPTION}'; expected a file that export_model wrote.")
-    return module, json.loads(text)
+    try:
+        description = json.loads(text)
+    except ValueError as error:
+        raise InputError(
+            f"{path}: holds no '{DESCRIPTION}' that can be read; expected a file that export_model wrote."
+        ) from error
+    check_form(path, description, {})
+    return module, description
 
 
 def _require_pt2(path: str | Path) -> None:

@@ -43,7 +43,7 @@ def describe_file(path: str | Path) -> list[str]:
 def _own(path: Path, file: h5py.File) -> Iterator[str]:
     yield f"{path}: {file.attrs['kind']}, written by {file.attrs.get('created_by', 'an unknown program')}"
     for name in ("config", "inputs"):
-        if (text := file.attrs.get(name, "{}")) != "{}":
+        if str(text := file.attrs.get(name, "{}")) != "{}":
             yield f"  {name}: {_short(text)}"
     found = []
     file.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
@@ -81,6 +81,6 @@ def _short(text: str) -> str:
     """Return one line, nested JSON as it is, cut where it gets long."""
     try:
         text = json.dumps(json.loads(text), ensure_ascii=False)
-    except ValueError:
+    except (TypeError, ValueError, RecursionError):
         text = " ".join(str(text).split())
     return text if len(text) <= _LONG else f"{text[:_LONG]} ..."

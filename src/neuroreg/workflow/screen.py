@@ -1,9 +1,10 @@
 """What the workflow says on the terminal at its start and its end, in a few plain lines."""
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from csv import DictReader
+from contextlib import suppress
 from pathlib import Path
 
 from neuroreg.workflow.grid import grid_runs
@@ -71,8 +72,10 @@ def closing(folder: str | Path) -> str:
     lines = []
     claims = folder / "claims.csv"
     if claims.is_file():
-        with claims.open(encoding="utf-8", newline="") as stream:
-            verdicts = Counter(row["verdict"] for row in DictReader(stream))
+        verdicts = Counter()
+        # Whatever became of the file since: this is said after all is done.
+        with claims.open(encoding="utf-8", errors="replace", newline="") as stream, suppress(csv.Error):
+            verdicts.update(row.get("verdict") or "unreadable" for row in csv.DictReader(stream))
         listed = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
         lines.append(f"Claims of the paper: {listed}.")
     first = [str(folder / name) for name in _FIRST if (folder / name).is_file()]
