@@ -61,7 +61,7 @@ run_shared() {
 
 run_search() {
   timeout 240 "$python" benchmarks/attacks.py --device cuda --threads 4 --samples 250 --repetitions 1 \
-    --steps 50 --batch 250 --foolbox-batch 250
+    --steps 50 --batch 250 --foolbox-batch 250 --one-process
 }
 
 run_study() { workflow "$out/study" --configfile configs/study.yaml configs/gpu.yaml "$@"; }

@@ -111,6 +111,8 @@ class MakeBelieveGpu(contextlib.ExitStack):
             "_lazy_init": lambda: None,
             "CUDAGraph": lambda: Graph(self),
             "graph": self._record,
+            "current_stream": lambda device=None: None,
+            "set_stream": lambda stream: None,
         }
         patches = [
             (torch.cuda, cuda),

@@ -120,11 +120,11 @@ def test_an_attack_finds_there_what_it_finds_on_the_cpu(any_gpu, problem, method
     assert not gpu.exact or torch.equal(passes_there, passes)
 
 
-# Of 256 rows some nearly always have to be searched by bracket.
-MANY, MANY_LAUNCHES = 256, {"l0": 195, "l1": 300, "l2": 190, "linf": 600}
+# Of 256 rows some nearly always have to be searched by bracket, which costs at most so much more.
+MANY, MANY_LAUNCHES = 256, 600
 
 
-@pytest.mark.parametrize("norm", MANY_LAUNCHES)
+@pytest.mark.parametrize("norm", NORMS)
 def test_many_rows_take_brendel_and_bethge_one_wait_and_few_launches(any_gpu, norm):
     rng = np.random.default_rng(0)
     x = to_input(rng.integers(0, 256, (MANY, 4, 4), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2))
@@ -143,7 +143,7 @@ def test_many_rows_take_brendel_and_bethge_one_wait_and_few_launches(any_gpu, no
     few, many = counted
     assert many.waits.total() - few.waits.total() <= 2, many.waits - few.waits
     further = many.launches.total() - few.launches.total()
-    assert 0 < further <= 2 * MANY_LAUNCHES[norm] * gpu.kernels, (many.lines - few.lines).most_common(10)
+    assert 0 < further <= 2 * MANY_LAUNCHES * gpu.kernels, (many.lines - few.lines).most_common(10)
 
 
 @pytest.mark.parametrize("method", METHODS)

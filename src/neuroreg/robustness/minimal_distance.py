@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
 from neuroreg.robustness.attacks.rows import Rows, adversarial_margin, run_watched, setting_of_rows
 from neuroreg.robustness.evaluation import FixedBatch, evaluation, predict, quick, require_finite, to_input
+from neuroreg.robustness.rows_at_once import rows_at_once
 from neuroreg.robustness.verification import Verified, verify
 from neuroreg.seeds import derive_seed
 
@@ -149,7 +151,7 @@ def search(
     settings: Sequence[Mapping],
     repetitions: int,
     seed: int,
-    batch_size: int,
+    batch_size: int | Literal["auto"],
     device: torch.device,
     pad: bool = False,
     pool_logits: Callable[[], np.ndarray] | None = None,
@@ -188,7 +190,7 @@ def search(
     seed
         Decides random starts.
     batch_size
-        Rows attacked at once.
+        Rows attacked at once; ``"auto"`` as `rows_at_once`, for all samples and repetitions of one setting.
     device
         Where to compute.
     pad
@@ -224,6 +226,11 @@ def search(
     progress = resume.load(decisive, arrays)
 
     run, attacked = attack.load(), quick(model, device)
+    if progress.history:  # how much of a GPU is free may have changed
+        batch_size = int(progress.history[0].get("batch_size", batch_size))
+    else:
+        most, shape = len(images) * repetitions, (1, *images.shape[1:])
+        batch_size = rows_at_once(batch_size, attacked, shape, device, most)
     if pad:
         passed = min(batch_size, PADDED) if device.type == "cpu" else batch_size
         model, attacked = FixedBatch(model, passed), FixedBatch(attacked, passed)
@@ -268,7 +275,7 @@ def search(
             found, passes, not_finite = run_watched(run, attacked, rows)
         outcome = verify(model, clean[row], targets[row], found, **forward)
         _keep(state, outcome, passes.cpu(), not_finite, batches[number])
-        progress.history.append({"seconds": time.perf_counter() - begun})
+        progress.history.append({"seconds": time.perf_counter() - begun, "batch_size": batch_size})
         ended = _ended(batches, number)
         if ended or time.monotonic() - saved >= save_every:
             resume.save(progress)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from neuroreg.files.resume import ResumeFile
 from neuroreg.files.storage import digests, was_made_from
 from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attack_result import AttackResult
+from neuroreg.robustness.cpu_rows import ROWS_ON_CPU
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.robustness.minimal_distance import choose_samples, search
 from neuroreg.training.checkpoints import load_model
@@ -33,7 +35,7 @@ def search_attacks(
     part: int = 0,
     repetitions: int,
     seed: int,
-    batch_size: int,
+    batch_size: int | Literal["auto"],
     device: str,
     devices: str | int = "0",
 ) -> None:
@@ -73,8 +75,8 @@ def search_attacks(
     @cache
     def pool_logits() -> np.ndarray:
         """Once for all attacks that need them."""
-        pool = to_input(data.test_images)
-        return predict(model, pool, batch_size=batch_size, device=place, finite=False).numpy()
+        pool, rows = to_input(data.test_images), ROWS_ON_CPU if batch_size == "auto" else batch_size
+        return predict(model, pool, batch_size=rows, device=place, finite=False).numpy()
 
     with ExitStack() as unfinished:
         for number, (attack, code, output) in enumerate(zip(attacks, codes, map(Path, outputs), strict=True)):

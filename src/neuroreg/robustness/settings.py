@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import ATTACK_METHODS, complete_setting
-from neuroreg.settings import Count, Distinct, Entry, NonNegative, Settings, problem
+from neuroreg.settings import Count, Distinct, Entry, NonNegative, Settings, problem, show
 
 _SIGMAS = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2]
 
@@ -17,6 +17,12 @@ def _no_switch(clip: object) -> object:
         found, was = str(clip).lower(), "unit" if clip else "none"
         raise problem(f'found {found}; expected one of "none", "unit", "image" ({found} was "{was}").')
     return clip
+
+
+def _auto_or_count(rows: object) -> object:
+    if rows == "auto" or (isinstance(rows, int) and not isinstance(rows, bool) and rows >= 1):
+        return rows
+    raise problem(f"found {show(rows)}; expected a whole number, at least 1, or auto.")
 
 
 class NoiseSettings(Settings):
@@ -108,8 +114,10 @@ class AdversarialSettings(Settings):
     """Attacked test images (1,000 in the paper), evenly from the classes, the same for every model."""
     repetitions: Count = 1
     """Runs of each setting, with different random starts (5 in the paper)."""
-    batch_size: Count = 64
-    """Rows (sample, repetition and setting) attacked at a time; changes what is found by rounding only."""
+    batch_size: Annotated[Count | Literal["auto"], BeforeValidator(_auto_or_count)] = "auto"
+    """Rows (sample, repetition and setting) attacked at a time; changes what is found by rounding only. auto:
+    64 on the CPU, on a GPU as many as a quarter of its free memory holds, at most samples times
+    repetitions."""
     parts: Count = 1
     """Jobs that each search is split into, by samples. With more than one, all passes are of one size,
     the last ones filled up, so that on the CPU their number changes nothing."""
