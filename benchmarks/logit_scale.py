@@ -80,7 +80,7 @@ def main() -> None:
     model = load_model(arguments.model).eval()
     right = predict(model, to_input(images), batch_size=250, device=CPU).argmax(dim=1).numpy() == labels
     chosen = np.flatnonzero(right)[: arguments.images]
-    print("attack               " + "".join(f"{f'x {factor:g}':>14}" for factor in FACTORS))
+    print("attack               " + "".join(f"{f'x {factor:g}':>14}" for factor in arguments.factors))
     for name in arguments.attacks:
         setting = arguments.setting or next(SETTINGS[key] for key in SETTINGS if name.startswith(key))
         print(f"{name:21}", end="", flush=True)
