@@ -172,9 +172,9 @@ class Blow:
     def tracebacks(self):
         """How many tracebacks of jobs were shown; those of Snakemake's own imports in a job do not count."""
         blocks = (block.split("\n\n")[0] for block in self.said.split("Traceback (most recent")[1:])
-        return sum(
-            ".snakemake/scripts/" in block and "site-packages/snakemake/" not in block for block in blocks
-        )
+        # Line 2 of a job's script is Snakemake's own; tracebacks of two jobs may stand in each other.
+        ours = re.compile(r'\.snakemake/scripts/[^"\n]*", line (?!2\b)\d+')
+        return sum(ours.search(block) is not None for block in blocks)
 
 
 def disturbed(place, kinds, seed, longest):

@@ -60,6 +60,14 @@ def check_finite(tensors: Mapping[str, Tensor]) -> None:
             raise InputError(f"tensor '{name}' holds NaN or infinity; expected finite values")
 
 
+def in_short(error: Exception) -> str:
+    """Return what an error says on one line, at most 200 letters; of a key that is missing, that it is."""
+    if isinstance(error, KeyError):
+        return f"no {error}"
+    text = " ".join(str(error).split()).rstrip(".:") or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
 def first_line(error: Exception) -> str:
     """Return the beginning of what an error says, on one line, or its type where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".:")

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 
 from neuroreg.errors import InputError
 from neuroreg.files.storage import read_json, write_json
-from neuroreg.files.weights import check_finite, first_line, open_weights, write_weights
+from neuroreg.files.weights import check_finite, in_short, open_weights, write_weights
 from neuroreg.response_model.fit import FittedResponseModel, empty_model
 from neuroreg.response_model.model import ResponseModel
 from neuroreg.response_model.reliability import NeuronQuality, fraction_of_oracle, mean_score
@@ -75,7 +75,8 @@ def load_response_model(weights_path: str | Path) -> ResponseModel:
         InputError, SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError,
     ) as error:  # fmt: skip
         raise InputError(
-            f"{weights_path}: not a response model of this project ({first_line(error)})."
+            f"{weights_path}: not a response model of this project ({in_short(error)}); expected a file that "
+            "a fit wrote, undamaged."
         ) from error
     return model.eval()
 

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from neuroreg.errors import InputError
-from neuroreg.files.weights import check_finite, first_line, open_weights, write_weights
+from neuroreg.files.weights import check_finite, in_short, open_weights, write_weights
 from neuroreg.training.architectures import Network, build_network
 
 SIMILARITY_PREFIX = "similarity."
@@ -67,6 +67,9 @@ def load_model(path: str | Path) -> Network:
     except (
         InputError, SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError,
     ) as error:  # fmt: skip
-        raise InputError(f"{path}: not a trained model of this project ({first_line(error)}).") from error
+        raise InputError(
+            f"{path}: not a trained model of this project ({in_short(error)}); expected a file that a "
+            "training wrote, undamaged."
+        ) from error
     model.class_names = class_names
     return model.eval()
