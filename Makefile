@@ -3,7 +3,7 @@ CORES ?= 8
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: all test test-workflow test-library soak slurm lint generate lock clean
+.PHONY: all test test-workflow test-library soak slurm lint site generate lock clean
 
 all: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
@@ -40,16 +40,26 @@ slurm: $(READY)
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 	$(VENV)/bin/snakefmt --check --line-length 110 Snakefile rules
 	$(VENV)/bin/snakemake --lint
 
 generate: $(READY)
 	$(VENV)/bin/python -m neuroreg.workflow.generate
 
+# The documentation as a site; a link that leads nowhere ends it.
+site: $(READY)
+	$(VENV)/bin/python -m pip install --quiet --require-hashes --requirement docs/requirements.lock
+	$(VENV)/bin/python docs/home.py > docs/index.md
+	$(VENV)/bin/zensical build --strict --config-file mkdocs.yml
+	@echo "The documentation as a site: site/index.html."
+
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-header --no-annotate --extra test --extra slurm \
 	  --constraint constraints.txt pyproject.toml --output-file requirements.lock
+	echo zensical | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-header --no-annotate --constraint requirements.lock - --output-file docs/requirements.lock
 
 clean:
 	rm -rf $(VENV) .snakemake

@@ -62,8 +62,16 @@ rule all:
         "results/training.pdf",
         "results/overlap.csv",
         "results/claims.csv",
-        "results/claims.html",
         "results/index.html",
+
+
+# On a terminal, a line that tells how far everything is; before what writes there, to make room for it.
+settings = workflow.output_settings
+STATUS = status_line(
+    sys.stdout if settings.stdout else sys.stderr, (one.name.lower() for one in settings.quiet or ())
+)
+if STATUS and workflow.is_main_process:
+    logger.handlers.insert(0, STATUS)
 
 
 onstart:
@@ -71,6 +79,9 @@ onstart:
     for one in workflow.rules:
         one.message = one.message or "{rule} {wildcards}"
     print(opening(config, NOTE, "results"), file=sys.stderr)
+    if STATUS:
+        STATUS.start()
+        atexit.register(STATUS.end)
     # Where Slurm runs the jobs, what it does with them is told in words.
     if workflow.executor_plugin.name == "slurm":
         watch = Watch(Path.cwd(), logger.warning)
@@ -79,8 +90,12 @@ onstart:
 
 
 onsuccess:
+    if STATUS:
+        STATUS.end()
     print(closing("results"), file=sys.stderr)
 
 
 onerror:
+    if STATUS:
+        STATUS.end()
     print(failing(log), file=sys.stderr)

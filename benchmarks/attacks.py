@@ -5,17 +5,22 @@
         --data results/classification.h5
 
 Both attack the same samples of the same model in float32, from the same starts, with the same numbers of
-steps, each attack in a process of its own. Ours is `search`, which also verifies what it finds; Foolbox's is
-its attack called for one batch and repetition after the other, which is verified afterwards. Without --model
-a small ResNet18 is trained on scikit-learn's digits, enlarged to 32x32.
+steps, each attack in a process of its own, the fast ones first; a row is printed as soon as it is done. Ours
+is `search`, which also verifies what it finds; Foolbox's is its attack called for one batch and repetition
+after the other, which is verified afterwards. It has no JSMA and no SparseFool; its PGD and AdamPGD know one
+epsilon only, and what stands beside ours is their steps in a search for each sample's (`foolbox_pgd`).
+Without --model a small ResNet18 is trained on scikit-learn's digits, enlarged to 32x32.
 
     total      seconds from the start of the process to the last result
-    imports    of which Python and its imports
-    first      of which the first step of the first batch (Foolbox's Brendel & Bethge: with compilation)
-    steps/s    samples x repetitions x steps over total; C&W: times the values of its constant
-    mean       over the samples for which both found an adversarial
+    cpu        seconds of processor time, all threads; what else the machine does hardly changes it
+    imports    of total, Python and its imports
+    first      of cpu, the first step of the first batch (Foolbox's Brendel & Bethge: with compilation)
+    found      samples with an adversarial
+    mean       over these
 
-The model's own time is that of as many forward and backward passes, unfolded, in batches of ours.
+With --one-process all happens in this process, ours first: imports and a GPU's start are paid once, and what
+is printed are seconds of each attack alone. The model's own time is that of as many forward and backward
+passes, unfolded, in batches of ours.
 """
 
 import argparse
@@ -27,10 +32,14 @@ import time
 from pathlib import Path
 
 BRENDEL_BETHGE = ("brendel_bethge_l0", "brendel_bethge_l1", "brendel_bethge_l2", "brendel_bethge_linf")
-ATTACKS = (*BRENDEL_BETHGE, "ddn", "carlini_wagner")
+PROJECTED = ("pgd", "adam_pgd")
+ONLY_OURS = ("jsma", "sparsefool")
+ATTACKS = ("ddn", "carlini_wagner", *PROJECTED, *ONLY_OURS, *BRENDEL_BETHGE)
+# Values of epsilon; each takes all steps until one has succeeded.
+EPSILONS = 10
 # C&W: as many values of its constant; each takes all steps.
 SEARCHES = 3
-HEADER = "attack              engine      total  imports   first  steps/s  found  mean       median"
+HEADER = "attack              engine      total     cpu  imports   first  found  mean       median"
 
 
 def parse() -> argparse.Namespace:
@@ -50,6 +59,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--attacks", nargs="+", default=ATTACKS, choices=ATTACKS)
     parser.add_argument("--engines", nargs="+", default=("ours", "foolbox"), choices=("ours", "foolbox"))
+    parser.add_argument("--one-process", action="store_true", help="imports once; ours first")
     parser.add_argument("--one", nargs=3, metavar=("ENGINE", "ATTACK", "FOLDER"), help=argparse.SUPPRESS)
     parser.add_argument("--begun", type=float, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -61,6 +71,10 @@ def setting(attack: str, arguments: argparse.Namespace) -> dict:
         return {"steps": arguments.steps, "radius": 16 * 1024 * 1e-3 / 32, "momentum": 0.8}
     if attack == "ddn":
         return {"steps": arguments.steps, "gamma": 0.05, "init_epsilon": 1.0}
+    if attack in PROJECTED:
+        return {"steps": max(1, arguments.steps // EPSILONS), "search_steps": EPSILONS, "rel_stepsize": 0.25}
+    if attack in ONLY_OURS:
+        return {}
     return {
         "steps": arguments.steps,
         "binary_search_steps": SEARCHES,
@@ -137,24 +151,25 @@ def train(arguments: argparse.Namespace) -> tuple:
     order = np.random.default_rng(0).permutation(len(images))
     images, labels = images.numpy()[order], data.target.astype(np.int64)[order]
     torch.manual_seed(0)
-    model, x, y = ResNet(width=arguments.width), to_input(images[:1200]), torch.from_numpy(labels[:1200])
+    device = torch.device(arguments.device)
+    model = ResNet(width=arguments.width).to(device)
+    x, y = to_input(images[:1200]).to(device), torch.from_numpy(labels[:1200]).to(device)
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(arguments.epochs):
         for rows in torch.randperm(len(x)).split(64):
             optimiser.zero_grad()
             F.cross_entropy(model(x[rows]), y[rows]).backward()
             optimiser.step()
-    return model.eval(), images[1200:], labels[1200:]
+    return model.eval().cpu(), images[1200:], labels[1200:]
 
 
-def run_one(arguments: argparse.Namespace) -> None:
-    """Do one attack with one engine in this process and write what it found and how long it took."""
-    engine, attack, folder = arguments.one
-    folder = Path(folder)
+def run_one(arguments: argparse.Namespace, engine: str, attack: str, folder: Path) -> dict[str, float]:
+    """Do one attack with one engine in this process, write what it found and return how long it took."""
+    begun, cpu = time.time() if arguments.begun is None else arguments.begun, time.process_time()
     import torch
 
     torch.set_num_threads(arguments.threads)
-    if engine == "ours":
+    if engine == "ours" or attack in PROJECTED:
         from neuroreg.robustness.attacks.registry import find_method
 
         find_method(attack).load()
@@ -165,22 +180,25 @@ def run_one(arguments: argparse.Namespace) -> None:
 
     from neuroreg.training.checkpoints import load_model
 
-    times = {"imports": time.time() - arguments.begun}
+    times = {"imports": time.time() - begun}
     model = load_model(folder / "model.safetensors")
     samples = load_file(folder / "samples.safetensors")
     attacked = {"ours": ours, "foolbox": foolboxs}[engine]
-    begun = time.perf_counter()
-    attacked(arguments, attack, model, samples, first=True)
-    synchronise(arguments)
-    times["first"] = time.perf_counter() - begun
+    if attack not in ONLY_OURS:  # whose first step is all of them
+        first = time.process_time()
+        attacked(arguments, attack, model, samples, first=True)
+        synchronise(arguments)
+        times["first"] = time.process_time() - first
     found = attacked(arguments, attack, model, samples, first=False)
     synchronise(arguments)
-    times["total"] = time.time() - arguments.begun
+    times["total"] = time.time() - begun
+    # Of a process of its own from its start on.
+    times["cpu"] = time.process_time() - cpu * arguments.one_process
     save_file({"found": found}, folder / f"{engine}_{attack}.safetensors")
-    print(json.dumps(times))
+    return times
 
 
-def ours(arguments: argparse.Namespace, attack: str, model, samples: dict, *, first: bool):
+def ours(arguments: argparse.Namespace, attack: str, model, samples: dict, *, first: bool, method: str = ""):
     """Return what `search` finds closest in the attack's own norm, float32 (1, S, H, W)."""
     import torch
 
@@ -195,7 +213,7 @@ def ours(arguments: argparse.Namespace, attack: str, model, samples: dict, *, fi
         chosen,
         samples["images"],
         samples["labels"],
-        method=attack,
+        method=method or attack,
         settings=[setting(attack, arguments) | ({"steps": 1} if first else {})],
         repetitions=1 if first else arguments.repetitions,
         seed=1,
@@ -213,6 +231,8 @@ def foolboxs(arguments: argparse.Namespace, attack: str, model, samples: dict, *
 
     from neuroreg.robustness.evaluation import to_input
 
+    if attack in PROJECTED:
+        return ours(arguments, attack, model, samples, first=first, method=f"foolbox_{attack}")
     told = setting(attack, arguments) | ({"steps": 1} if first else {})
     wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=arguments.device)
     x = to_input(samples["images"][samples["chosen"]]).to(arguments.device)
@@ -302,46 +322,83 @@ def floor(arguments: argparse.Namespace, model, images) -> float:
     return seconds / passes / len(x) * len(images) * arguments.repetitions * arguments.steps
 
 
+def measured(arguments: argparse.Namespace, engine: str, attack: str, folder: Path) -> dict[str, float]:
+    """Return what `run_one` does, in a process of its own unless one is asked for."""
+    if arguments.one_process:
+        return run_one(arguments, engine, attack, folder)
+    command = [sys.executable, __file__, *sys.argv[1:], "--one", engine, attack, str(folder)]
+    command += ["--begun", str(time.time())]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def show(engine: str, attack: str, times: dict[str, float], found) -> None:
+    """Print a row of the table; `found` are the distances (S,)."""
+    import numpy as np
+
+    there = np.isfinite(found)
+    first = f"{times['first']:8.2f}" if "first" in times else " " * 8
+    print(
+        f"{attack:20}{engine:9}{times['total']:8.1f}{times['cpu']:8.1f}{times['imports']:9.1f}{first}"
+        f"{int(there.sum()):7d}  {found[there].mean():<11.6f}{np.median(found):.6f}",
+        flush=True,
+    )
+
+
+def compare(times: dict[tuple[str, str], dict], distance: dict[tuple[str, str], object]) -> None:
+    """Print what both engines have done, over the samples for which both found an adversarial."""
+    import numpy as np
+
+    both = [attack for engine, attack in times if engine == "ours" and ("foolbox", attack) in times]
+    if not both:
+        return
+    print("Foolbox's over ours:  total     cpu   cpu less the first step mean distance, ours over Foolbox's")
+    for attack in [*both, "Brendel & Bethge"]:
+        summed = [name for name in both if name in BRENDEL_BETHGE] if attack not in both else [attack]
+        if not summed:
+            continue
+        ours, theirs = (
+            {
+                key: sum(times[engine, name].get(key, 0.0) for name in summed)
+                for key in ("total", "cpu", "first")
+            }
+            for engine in ("ours", "foolbox")
+        )
+        ratio = ""
+        if attack in both:
+            one, other = distance["ours", attack], distance["foolbox", attack]
+            common = np.isfinite(one) & np.isfinite(other)
+            ratio = f"{one[common].mean() / other[common].mean():.4f}"
+        print(
+            f"{attack:20}{theirs['total'] / ours['total']:8.2f}{theirs['cpu'] / ours['cpu']:8.2f}"
+            f"{(theirs['cpu'] - theirs['first']) / (ours['cpu'] - ours['first']):17.2f}{ratio:>32}",
+            flush=True,
+        )
+
+
 def main() -> None:
     arguments = parse()
     if arguments.one:
-        run_one(arguments)
+        engine, attack, folder = arguments.one
+        print(json.dumps(run_one(arguments, engine, attack, Path(folder))))
         return
-    import numpy as np
-
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         model, images, labels = prepare(arguments, folder)
         seconds = floor(arguments, model, images)
-        print(f"model alone {seconds:.1f} s per attack (C&W: {SEARCHES} times)")
-        print(HEADER)
-        spent = dict.fromkeys(arguments.engines, 0.0)
-        for attack in arguments.attacks:
-            times, distance = {}, {}
-            for engine in arguments.engines:
-                command = [sys.executable, __file__, *sys.argv[1:], "--one", engine, attack, str(folder)]
-                command += ["--begun", str(time.time())]
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                times[engine] = json.loads(done.stdout.splitlines()[-1])
-                distance[engine] = distances(arguments, folder, engine, attack, model, images, labels)
-            common = np.isfinite(list(distance.values())).all(axis=0)
-            work = len(images) * arguments.repetitions * arguments.steps
-            work *= SEARCHES if attack == "carlini_wagner" else 1
-            for engine, row in times.items():
-                found = distance[engine]
-                print(
-                    f"{attack:20}{engine:9}{row['total']:8.1f}{row['imports']:9.1f}{row['first']:8.2f}"
-                    f"{work / row['total']:9.0f}{int(np.isfinite(found).sum()):7d}  "
-                    f"{found[common].mean():<11.6f}{np.median(found):.6f}",
-                    flush=True,
-                )
-                if attack in BRENDEL_BETHGE:
-                    spent[engine] += row["total"]
-        if all(spent.values()) and len(spent) == 2:
-            print(
-                f"Brendel & Bethge: {spent['ours']:.1f} s against {spent['foolbox']:.1f} s, "
-                f"{spent['foolbox'] / spent['ours']:.2f} times"
-            )
+        print(f"model alone {seconds:.1f} s for as many steps (C&W: {SEARCHES} times)")
+        print(HEADER, flush=True)
+        jobs = [(engine, attack) for attack in arguments.attacks for engine in arguments.engines]
+        if arguments.one_process:
+            jobs.sort(key=lambda job: job[0] == "foolbox")
+        times, distance = {}, {}
+        for engine, attack in jobs:
+            if engine == "foolbox" and attack in ONLY_OURS:
+                continue
+            times[engine, attack] = measured(arguments, engine, attack, folder)
+            distance[engine, attack] = distances(arguments, folder, engine, attack, model, images, labels)
+            show(engine, attack, times[engine, attack], distance[engine, attack])
+        compare(times, distance)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@
 #     training    a training step at the paper's size: plain loop, eager, compiled
 #     shared      the same steps from several processes at once: what one GPU gives to jobs that share it
 #     search      the search beside Foolbox's loops
-#     study       configs/gpu_study.yaml, with the ARGUMENTs passed to Snakemake
+#     study       configs/study.yaml at the paper's width, with the ARGUMENTs passed to Snakemake
 #
 # FOLDER takes a log for each stage and the study's results. PYTHON names the interpreter, JOBS how many jobs
 # share the GPU. A stage that fails does not keep the next from running; the exit code tells.
@@ -61,10 +61,10 @@ run_shared() {
 
 run_search() {
   timeout 240 "$python" benchmarks/attacks.py --device cuda --threads 4 --samples 250 --repetitions 1 \
-    --steps 50 --batch 250 --foolbox-batch 250
+    --steps 50 --batch 250 --foolbox-batch 250 --one-process
 }
 
-run_study() { workflow "$out/study" --configfile configs/gpu_study.yaml "$@"; }
+run_study() { workflow "$out/study" --configfile configs/study.yaml configs/gpu.yaml "$@"; }
 
 for stage in "${stages[@]}"; do
   started=$SECONDS

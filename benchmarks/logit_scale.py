@@ -2,12 +2,13 @@
 
     python benchmarks/logit_scale.py MODEL.safetensors CLASSIFICATION.h5 [--attacks ddn ...] [--cross-entropy]
 
-One thread of a CPU, one repetition, short settings; the first test images that the model gets right; verified
-distances in the attack's own norm (those that fail are counted). With `--cross-entropy`, PGD, AdamPGD and DDN
-step along the float32 cross-entropy's own gradient, which saturates.
+One thread of a CPU, one repetition, short settings (or `--setting`); the first test images that the model
+gets right; verified distances in the attack's own norm (those that fail are counted). With `--cross-entropy`,
+PGD, AdamPGD and DDN step along the float32 cross-entropy's own gradient, which saturates.
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ SETTINGS = {
     "pdpgd": {"steps": 200},
     "apgd_t": {"steps": 10, "search_steps": 12},
     "fab": {"steps": 10},
+    "warm_brendel_bethge_l2": {"steps": 60},
+    "warm_brendel_bethge_linf": {"steps": 60},
 }
 
 
@@ -61,6 +64,8 @@ def main() -> None:
     ours = [name for name in attack_methods() if not name.startswith("foolbox_")]
     parser.add_argument("--attacks", nargs="+", default=ours, choices=ours)
     parser.add_argument("--images", type=int, default=32)
+    parser.add_argument("--factors", nargs="+", type=float, default=FACTORS)
+    parser.add_argument("--setting", type=json.loads, help="JSON; instead of the short one")
     parser.add_argument("--cross-entropy", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -77,9 +82,9 @@ def main() -> None:
     chosen = np.flatnonzero(right)[: arguments.images]
     print("attack               " + "".join(f"{f'x {factor:g}':>14}" for factor in FACTORS))
     for name in arguments.attacks:
-        setting = next(value for prefix, value in SETTINGS.items() if name.startswith(prefix))
+        setting = arguments.setting or next(SETTINGS[key] for key in SETTINGS if name.startswith(key))
         print(f"{name:21}", end="", flush=True)
-        for factor in FACTORS:
+        for factor in arguments.factors:
             result = search(
                 Scaled(model, factor),
                 images[chosen],

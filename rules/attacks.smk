@@ -18,7 +18,7 @@ rule search_adversarials:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=more_each_try(700 + CUDA_MEMORY + 0.15 * WIDTH * config["adversarial"]["batch_size"]),
+        mem_mb=more_each_try(700 + CUDA_MEMORY + 0.15 * WIDTH * ROWS),
         runtime=longer_each_try(lambda wildcards, input: times.search(config, attacks(wildcards))),
         gpu=GPU,
         devices=DEVICES,
@@ -29,7 +29,7 @@ rule search_adversarials:
             "samples": config["adversarial"]["samples"],
             "parts": PARTS,
             "repetitions": config["adversarial"]["repetitions"],
-            "batch_size": config["adversarial"]["batch_size"],
+            "batch_size": BATCH_SIZE,
             "device": config["device"],
             "seed": config["seed"],
         },
@@ -126,7 +126,7 @@ rule check_masking:
         runs=[(run.model, run.seed) for run in CONDITIONS],
         attacks=ATTACKS,
         reference=REFERENCE,
-        settings={"batch_size": config["adversarial"]["batch_size"], "seed": config["seed"]},
+        settings={"batch_size": ROWS, "seed": config["seed"]},
         device=config["device"],
         note=NOTE,
         made=made,

@@ -4,6 +4,7 @@ from neuroreg.errors import InputError, on_terminal
 from neuroreg.files.refusals import refusal
 from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
+from neuroreg.robustness.cpu_rows import ROWS_ON_CPU
 from neuroreg.workflow import times
 from neuroreg.workflow.captions import noted
 from neuroreg.workflow.config import check_files, validate_config
@@ -21,6 +22,7 @@ from neuroreg.workflow.inputs import brought, check_times, content_of, replaced_
 from neuroreg.workflow.screen import closing, failing, opening, ways
 from neuroreg.workflow.sizes import compare_sizes, read_paper
 from neuroreg.workflow.slurm import Watch
+from neuroreg.workflow.status import status_line
 from neuroreg.workflow.start import check_place, check_python
 from neuroreg.workflow.yaml_checks import check_text
 
@@ -73,8 +75,11 @@ wildcard_constraints:
 
 
 WIDTH = config["network"]["width"]
-# Megabytes of host memory that a job on a GPU needs besides.
-CUDA_MEMORY = 3000 * GPU
+# Megabytes of host memory that a job on a GPU needs besides, and a training whose step is compiled there.
+CUDA_MEMORY = 1500 * GPU
+COMPILER_MEMORY = 1500 * GPU * config["training"]["compile"]
+BATCH_SIZE = config["adversarial"]["batch_size"]
+ROWS = ROWS_ON_CPU if BATCH_SIZE == "auto" else BATCH_SIZE
 
 
 # Of the two Snakemakes and srun that a job on a cluster consists of besides, as measured.

@@ -14,7 +14,9 @@ rule train_model:
     threads: 1
     resources:
         mem_mb=by_pool(
-            700 + CUDA_MEMORY + 30 * WIDTH, 8e-6, lambda input: input.target[0] if input.target else None
+            700 + CUDA_MEMORY + COMPILER_MEMORY + 30 * WIDTH,
+            8e-6,
+            lambda input: input.target[0] if input.target else None,
         ),
         runtime=longer_each_try(
             lambda wildcards, input: times.training(config, bool(input.target), images_of("train", input))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from make_believe_gpu import MakeBelieveGpu
 
-from neuroreg.devices import choose_device, send
+from neuroreg.devices import Recorded, choose_device, send
 from neuroreg.errors import InputError
 
 HOLDER = """
@@ -68,3 +68,34 @@ def test_what_is_sent_arrives(device):
         assert sent.device.type == device
         assert not gpu.take().waits
         assert sent.tolist() == tensor.tolist()
+
+
+def scaled(factor, x, y):
+    return factor * x + y, x.sum(dim=0)
+
+
+def test_what_is_recorded_does_what_the_function_does(any_gpu):
+    rng = torch.Generator().manual_seed(0)
+    with any_gpu():
+        run = Recorded()
+        # Other arguments and other shapes are other recordings; what was given stays as it is.
+        for factor, rows in ((2.0, 3), (2.0, 3), (5.0, 3), (2.0, 7), (2.0, 3), (5.0, 3)):
+            x, y = (torch.randn((rows, 4), generator=rng) for _ in range(2))
+            there = x.to("cuda"), y.to("cuda")
+            for found, expected in zip(run(scaled, factor, *there), scaled(factor, x, y), strict=True):
+                torch.testing.assert_close(found.cpu(), expected)
+            assert torch.equal(there[0].cpu(), x)
+    assert all(map(torch.equal, run(scaled, 2.0, x, y), scaled(2.0, x, y)))
+
+
+def asking(x):
+    return (x * x.sum().item(),)
+
+
+def test_what_cannot_be_recorded_is_told_and_done_nevertheless(caplog):
+    x = torch.arange(4.0)
+    with MakeBelieveGpu():
+        run = Recorded()
+        for _ in range(2):
+            assert torch.equal(run(asking, x.to("cuda"))[0].cpu(), 6 * x)
+    assert caplog.text.count("does not record a CUDA graph") == 1

@@ -8,8 +8,9 @@ from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    histories = read_runs(snakemake.input.histories, snakemake.params.runs)
-    figure, numbers = training_figure(histories, snakemake.params.note)
+    params = snakemake.params
+    histories = read_runs(snakemake.input.histories, params.runs)
+    figure, numbers = training_figure(histories, params.models, params.note)
     save_drawing(snakemake.output, figure, numbers)
 
 

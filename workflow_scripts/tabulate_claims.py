@@ -6,9 +6,9 @@ from neuroreg.analysis.distances import load_distances
 from neuroreg.claims.distance import distance_claims
 from neuroreg.claims.gamma import gamma_claims
 from neuroreg.claims.noise import condition_claims, sweep_claims
-from neuroreg.claims.table import claims_page, claims_table
+from neuroreg.claims.table import claims_table
 from neuroreg.files.records import read_record
-from neuroreg.files.storage import write_csv, write_text
+from neuroreg.files.storage import write_csv
 from neuroreg.robustness.noise_counts import NoiseCounts
 from neuroreg.workflow.job import run_job
 
@@ -24,9 +24,7 @@ def main(snakemake):
         *gamma_claims(kept_epochs(read_runs(inputs.histories, params.sweep))),
         *distance_claims(load_distances(inputs.distances), params.conditions),
     ]
-    table = claims_table(rows, params.note)
-    write_csv(snakemake.output.table, table)
-    write_text(snakemake.output.page, claims_page(table))
+    write_csv(snakemake.output.table, claims_table(rows, params.note))
 
 
 run_job(main, snakemake)

@@ -1,9 +1,10 @@
 """Where torch computes, and how exactly."""
 
 import fcntl
+import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from neuroreg.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 def choose_device(name: str, devices: str | int = "0") -> torch.device:
@@ -78,6 +81,64 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Recorded:
+    """Runs functions of tensors; on a GPU each as one CUDA graph, which the first call records.
+
+    A graph costs the host one launch, whatever kernels it is made of. It holds its memory as long as this
+    lives. Where a GPU refuses to record, that is logged, and kernels are launched one by one.
+    """
+
+    def __init__(self) -> None:
+        self._graphs: dict[tuple, _Graph | None] = {}
+
+    def __call__(self, function: Callable[..., tuple[Tensor, ...]], *arguments: object) -> tuple[Tensor, ...]:
+        """Return what the function does; on a GPU the next call of it writes over that.
+
+        Parameters
+        ----------
+        function
+            It asks the GPU nothing: which kernels it takes, and in which memory, depends on the tensors'
+            shapes and types alone, and on the other arguments.
+        arguments
+            Tensors of one device, and others, which can be keys.
+        """
+        tensors = [value for value in arguments if isinstance(value, Tensor)]
+        if tensors[0].device.type != "cuda":
+            return function(*arguments)
+        key = (function, *map(_kind, arguments))
+        if key not in self._graphs:
+            self._graphs[key] = _record(function, arguments)
+        if self._graphs[key] is None:
+            return function(*arguments)
+        graph, given, results = self._graphs[key]
+        for here, value in zip(given, tensors, strict=True):
+            here.copy_(value)
+        graph.replay()
+        return results
+
+
+def _kind(value: object) -> object:
+    return (value.shape, value.dtype, value.device) if isinstance(value, Tensor) else value
+
+
+# With what it reads from and writes to.
+_Graph = tuple[torch.cuda.CUDAGraph, list[Tensor], tuple[Tensor, ...]]
+
+
+def _record(function: Callable[..., tuple[Tensor, ...]], arguments: tuple) -> _Graph | None:
+    own = [value.clone() if isinstance(value, Tensor) else value for value in arguments]
+    function(*own)  # what libraries set up at their first call cannot be recorded
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+    try:
+        with torch.cuda.graph(graph):
+            results = function(*own)
+    except RuntimeError as error:
+        torch.cuda.set_stream(stream)  # an attempt that has failed stays in its own
+        logger.warning("the GPU does not record a CUDA graph, launches take longer: %s", error)
+        return None
+    return graph, [value for value in own if isinstance(value, Tensor)], results
 
 
 @contextmanager

@@ -38,6 +38,16 @@ def test_the_figure_draws_every_curve_and_dots_what_lacks_hard_samples(tmp_path)
     assert (tmp_path / "convergence.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_a_single_repetition_has_no_row():
+    table = convergence(two_models(), MODELS)
+    once = table[(table["axis"] != "repetitions") | (table["count"] == 1)]
+    fig = convergence_figure(once, MODELS)
+    assert [ax.get_xlabel() for ax in fig.axes] == ["Settings, at random"] * 4 + ["Passes"] * 4
+    assert [ax.get_title() for ax in fig.axes[:4]] == [
+        ax.get_title() for ax in convergence_figure(table, MODELS).axes[:4]
+    ]
+
+
 @pytest.mark.parametrize(("first", "last"), [(1, 3), (150, 1100), (20, 40_000), (300, 3_000_000)])
 def test_numbers_on_an_axis_leave_each_other_room(first, last):
     table = convergence(two_models(), MODELS)

@@ -76,11 +76,11 @@ def test_names_of_classes_and_models_are_shown_as_they_are():
     assert set(numbers["class"]) <= texts & set(classes)
     frame = histories()
     renamed = dict(zip(dict.fromkeys(frame["model"]), DIFFICULT, strict=False))
-    fig, numbers = training_figure(frame.assign(model=frame["model"].map(renamed)))
+    fig, numbers = training_figure(frame, renamed)
     texts = [text for text, mathematics in shown(fig) if not mathematics]
     for name in renamed.values():
         assert texts.count(name) == 2  # a title and an entry of the legend
-    assert set(numbers["model"]) == set(renamed.values())
+    assert set(numbers["label"]) == set(renamed.values())
 
 
 def make_font(path, name, letters):

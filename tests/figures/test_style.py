@@ -50,7 +50,9 @@ FIGURES = {
     "similarity": lambda note="": similarity_figure(
         similarities(), similarities(20)["model"], correlations(), effective(), note=note
     ),
-    "training": lambda note="": training_figure(histories(), note),
+    "training": lambda note="": training_figure(
+        histories(), {name: name for name in histories()["model"].unique()}, note
+    ),
     "tightening": lambda note="": tightening_figure(tightened(), LABELS, STRONGER, note),
 }
 

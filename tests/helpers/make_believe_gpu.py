@@ -17,12 +17,13 @@ kernels, the usual number.
 import contextlib
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
 import torch
-from make_believe_kernels import CPU, DEVICE, PINNED, Kernels, place, put, tensors_in
+from make_believe_kernels import CPU, DEVICE, PINNED, Graph, Kernels, place, put, tensors_in
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
@@ -87,6 +88,7 @@ class MakeBelieveGpu(contextlib.ExitStack):
         self.devices, self.current, self.counts = devices, 0, Counts()
         self.factories: torch.device | None = None  # where C++ makes tensors on its way
         self.filling = False
+        self.recording: Graph | None = None  # of kernels that are not to run yet
 
     def take(self) -> Counts:
         """Return the counts so far and begin anew."""
@@ -107,6 +109,10 @@ class MakeBelieveGpu(contextlib.ExitStack):
             "manual_seed_all": lambda seed: None,
             "empty_cache": lambda: None,
             "_lazy_init": lambda: None,
+            "CUDAGraph": lambda: Graph(self),
+            "graph": self._record,
+            "current_stream": lambda device=None: None,
+            "set_stream": lambda stream: None,
         }
         patches = [
             (torch.cuda, cuda),
@@ -122,6 +128,15 @@ class MakeBelieveGpu(contextlib.ExitStack):
 
     def _set_device(self, device: int | str | torch.device) -> None:
         self.current = self.resolve(device).index
+
+    @contextlib.contextmanager
+    def _record(self, graph: Graph) -> Iterator[None]:
+        self.wait("synchronize")
+        self.recording = graph
+        try:
+            yield
+        finally:
+            self.recording = None
 
     def resolve(self, device: int | str | torch.device) -> torch.device:
         """Return a device with its index, or raise as CUDA does for one that is not there."""
@@ -147,12 +162,14 @@ class MakeBelieveGpu(contextlib.ExitStack):
 
     def wait(self, reason: str, times: int = 1) -> None:
         """Count stops of the host."""
+        if times and self.recording is not None:
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
         if times:
             self.counts.waits[self.line(), reason] += times
 
     def launch(self, name: str, times: int = 1) -> None:
         """Count kernels."""
-        if times:
+        if times and self.recording is None:
             self.counts.launches[name] += times
             self.counts.lines[self.line()] += times
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 CPU = torch.device("cpu")
 DEVICE, PINNED = "_make_believe_device", "_make_believe_pinned"
@@ -57,6 +57,23 @@ def tensors_in(value: object) -> Iterator[Tensor]:
         yield from tensors_in(list(value.values()))
 
 
+class Graph:
+    """A CUDA graph: kernels that were recorded, in the memory that they had then."""
+
+    def __init__(self, gpu) -> None:
+        self.gpu, self.kernels = gpu, []
+
+    def replay(self) -> None:
+        """Run them again: one launch."""
+        self.gpu.launch("graph")
+        with torch._C.DisableTorchFunction(), _disable_current_modes():
+            for func, args, kwargs, out in self.kernels:
+                again = func(*args, **kwargs)
+                for before, now in zip(tensors_in(out), tensors_in(again), strict=True):
+                    if before.untyped_storage().data_ptr() != now.untyped_storage().data_ptr():
+                        before.copy_(now)
+
+
 class Kernels(TorchDispatchMode):
     """What reaches the GPU; `gpu` is the `MakeBelieveGpu` that keeps the counts."""
 
@@ -81,6 +98,8 @@ class Kernels(TorchDispatchMode):
         out = func(*args, **kwargs)
         for tensor in tensors_in(out):
             put(tensor, target)
+        if gpu.recording is not None:
+            gpu.recording.kernels.append((func, args, kwargs, out))
         self._count(func, name, args, kwargs)
         return out
 
@@ -95,6 +114,8 @@ class Kernels(TorchDispatchMode):
                 int(not (non_blocking and pinned) and CPU in places),
             )
             gpu.launch(f"copy from {places[1].type} to {places[0].type}")
+        if gpu.recording is not None:
+            gpu.recording.kernels.append((func, (target, source), {}, target))
         return func(target, source)
 
     def _refuse_mixed(self, func, name, args, places) -> None:

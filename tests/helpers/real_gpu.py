@@ -7,6 +7,11 @@ import torch
 from make_believe_gpu import Counts
 from torch.profiler import ProfilerActivity, profile
 
+# A graph counts as one launch, as it does for the host.
+LAUNCHES = {
+    "cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx", "cudaGraphLaunch",
+    "cudaMemcpyAsync", "cudaMemsetAsync",
+}  # fmt: skip
 WAITS = {"cudaStreamSynchronize", "cudaEventSynchronize", "cuStreamSynchronize", "cuEventSynchronize"}
 
 
@@ -64,9 +69,10 @@ class RealGpu(contextlib.ExitStack):
         for event in self._profile.profiler.kineto_results.events():
             name = event.name()
             if event.device_type() == torch.autograd.DeviceType.CUDA:
-                counts.launches[name] += 1
                 if "tf32" in name.lower():  # as kernels of cuBLAS and cuDNN that round to it say
                     counts.tf32[name] += 1
+            elif name in LAUNCHES:
+                counts.launches[name] += 1
             elif name in WAITS:
                 counts.waits["host", name] += 1
         self._profile, self._last = None, counts

@@ -142,6 +142,27 @@ def test_gradients_cross_devices(gpu):
     assert leaf.grad.tolist() == [2, 2]
 
 
+def test_a_graph_does_again_what_was_recorded(gpu):
+    x = torch.arange(6.0, device="cuda").view(2, 3)
+    graph = torch.cuda.CUDAGraph()
+    gpu.take()
+    with torch.cuda.graph(graph):
+        doubled = (x * 2)[:, 1:]
+        total = torch.zeros(2, device="cuda")
+        total += doubled.sum(dim=1)
+        order = x.sort(dim=1, descending=True)[1]
+    assert gpu.take().launches.total() == 0
+    x.copy_(torch.tensor([[5.0, 4.0, 3.0], [0.0, 1.0, 9.0]], device="cuda"))
+    gpu.take()
+    graph.replay()
+    assert gpu.take().launches == {"graph": 1}
+    assert doubled.tolist() == [[8, 6], [2, 18]]
+    assert total.tolist() == [14, 20]
+    assert order.tolist() == [[0, 1, 2], [2, 1, 0]]
+    with pytest.raises(RuntimeError, match="capturing"), torch.cuda.graph(torch.cuda.CUDAGraph()):
+        x.sum().item()
+
+
 def test_short_mantissas_are_told(gpu):
     x, kernel = torch.ones(1, 1, 4, 4, device="cuda"), torch.ones(1, 1, 3, 3, device="cuda")
     for allowed in (True, False):

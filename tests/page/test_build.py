@@ -46,7 +46,9 @@ def default(request):
 
 @pytest.fixture(scope="module")
 def claims():
-    return table(*papers_world()).reset_index()
+    found = table(*papers_world()).reset_index()
+    found.loc[0, "note"] = HOSTILE
+    return found
 
 
 @pytest.fixture
@@ -107,8 +109,8 @@ def make(tmp_path, request, config, claims):
 def test_texts_of_users_are_texts(make):
     page = make()
     assert page.named("script") == []
-    # The label in Table 2 and on the figure, the class, the size, the figures' titles.
-    assert page.text.count(HOSTILE) >= 5
+    # The label in Table 2 and on the figure, the class, the size, the figures' titles, the note of a claim.
+    assert page.text.count(HOSTILE) >= 6
     assert all(attributes["aria-label"] == HOSTILE for attributes in page.named("svg"))
     assert json.dumps(HOSTILE) in page.text  # in the config
 
@@ -128,6 +130,8 @@ def test_numbers_stand_beside_the_papers(make, claims):
         "Classified: 4 images to train on, 3 to test on, of 2 classes",
     ):
         assert text in page.text, text
+    for row in claims.to_dict("records"):
+        assert row["sentence"] in page.text and f"; {row['seeds']} seeds" in page.text
     for verdict, count in claims["verdict"].value_counts().items():
         assert f"{count} {verdict}" in page.text
 

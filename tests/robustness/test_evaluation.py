@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from neuroreg.robustness.evaluation import FixedBatch, Watched, folded
+from neuroreg.robustness.evaluation import FixedBatch, Watched, folded, quick
 from neuroreg.training.networks import ResNet
 
 
@@ -47,6 +47,18 @@ def test_logits_and_gradients_stay(architecture):
         results.append((logits.detach(), torch.autograd.grad(logits.square().sum(), point)[0]))
     for ours, theirs in zip(*results, strict=True):
         assert float((ours - theirs).abs().max() / theirs.abs().max()) < 1e-5
+
+
+def test_a_quick_copy_answers_alike_and_leaves_the_model_as_it_was():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = trained(ResNet(width=4))
+    faster = quick(model, torch.device("cpu"))
+    weight, own = faster.sections[0][0].conv1.weight, model.sections[0][0].conv1.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert own.is_contiguous() and norms(model) > norms(faster) == 0
+    with torch.no_grad():
+        torch.testing.assert_close(faster(images(6)), model(images(6)), rtol=1e-4, atol=1e-5)
 
 
 class Sum(nn.Module):

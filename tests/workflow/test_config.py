@@ -305,9 +305,9 @@ def test_settings_cannot_be_changed():
         ),
         (
             "stimuli.pool_size",
-            20,
-            "config key 'stimuli.pool_size': found 20; expected at least 32, "
-            "two for each of training.pairs_per_step 16.",
+            10,
+            "config key 'stimuli.pool_size': found 10; expected at least 16, "
+            "two for each of training.pairs_per_step 8.",
         ),
     ],
 )
@@ -458,8 +458,12 @@ def test_labels_are_compared_as_they_are_seen_and_with_names_that_stand_for_them
     del config["models"][1]["label"]
     with pytest.raises(InputError, match="expected another label for 'shuffle'"):
         validate_config(config)
-    # No figure shows both.
     config["models"][0]["label"] = "one_scan_a2"
+    del config["models"][3]["label"]
+    with pytest.raises(InputError, match="expected another label for 'one_scan_a2'"):
+        validate_config(config)
+    # No figure shows both.
+    config["sweep"]["models"].remove("one_scan_a2")
     validate_config(config)
 
 

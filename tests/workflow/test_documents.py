@@ -32,8 +32,15 @@ def test_one_version_everywhere(root):
     assert changes[0] == neuroreg.__version__
 
 
+def test_the_conda_environment_has_the_versions_of_the_lock(root):
+    locked = set(re.findall(r"^(\S+==\S+)", (root / "requirements.lock").read_text(), re.MULTILINE))
+    *_, packages = yaml.safe_load((root / "envs" / "neuroreg.yaml").read_text())["dependencies"]
+    assert set(packages["pip"]) - locked == set()
+
+
 def pages(root):
-    return [*root.glob("*.md"), *root.glob("docs/**/*.md")]
+    # index.md is a copy of the README, for the site.
+    return [*root.glob("*.md"), *(page for page in root.glob("docs/**/*.md") if page.name != "index.md")]
 
 
 def prose(page):
@@ -49,6 +56,14 @@ def anchors(page):
         anchor = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
         found.append(f"{anchor}-{found.count(anchor)}" if anchor in found else anchor)
     return found
+
+
+def test_the_site_shows_every_page(root):
+    shown = re.findall(r": (\S+\.md)$", (root / "mkdocs.yml").read_text(), re.MULTILINE)
+    docs = root / "docs"
+    assert sorted(shown) == sorted(
+        {"index.md", *(str(page.relative_to(docs)) for page in docs.glob("**/*.md"))}
+    )
 
 
 def test_every_link_leads_somewhere(root):
@@ -75,7 +90,9 @@ def test_every_page_can_be_reached_from_the_readme(root):
             reached.add(page)
             links = re.findall(r"\]\(\s*([^)\s#]+\.md)", prose(page))
             pending += [(page.parent / link).resolve() for link in links if ":" not in link]
-    assert {page.resolve() for page in root.glob("docs/**/*.md")} <= reached
+    assert {page.resolve() for page in pages(root)} - reached <= {
+        root / name for name in ("CHANGELOG.md", "CONTRIBUTING.md")
+    }
 
 
 def test_every_file_that_a_page_names_is_there(root):

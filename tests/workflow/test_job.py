@@ -1,6 +1,7 @@
 """How a job ends, as a process of its own."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -127,3 +128,19 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path, number):
     code, stderr = ended(process)
     assert (code, stderr) == (128 + number, f"some_rule: ended by {number.name}; the same command goes on.\n")
     assert [file.name for file in tmp_path.iterdir()] == ["logs"]
+
+
+REPEATED = """import resource; import numpy as np
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        arrays = [np.ones(4 << 20, dtype=np.float32) for _ in range(5)]
+        del arrays
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library allocates otherwise")
+def test_memory_that_a_job_frees_is_there_for_what_it_needs_next(tmp_path):
+    process = start(tmp_path, REPEATED)
+    faults, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr.decode()
+    assert int(faults) < 100  # of 20,480 pages

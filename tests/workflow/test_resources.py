@@ -48,7 +48,10 @@ def test_jobs_on_a_gpu_ask_for_it_and_for_cudas_memory(root, tmp_path):
     for rule in before:
         assert int(gpu[rule].get("gpu", 0)) == (rule in using)
         assert int(cpu[rule].get("gpu", 0)) == 0
-        assert int(after[rule]) - int(before[rule]) == (3000 if rule in using else 0)
+        assert int(after[rule]) - int(before[rule]) == (1500 if rule in using else 0)
+    compiled = megabytes(resources(root, tmp_path, vgg | {"device": "cuda", "training": {"compile": True}}))
+    more = {rule: int(compiled[rule]) - int(after[rule]) for rule in after}
+    assert more == {rule: 1500 if rule == "train_model" else 0 for rule in after}
 
 
 @pytest.mark.parametrize("images", [None, 7000])

@@ -20,11 +20,13 @@ def with_network(config, width, **recipe):
 @pytest.mark.parametrize(
     ("width", "images", "recipe", "target", "measured"),
     [  # CPU seconds of a thread, from benchmark files; at width 64 of 1,000 steps
-        (8, 2800, {}, False, 36),
-        (8, 2800, {}, True, 84),
+        (8, 1540, {"pairs_per_step": 8}, False, 20),
+        (8, 1540, {"pairs_per_step": 8}, True, 32),
+        (8, 2800, {"pairs_per_step": 16}, False, 36),
+        (8, 2800, {"pairs_per_step": 16}, True, 84),
         (16, 20000, {"epochs": 16}, False, 561),
-        (16, 20000, {"epochs": 16}, True, 1367),
-        (64, 6400, {}, True, 2400),
+        (16, 20000, {"epochs": 16, "pairs_per_step": 16}, True, 1367),
+        (64, 6400, {"pairs_per_step": 16}, True, 2400),
     ],
 )
 def test_trainings_that_were_measured_take_what_is_expected_or_less(
@@ -35,7 +37,7 @@ def test_trainings_that_were_measured_take_what_is_expected_or_less(
 
 
 def test_time_follows_the_sizes(config):
-    config["training"]["epochs"] = 100
+    config["training"] |= {"epochs": 100, "pairs_per_step": 16}
     base = seconds(times.training(config, True, 50_000))
     assert seconds(times.training(config, True, 100_000)) == pytest.approx(2 * base, rel=0.01)
     assert seconds(times.training(config, False, 50_000)) < 0.6 * base

@@ -16,6 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from browser import Browser, find_browser, problems
 from page_checks import check_page
 
 from neuroreg.files.records import read_record
@@ -39,7 +40,7 @@ FIGURES = (
 )
 TABLES = (
     *("overlap.csv", "masking.csv", "settings.csv", "table1.csv", "table1.tex", "table2.csv", "table2.tex"),
-    *("scores.csv", "scores.tex", "claims.csv", "claims.html", "index.html"),
+    *("scores.csv", "scores.tex", "claims.csv", "index.html"),
 )
 
 
@@ -327,7 +328,7 @@ def test_the_report_holds_every_figure_with_its_caption(finished):
         page = next(archive.read(name).decode() for name in names if name.endswith("report.html"))
     for figure in FIGURES:
         assert any(name.endswith(f"{figure}.pdf") for name in names), names
-    assert any(name.endswith("claims.html") for name in names), names
+    assert any(name.endswith("claims.csv") for name in names), names
     assert "Simulated scans" in page
 
 
@@ -358,6 +359,7 @@ def test_a_label_reruns_what_shows_it_and_reaches_it_as_it_is(finished, fresh):
         "plot_survival",
         "plot_convergence",
         "plot_examples",
+        "plot_training",
         "tabulate_table2",
         "write_page",
     )
@@ -366,10 +368,12 @@ def test_a_label_reruns_what_shows_it_and_reaches_it_as_it_is(finished, fresh):
     assert fresh.planned(configs=configs) == dict.fromkeys([*shown, "plot_tightening"], 1)
     fresh.make(configs=configs)
     assert fresh.planned(configs=configs) == {}
-    for name in ("fig2", "noise", "survival", "convergence", "examples", "table2"):
+    for name in ("fig2", "noise", "survival", "convergence", "examples", "table2", "training"):
         table = read_csv(fresh.results / f"{name}.csv")
         found = table.groupby("model")["label"].unique()
-        assert {model: list(labels) for model, labels in found.items()} == {
+        # The one of the sweep has no label.
+        unlabelled = {"one_scan_a8": ["one_scan_a8"]} if name == "training" else {}
+        assert {model: list(labels) for model, labels in found.items()} == unlabelled | {
             model: [label] for model, label in DIFFICULT.items()
         }
     latex = (fresh.results / "table2.tex").read_text(encoding="utf-8")
@@ -425,6 +429,21 @@ def test_the_page_is_complete_and_says_what_the_files_say(finished):
         assert f"{sha256(finished.results / name)} {name}" in page.text
     assert '"pairs_per_step": 4' in page.text  # of configs/smoke.yaml
     assert "train_model" in page.text
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium")
+def test_a_browser_finds_nothing_wrong_with_the_page(finished, tmp_path):
+    kept = Path(os.environ.get("NEUROREG_SCREENSHOTS", tmp_path))
+    kept.mkdir(parents=True, exist_ok=True)
+    path = finished.results / "index.html"
+    with Browser(find_browser(), tmp_path) as browser:
+        assert problems(browser, path) == []
+        # Opened out, for what is folded away to be looked at, too.
+        browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+        for name, width, scheme in (("desk", 1280, "light"), ("phone", 390, "light"), ("dark", 1280, "dark")):
+            browser.show(width, scheme=scheme)
+            assert browser.evaluate("document.documentElement.scrollWidth") <= width
+            browser.screenshot(kept / f"{name}.png")
 
 
 def test_fig2_alone_needs_neither_sweep_nor_noise(fresh):

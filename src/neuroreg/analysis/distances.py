@@ -202,7 +202,7 @@ def stack_distances(distances: pd.DataFrame, models: Iterable[str], norm: str) -
         largest = distance_matrix(distances, model, norm, "largest")[0]
         groups.setdefault(tuple(seeds), {})[model] = (distance, correct, largest)
     return [
-        SharedSeeds(
+        SharedSeeds(  # type: ignore[call-arg]
             tuple(group),
             *(np.stack(matrices) for matrices in zip(*group.values(), strict=True)),
             np.array(seeds),

@@ -91,7 +91,7 @@ def positive(values: np.ndarray, weights: np.ndarray) -> Interval:
     """
     found = contrast(linear_logarithms(values), weights)
     with np.errstate(over="ignore"):
-        return Interval(*(np.exp(value) for value in found[:3]), found.freedom)
+        return Interval(*(np.exp(value) for value in found[:3]), found.freedom)  # type: ignore[call-arg]
 
 
 def share(values: np.ndarray, condition: int) -> Interval:

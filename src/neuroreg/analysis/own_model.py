@@ -90,12 +90,12 @@ def minimal_distances(
     if (pool_images is None) != (pool_labels is None):
         raise InputError("pool: found images without labels, or labels without images; expected both.")
     if isinstance(model, str | Path):
-        model = load_model(model)
+        model = load_model(model)  # type: ignore[assignment]
     pool = (images, labels) if pool_images is None else (np.asarray(pool_images), np.asarray(pool_labels))
     settings = attacks if isinstance(attacks, Mapping) else {name: [{}] for name in attacks}
     results = [
         search(
-            model,
+            model,  # type: ignore[arg-type]
             images,
             labels,
             np.arange(len(images)),

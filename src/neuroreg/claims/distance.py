@@ -53,7 +53,7 @@ def _left_out(group: SharedSeeds, names: tuple[str, ...], places: Sequence[int])
 
 def _measured(interval: Interval, group: SharedSeeds, *notes: str, bound: Interval | None = None) -> Measured:
     found, bound = (of and Interval(*map(float, of)) for of in (interval, bound))
-    return Measured(found, *group.distance.shape[1:], "; ".join(filter(None, notes)), bound)
+    return Measured(found, *group.distance.shape[1:], "; ".join(filter(None, notes)), bound)  # type: ignore[arg-type, call-arg]
 
 
 def distance_claims(distances: pd.DataFrame, conditions: Mapping[str, str]) -> list[dict]:

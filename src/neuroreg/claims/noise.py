@@ -50,7 +50,7 @@ class Curves:
 
     def measured(self, interval: Interval, note: str = "") -> Measured:
         """Return `interval` beside the numbers of seeds and images."""
-        return Measured(interval, *self.accuracy.shape[2:], note)
+        return Measured(interval, *self.accuracy.shape[2:], note)  # type: ignore[call-arg]
 
     def measure(self, values: np.ndarray, weights: np.ndarray, note: str = "") -> Measured:
         """Return the interval of a weighted sum of accuracies, for values (models, seeds, images).

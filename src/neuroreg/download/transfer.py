@@ -358,6 +358,8 @@ class ProgressReport:
     def __init__(self, name: str, done: int, total: int | None, terminal: TextIO | None = None):
         self._name, self._total, self._first = name, total, done
         self._terminal = sys.stderr if terminal is None else terminal
+        # Under Snakemake, a line of its own tells of all jobs, by their logs.
+        self._drawn = self._terminal.isatty() and "NEUROREG_STATUS" not in os.environ
         self._step = -(-total // _PARTS) if total else _STEP
         self._logged = done // self._step
         self._started = self._shown = time.monotonic()
@@ -376,7 +378,7 @@ class ProgressReport:
         if done // self._step > self._logged:
             self._logged = done // self._step
             logger.info("%s", self._line(done, now))
-        if self._terminal.isatty() and (now - self._shown >= 1 or done == self._total):
+        if self._drawn and (now - self._shown >= 1 or done == self._total):
             self._shown, self._line_open = now, True
             self._terminal.write(f"\r\x1b[K{self._line(done, now)}")
             self._terminal.flush()

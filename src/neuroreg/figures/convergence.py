@@ -24,6 +24,8 @@ MISSED = 0.01  # share of the attacked samples
 def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str = "") -> Figure:
     """Draw mean minimal distance against repetitions, settings and passes: three rows, four norms.
 
+    The row of repetitions is left out where there is but one.
+
     One curve per condition, and a thin one for its bound, the mean with those not found at the largest
     distance possible, as far as the axis, which follows the means, shows it. Curves are dotted as long as
     more than `MISSED` of the attacked samples are without the adversarial that they have in the end, so that
@@ -47,11 +49,14 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
     what = "convergence"
     check_frame(table, what, ["norm", "model", "axis", "mean", "bound"], ["count", "not_found", "n_correct"])
     table = select_models(table, what, models)
+    shown = _AXES.copy()
+    if table.loc[table["axis"] == "repetitions", "count"].max() == 1:
+        del shown["repetitions"]
     with style(models.values()):
-        fig = new_figure(2, 4.8)
-        grid = fig.subplots(len(_AXES), len(NORM_LABELS))
+        fig = new_figure(2, 0.6 + 1.4 * len(shown))
+        grid = fig.subplots(len(shown), len(NORM_LABELS))
         colors = condition_colors(list(models.values()))
-        for line, (axis, name) in zip(grid, _AXES.items(), strict=True):
+        for line, (axis, name) in zip(grid, shown.items(), strict=True):
             for ax, norm in zip(line, NORM_LABELS, strict=True):
                 rows = table[(table["norm"] == norm) & (table["axis"] == axis)]
                 curves = [
@@ -98,5 +103,5 @@ def _draw_curve(ax: Axes, rows: pd.DataFrame, axis: str, color: tuple) -> Line2D
     late = (rows["not_found"] - rows["not_found"].iloc[-1]) / rows["n_correct"] > MISSED
     dotted = int(late.sum())  # the first ones: what is found once stays found
     look = {"color": color, "marker": "o" if len(rows) < 10 else None, "markersize": 3}
-    ax.plot(x[: dotted + 1], y[: dotted + 1], linestyle=":", **look)
-    return ax.plot(x[dotted:], y[dotted:], **look)[0]
+    ax.plot(x[: dotted + 1], y[: dotted + 1], linestyle=":", **look)  # type: ignore[arg-type]
+    return ax.plot(x[dotted:], y[dotted:], **look)[0]  # type: ignore[arg-type]

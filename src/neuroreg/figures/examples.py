@@ -127,7 +127,7 @@ def _draw(
     rows = len(shown) * len(models)
     side = 2 * COLUMN_WIDTH / (columns + 1)
     fig = new_figure(2, rows * (side + 0.12) + 0.4 + _GAP * side * (len(shown) - 1))
-    fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)  # type: ignore[call-arg, union-attr]
     heights = ([1.0] * len(models) + [_GAP]) * len(shown)
     grid = fig.add_gridspec(len(heights) - 1, columns, height_ratios=heights[:-1])
     lines = [line for line, height in enumerate(heights) if height == 1]

@@ -78,10 +78,10 @@ def new_figure(columns: float, height: float) -> Figure:
 def alpha_colors(alphas: Iterable[float]) -> dict[float, tuple[float, float, float]]:
     """Return a colour per alpha, sequential by rank: light for the smallest, dark for the largest."""
     ranked = sorted(set(alphas))
-    # The palette's first, palest fifth does not show as a thin line on white.
+    # The palette's first, palest quarter does not show as a thin line on white.
     palette = sns.color_palette("viridis_r", as_cmap=True)
     span = max(len(ranked) - 1, 1)
-    return {alpha: palette(0.12 + 0.88 * rank / span)[:3] for rank, alpha in enumerate(ranked)}
+    return {alpha: palette(0.25 + 0.75 * rank / span)[:3] for rank, alpha in enumerate(ranked)}
 
 
 def condition_colors(names: Sequence[str]) -> list[tuple[float, float, float]]:
@@ -118,7 +118,7 @@ def stamp_simulated(fig: Figure, note: str) -> None:
     # A letter is about 0.55 of its size wide on average.
     lines = textwrap.wrap(note, int(72 * width / (0.55 * _STAMP_SIZE)) - 2)
     foot = (len(lines) * 1.3 * _STAMP_SIZE + 3) / 72 / height
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))  # type: ignore[call-arg, union-attr]
     fig.text(
         0.01,
         0.01,

@@ -116,7 +116,7 @@ def _compare(
                 "n": int(counted[index].sum()),
                 **_with_ends("mean", positive(before, weights)),
                 **_with_ends("tightened", positive(after, weights)),
-                **_with_ends("ratio", ratio),
+                **_with_ends("ratio", ratio),  # type: ignore[arg-type]
                 **{f"{name}_bound": float(bound[index]) for name, bound in bounds.items()},
                 "n_correct": int(paper.correct[index].sum()),
                 "not_found": int((~counted[index]).sum()),

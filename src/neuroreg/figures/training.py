@@ -1,6 +1,7 @@
 """How training went: gamma of every run, losses and validation accuracy by epoch."""
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 import seaborn as sns
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
-from neuroreg.analysis.checks import check_frame, check_unique, gamma_columns
+from neuroreg.analysis.checks import check_frame, check_unique, gamma_columns, select_models
 from neuroreg.figures.lettering import LITERAL, drawn, legend
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
 
@@ -22,7 +23,9 @@ _MEASURES = {
 _PER_ROW = 4
 
 
-def training_figure(histories: pd.DataFrame, note: str = "") -> tuple[Figure, pd.DataFrame]:
+def training_figure(
+    histories: pd.DataFrame, models: Mapping[str, str], note: str = ""
+) -> tuple[Figure, pd.DataFrame]:
     """Draw gamma against epoch, one panel per model, and below it losses and validation accuracy of all runs.
 
     Parameters
@@ -30,6 +33,8 @@ def training_figure(histories: pd.DataFrame, note: str = "") -> tuple[Figure, pd
     histories
         Columns model, seed, epoch, task_loss, similarity_loss (may be NaN: no regulariser), validation_loss,
         validation_accuracy (in [0, 1]), and gamma_1, gamma_5, ... (one per layer, in [0, 1]; may be NaN).
+    models
+        Model name to display label, in the order of the panels.
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
 
@@ -37,27 +42,28 @@ def training_figure(histories: pd.DataFrame, note: str = "") -> tuple[Figure, pd
     -------
     fig : matplotlib.figure.Figure
     numbers : pandas.DataFrame
-        The columns drawn, sorted by model (in the order of appearance), seed and epoch.
+        The columns drawn and each model's label, sorted by model (in the order of `models`), seed and epoch.
 
     Raises
     ------
     InputError
-        If a column is missing, the frame is empty, or a run has an epoch twice.
+        If a column is missing, the frame is empty, a model has no rows, or a run has an epoch twice.
     """
     what = "histories"
     gammas = gamma_columns(histories)
     check_frame(histories, what, ["model", *_MEASURES, *(gammas or ["gamma_1"])], ["seed", "epoch"])
     check_unique(histories, what, ["model", "seed", "epoch"])
-    models = list(dict.fromkeys(histories["model"]))
-    rank = histories["model"].map({model: index for index, model in enumerate(models)})
-    numbers = histories.assign(rank=rank).sort_values(["rank", "seed", "epoch"])
-    numbers = numbers[["model", "seed", "epoch", *_MEASURES, *gammas]].reset_index(drop=True)
+    rank = {model: index for index, model in enumerate(models)}
+    numbers = select_models(histories, what, models)
+    numbers = numbers.assign(rank=numbers["model"].map(rank), label=numbers["model"].map(models))
+    numbers = numbers.sort_values(["rank", "seed", "epoch"])
+    numbers = numbers[["model", "label", "seed", "epoch", *_MEASURES, *gammas]].reset_index(drop=True)
     rows = math.ceil(len(models) / _PER_ROW)
-    with style(map(str, models)):
+    with style(models.values()):
         fig = new_figure(2, 1.35 * rows + 1.75)
         gamma_part, measure_part = fig.add_gridspec(2, 1, height_ratios=(rows, 1.2))
         _draw_gammas(fig, gamma_part.subgridspec(rows, _PER_ROW), numbers, models, gammas)
-        colors = condition_colors(models)
+        colors = condition_colors(list(models.values()))
         for cell, (measure, title) in zip(measure_part.subgridspec(1, 4), _MEASURES.items(), strict=True):
             ax = fig.add_subplot(cell)
             lines = [
@@ -71,7 +77,7 @@ def training_figure(histories: pd.DataFrame, note: str = "") -> tuple[Figure, pd
                 ax.set_yscale("log")  # from hundreds in the first epoch to hundredths
                 ax.yaxis.set_major_formatter(LogFormatter())
                 ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
-        legend(fig, lines, map(str, models), loc="outside upper center", ncols=min(len(models), 6))
+        legend(fig, lines, models.values(), loc="outside upper center", ncols=min(len(models), 6))
         stamp_simulated(fig, note)
     return fig, numbers
 
@@ -87,13 +93,15 @@ def _draw_runs(ax: Axes, part: pd.DataFrame, column: str, color) -> Line2D:
     return lines[0]
 
 
-def _draw_gammas(fig: Figure, cells, numbers: pd.DataFrame, models: list[str], gammas: list[str]) -> None:
+def _draw_gammas(
+    fig: Figure, cells, numbers: pd.DataFrame, models: Mapping[str, str], gammas: list[str]
+) -> None:
     colors = sns.color_palette("plasma", len(gammas) + 1)[: len(gammas)]  # its last is too pale on white
-    for index, model in enumerate(models):
+    for index, (model, label) in enumerate(models.items()):
         ax = fig.add_subplot(cells[index // _PER_ROW, index % _PER_ROW])
         part = numbers[numbers["model"] == model]
         lines = [_draw_runs(ax, part, name, color) for name, color in zip(gammas, colors, strict=True)]
-        ax.set_title(drawn(str(model)), **LITERAL)
+        ax.set_title(drawn(label), **LITERAL)
         ax.set_ylim(-0.03, 1.03)
         if index % _PER_ROW == 0:
             ax.set_ylabel("Weight γ")

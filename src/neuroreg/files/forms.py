@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from neuroreg.errors import InputError, on_terminal
 
@@ -11,7 +12,7 @@ _NAMES = {str: "text", float: "a number", int: "a whole number", bool: "true or 
 _LONGEST = 60
 
 
-def check_form(path: str | Path, content: object, form: object, place: str = "") -> None:
+def check_form(path: str | Path, content: Any, form: Any, place: str = "") -> None:
     """Check that what a JSON file holds is of a form.
 
     Parameters
@@ -50,7 +51,7 @@ def check_form(path: str | Path, content: object, form: object, place: str = "")
             check_form(path, content[key], one, f"{place}.{key}" if place else key)
 
 
-def _outer(content: object, form: object) -> bool:
+def _outer(content: Any, form: Any) -> bool:
     """Say whether a value is of a form, whatever it holds."""
     if isinstance(form, tuple):
         return any(_outer(content, one) for one in form)
@@ -65,7 +66,7 @@ def _outer(content: object, form: object) -> bool:
     return isinstance(content, (int, float) if form is float else form)
 
 
-def _told(form: object) -> str:
+def _told(form: Any) -> str:
     if isinstance(form, tuple):
         return " or ".join(map(_told, form))
     if isinstance(form, list):

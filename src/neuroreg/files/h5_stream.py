@@ -50,7 +50,7 @@ class H5Stream:
     def read(self, size: int) -> bytes:
         """Return bytes from the position; h5py tells a file by this method."""
         content = bytearray(size)
-        self.readinto(content)
+        self.readinto(content)  # type: ignore[arg-type]
         return bytes(content)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

@@ -1,7 +1,5 @@
 """Texts of the user's, such as labels, in other languages: nothing in them is taken for a command."""
 
-import html
-
 _LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -48,8 +46,3 @@ def beyond_latex(text: str) -> str:
     Latin letters with their accents and common punctuation are no such characters.
     """
     return "".join(dict.fromkeys(one for one in text if ord(one) > 0x17F and not "‐" <= one <= "…"))
-
-
-def escape_html(text: str) -> str:
-    """Return `text` for HTML, in an element or between quotes."""
-    return html.escape(text)

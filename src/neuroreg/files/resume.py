@@ -73,7 +73,7 @@ class ResumeFile:
         digest = sha256(json.dumps([self._code, settings], sort_keys=True).encode())
         for array in arrays:
             digest.update(f"{array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).view(np.uint8))
+            digest.update(np.ascontiguousarray(array).view(np.uint8))  # type: ignore[arg-type]
         self._fingerprint = digest.hexdigest()
         if not self._path.is_file():
             return Progress()

@@ -165,7 +165,7 @@ def read_cifar(dataset: type, path: str | Path, download: bool) -> Classificatio
         # One tall picture, so that Pillow converts them all at once, exactly as it would one by one.
         tall = Image.fromarray(np.ascontiguousarray(part.data).reshape(-1, _SIDE, 3))
         arrays += [np.asarray(tall.convert("L")).reshape(-1, _SIDE, _SIDE), np.array(part.targets, np.int64)]
-    return ClassificationData(*arrays, np.array(parts[0].classes, dtype=np.str_))
+    return ClassificationData(*arrays, np.array(parts[0].classes, dtype=np.str_))  # type: ignore[call-arg]
 
 
 def read_image_folder(path: str | Path) -> ClassificationData:
@@ -188,7 +188,7 @@ def read_image_folder(path: str | Path) -> ClassificationData:
             f"{path}: class '{different[0]}' only in {where}; expected the same classes in both."
         )
     parts = (_read_classes(path / part, train) for part in ("train", "test"))
-    return ClassificationData(*(array for part in parts for array in part), np.array(train, dtype=np.str_))
+    return ClassificationData(*(array for part in parts for array in part), np.array(train, dtype=np.str_))  # type: ignore[call-arg]
 
 
 def _class_names(path: Path, part: str) -> list[str]:

@@ -186,7 +186,7 @@ def open_image(path: str | Path) -> Image.Image:
     try:
         with Image.open(path, formats=_formats()) as image:
             image.load()
-            turn = _TURNS.get(_orientation(image))
+            turn = _TURNS.get(_orientation(image))  # type: ignore[call-overload]
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read this image; expected the right to.") from error
     except FileNotFoundError as error:
@@ -203,7 +203,7 @@ def open_image(path: str | Path) -> Image.Image:
         raise InputError(f"{path}: pixels of mode {image.mode}; expected an 8-bit gray or colour image.")
     try:
         # A palette's entries too: in other modes Pillow would drop or blend its transparency.
-        image = image if image.mode == "L" else image.convert("RGB")
+        image = image if image.mode == "L" else image.convert("RGB")  # type: ignore[assignment]
     except ValueError as error:
         raise InputError(f"{path}: pixels of mode {image.mode}; expected gray or colours.") from error
     return image if turn is None else image.transpose(turn)

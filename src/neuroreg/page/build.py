@@ -12,7 +12,6 @@ import pandas as pd
 from markupsafe import Markup
 
 from neuroreg import __version__
-from neuroreg.claims.table import show_interval, show_number
 from neuroreg.claims.verdict import NOT_REPRODUCED, PLACES, REPRODUCED, UNDECIDED
 from neuroreg.files.records import read_fields
 from neuroreg.files.storage import read_json
@@ -151,12 +150,12 @@ def _claims(rows: pd.DataFrame) -> list[dict]:
     return [
         {key: row[key] for key in ("claim", "sentence", "statistic", "holds_if", "paper", "verdict")}
         | {
-            "estimate": show_number(row["estimate"]),
-            "interval": show_interval(row["low"], row["high"]),
-            "bound": "" if pd.isna(row["bound"]) else show_number(row["bound"]),
-            "bound_interval": show_interval(row["bound_low"], row["bound_high"]),
+            "estimate": tables.show_number(row["estimate"]),
+            "interval": tables.show_interval(row["low"], row["high"]),
+            "bound": "" if pd.isna(row["bound"]) else tables.show_number(row["bound"]),
+            "bound_interval": tables.show_interval(row["bound_low"], row["bound_high"]),
             "kind": _COLOURS[row["verdict"]],
-            **{name: "–" if pd.isna(row[name]) else int(row[name]) for name in ("seeds", "samples")},
+            **{name: 0 if pd.isna(row[name]) else int(row[name]) for name in ("seeds", "samples")},
             "note": "" if pd.isna(row["note"]) else row["note"],
         }
         for row in rows.to_dict("records")
@@ -185,7 +184,10 @@ def _caption(path: str | Path, config: Mapping) -> Markup:
 def _sentences(convergence: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the norms' names and what is said of their convergence."""
     rows = convergence.loc[convergence["verdict"].notna(), ["norm", "verdict"]]
-    return [(tables.NORMS[norm], sentence) for norm, sentence in rows.itertuples(index=False)]
+    return [
+        (tables.NORMS[norm], sentence.replace(" %", "\u00a0%"))  # not at the end of a line
+        for norm, sentence in rows.itertuples(index=False)
+    ]
 
 
 def _kept(settings: pd.DataFrame) -> tuple[int, int]:

@@ -1,12 +1,12 @@
 """The results' tables as a page shows them: a head, and rows of short texts."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from neuroreg.claims.table import show_interval, show_number
 from neuroreg.errors import InputError
 
 SUMMARY = {
@@ -36,6 +36,20 @@ class Table:
     rows: list[list[Cell]] = field(default_factory=list)
 
 
+def show_number(value: float) -> str:
+    """Return a number as the page shows it: three digits, a dash if there is none."""
+    if pd.isna(value):
+        return "–"
+    if value == math.inf:
+        return "∞"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def show_interval(low: float, high: float) -> str:
+    """Return the ends of an interval as the page shows them, a dash if there are none."""
+    return "–" if pd.isna(low) else f"{show_number(low)} to {show_number(high)}"
+
+
 def cell(value: Any, below: str = "") -> Cell:
     """Return the cell of a value: numbers with three digits, a dash where there is none."""
     number = isinstance(value, (int, float)) or pd.api.types.is_number(value)
@@ -63,12 +77,13 @@ def gamma_table(table1: pd.DataFrame) -> Table:
         ]
         for row in table1.to_dict("records")
     ]
-    return Table(("alpha", "seeds", *layers, *others), rows)
+    names = (f"γ{name.removeprefix('g')}" for name in (*layers, *others))
+    return Table(("alpha", "seeds", *names), rows)
 
 
 def distance_table(table2: pd.DataFrame) -> Table:
     """Return Table 2 in short: means and medians with intervals, success, and who won most often."""
-    head = ("norm", "condition", "mean", "95 % interval", "at most", "median", "95 % interval ")
+    head = ("norm", "condition", "mean", "95\u00a0% interval", "at most", "median", "95\u00a0% interval")
     rows = []
     for row in table2.to_dict("records"):
         wins = {name.removeprefix("wins_"): row[name] for name in row if name.startswith("wins_")}
@@ -82,13 +97,11 @@ def distance_table(table2: pd.DataFrame) -> Table:
                 cell(row["bound"]),
                 cell(row["median"]),
                 Cell(show_interval(row["median_low"], row["median_high"]), number=True),
-                cell(
-                    row["n"], f"{row['n_correct']} correct at first, {row['not_found']} without adversarial"
-                ),
+                cell(row["n"], f"{row['n_correct']} attacked, {row['not_found']} withstood"),
                 Cell(best.replace("_", " "), f"{wins[best]} of {sum(wins.values())}" if best else ""),
             ]
         )
-    return Table((*head, "images × seeds", "won most often by"), rows)
+    return Table((*head, "images × seeds", "best attack"), rows)
 
 
 def correlation_table(similarity: pd.DataFrame) -> Table:

@@ -39,10 +39,10 @@ def score_baselines(scan: Scan) -> dict[str, dict]:
         start = time.monotonic()
         model = fit(scan)
         logger.info("%s: fitted in %.1f s", name, time.monotonic() - start)
-        scores = vars(score_predictions(scan, partial(model.predict, scan))).copy()
+        scores = vars(score_predictions(scan, partial(model.predict, scan))).copy()  # type: ignore[attr-defined]
         tier = scores.pop("tier")
         validation = scan.trials_of("validation")
-        in_validation = single_trial_correlation(model.predict(scan, validation), scan.responses[validation])
+        in_validation = single_trial_correlation(model.predict(scan, validation), scan.responses[validation])  # type: ignore[attr-defined]
         content[name] = {field: None if v is None else v.tolist() for field, v in scores.items()}
         content[name]["summary"] = {
             "tier": tier,

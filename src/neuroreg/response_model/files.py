@@ -42,7 +42,7 @@ def save_response_model(
     summary |= {
         "fraction_of_oracle": None if oracle is None else fraction_of_oracle(correlation, oracle),
         "neurons": len(quality.w),
-        "tier": quality.tier,
+        "tier": quality.tier,  # type: ignore[dict-item]
         "epochs": len(fitted.history),
         "validation_correlation": fitted.validation_correlation,
     }
@@ -90,4 +90,4 @@ def load_weighting(summary_path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         If the file is missing or holds no such numbers.
     """
     content = read_json(summary_path, {"w": [float], "v": [float]})
-    return tuple(np.asarray(content[name], np.float32) for name in ("w", "v"))
+    return tuple(np.asarray(content[name], np.float32) for name in ("w", "v"))  # type: ignore[return-value]

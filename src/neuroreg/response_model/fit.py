@@ -133,7 +133,7 @@ def train_epoch(
     shape = model.readout.position.shape
     noises = torch.stack([torch.randn(shape, generator=generator) for _ in range(batches)])
     # A last batch of a trial or two would upset the batch norm: spread the trials evenly.
-    for rows, noise in zip(send(order, device).tensor_split(batches), send(noises, device), strict=True):
+    for rows, noise in zip(send(order, device).tensor_split(batches), send(noises, device), strict=True):  # type: ignore[arg-type]
         batch = {name: values[rows] for name, values in data.items()}
         features = model.map(images[batch["image"]])
         rates = model(features, batch["behavior"], batch["pupil_center"], noise)
@@ -177,7 +177,7 @@ class _Fit:
             "image": torch.tensor(image, device=device),
             "behavior": torch.tensor(scan.behavior[trials], device=device),
             "pupil_center": torch.tensor(scan.pupil_center[trials], device=device),
-            "responses": torch.tensor(scan.responses[trials], device=device).clamp_min(0)
+            "responses": torch.tensor(scan.responses[trials], device=device).clamp_min(0)  # type: ignore[operator]
             / model.response_std,
         }
         self.use_learning_rate(settings.learning_rate)
@@ -282,7 +282,7 @@ def fit_response_model(
         )
         log(
             f"epoch {epoch}: learning rate {rate:.2g}, loss {loss:.4f}, validation correlation {score:.4f}, "
-            f"{time.monotonic() - started:.1f} s"
+            f"at most {(time.monotonic() - started) * (settings.max_epochs - epoch):.0f} s left"
         )
         if progress.best < 0 or score > history[progress.best]["validation_correlation"]:
             progress.best = epoch - 1

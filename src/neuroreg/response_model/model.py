@@ -207,7 +207,7 @@ class PointReadout(nn.Module):
         Tensor
             Float (B, N), positive.
         """
-        return self.read(features, self.tiles(*features.shape[2:], noise))
+        return self.read(features, self.tiles(*features.shape[2:], noise))  # type: ignore[call-arg]
 
     def tiles(self, height: int, width: int, noise: Tensor | None = None) -> Tiles:
         """Return what stays the same over maps of one size; `noise` as in `forward`."""

@@ -215,4 +215,4 @@ def mean_score(values: Sequence[float | None] | np.ndarray | None) -> float | No
     """Return the mean over the neurons that have the score (neither None nor NaN), None if none has."""
     values = np.array([] if values is None else values, np.float64)
     values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else None
+    return float(values.mean()) if len(values) else None  # type: ignore[union-attr]

@@ -1,6 +1,6 @@
 """How a trained model is asked: eval mode, plain float32, frozen parameters, finite logits.
 
-`predict` and `evaluation` ask the model as it is; `folded` makes it faster, `FixedBatch` exact to the bit,
+`predict` and `evaluation` ask the model as it is; `quick` makes it faster, `FixedBatch` exact to the bit,
 `Watched` tells whether it ever answered with NaN.
 """
 
@@ -105,6 +105,12 @@ def folded(model: nn.Module) -> nn.Module:
             setattr(parent, first, fuse_conv_bn_eval(conv, norm))
             setattr(parent, second, nn.Identity())
     return model
+
+
+def quick(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return a copy of `model` for many passes: `folded`, and on a CPU channels last, as is faster there."""
+    copied = folded(model)
+    return copied.to(memory_format=torch.channels_last) if device.type == "cpu" else copied
 
 
 def _pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from neuroreg.images.classification import stratified_sample
 from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
 from neuroreg.robustness.attacks.rows import Rows, adversarial_margin, run_watched, setting_of_rows
-from neuroreg.robustness.evaluation import FixedBatch, evaluation, folded, predict, require_finite, to_input
+from neuroreg.robustness.evaluation import FixedBatch, evaluation, predict, quick, require_finite, to_input
+from neuroreg.robustness.rows_at_once import rows_at_once
 from neuroreg.robustness.verification import Verified, verify
 from neuroreg.seeds import derive_seed
 
@@ -149,9 +151,10 @@ def search(
     settings: Sequence[Mapping],
     repetitions: int,
     seed: int,
-    batch_size: int,
+    batch_size: int | Literal["auto"],
     device: torch.device,
     pad: bool = False,
+    pool_logits: Callable[[], np.ndarray] | None = None,
     resume: ResumeFile | None = None,
     save_every: float = 60.0,
 ) -> AttackResult:
@@ -187,13 +190,16 @@ def search(
     seed
         Decides random starts.
     batch_size
-        Rows attacked at once.
+        Rows attacked at once; ``"auto"`` as `rows_at_once`, for all samples and repetitions of one setting.
     device
         Where to compute.
     pad
         Whether all passes are of one size, the last ones filled up: 16 rows (or `batch_size` if that is less)
         on the CPU, else `batch_size`. On the CPU a row's result is then the same to the bit whatever the
         other samples; without, their number changes it by rounding.
+    pool_logits
+        Returns the model's logits of the pool, float (P, classes), if they are known already; called where
+        the method needs starting points.
     resume
         Where the state of the unfinished search is kept.
     save_every
@@ -219,9 +225,12 @@ def search(
     resume = resume or ResumeFile()
     progress = resume.load(decisive, arrays)
 
-    run, attacked = attack.load(), folded(model)
-    if device.type == "cpu":
-        attacked = attacked.to(memory_format=torch.channels_last)  # a tenth faster there
+    run, attacked = attack.load(), quick(model, device)
+    if progress.history:  # how much of a GPU is free may have changed
+        batch_size = int(progress.history[0].get("batch_size", batch_size))
+    else:
+        most, shape = len(images) * repetitions, (1, *images.shape[1:])
+        batch_size = rows_at_once(batch_size, attacked, shape, device, most)
     if pad:
         passed = min(batch_size, PADDED) if device.type == "cpu" else batch_size
         model, attacked = FixedBatch(model, passed), FixedBatch(attacked, passed)
@@ -232,10 +241,12 @@ def search(
     starts = None
     if attack.needs_starting_points:
         pool, pool_labels = to_input(pool_images), np.asarray(pool_labels)
-        pool_logits = predict(model, pool, **forward, finite=False).numpy()
+        known = (
+            predict(model, pool, **forward, finite=False).numpy() if pool_logits is None else pool_logits()
+        )
         starts = torch.stack(
             [
-                _starting_points(pool, pool_logits, pool_labels, targets, seeds, repetition)
+                _starting_points(pool, known, pool_labels, targets, seeds, repetition)
                 for repetition in range(repetitions)
             ]
         )
@@ -264,7 +275,7 @@ def search(
             found, passes, not_finite = run_watched(run, attacked, rows)
         outcome = verify(model, clean[row], targets[row], found, **forward)
         _keep(state, outcome, passes.cpu(), not_finite, batches[number])
-        progress.history.append({"seconds": time.perf_counter() - begun})
+        progress.history.append({"seconds": time.perf_counter() - begun, "batch_size": batch_size})
         ended = _ended(batches, number)
         if ended or time.monotonic() - saved >= save_every:
             resume.save(progress)
@@ -407,9 +418,12 @@ def _log(
 ) -> None:
     """Say what the last batch took, and of each setting that it `ended`, what was found."""
     done, last = len(history), batches[len(history) - 1]
+    rows = sum(map(len, batches[:done]))
+    left = sum(row["seconds"] for row in history) / rows * sum(map(len, batches[done:]))
     logger.info(
-        "%s: batch %d of %d, %d rows, %.1f s", method, done, len(batches), len(last), history[-1]["seconds"]
-    )
+        "%s: batch %d of %d, %d rows, %.1f s, %.0f s left for this attack",
+        method, done, len(batches), len(last), history[-1]["seconds"], left,
+    )  # fmt: skip
     for index in ended:
         smallest = state["distance"][norm][index].amin(dim=0)
         logger.info(

@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from neuroreg.files.resume import ResumeFile
 from neuroreg.files.storage import digests, was_made_from
 from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attack_result import AttackResult
+from neuroreg.robustness.cpu_rows import ROWS_ON_CPU
+from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.robustness.minimal_distance import choose_samples, search
 from neuroreg.training.checkpoints import load_model
 
@@ -31,7 +35,7 @@ def search_attacks(
     part: int = 0,
     repetitions: int,
     seed: int,
-    batch_size: int,
+    batch_size: int | Literal["auto"],
     device: str,
     devices: str | int = "0",
 ) -> None:
@@ -67,8 +71,16 @@ def search_attacks(
     common = {"samples": samples, "repetitions": repetitions, "seed": seed}
     common |= {"batch_size": batch_size, "device": device}
     inputs, place = digests([model_path, data_path]), choose_device(device, devices)
+
+    @cache
+    def pool_logits() -> np.ndarray:
+        """Once for all attacks that need them."""
+        pool, rows = to_input(data.test_images), ROWS_ON_CPU if batch_size == "auto" else batch_size
+        return predict(model, pool, batch_size=rows, device=place, finite=False).numpy()
+
     with ExitStack() as unfinished:
-        for attack, code, output in zip(attacks, codes, map(Path, outputs), strict=True):
+        for number, (attack, code, output) in enumerate(zip(attacks, codes, map(Path, outputs), strict=True)):
+            logger.info("attack %d of %d: %s", number + 1, len(attacks), attack["name"])
             config = attack | common | {"code": code}
             resume = ResumeFile(output.with_name(f"resume_{output.stem}.safetensors"), code)
             unfinished.enter_context(resume)
@@ -89,6 +101,8 @@ def search_attacks(
                 batch_size=batch_size,
                 device=place,
                 pad=parts > 1,
+                # Padded, a search passes the pool in a way of its own.
+                pool_logits=pool_logits if parts == 1 else None,
                 resume=resume,
             )
             write_record(output, result, config=config, inputs=inputs)

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import ATTACK_METHODS, complete_setting
-from neuroreg.settings import Count, Distinct, Entry, NonNegative, Settings, problem
+from neuroreg.settings import Count, Distinct, Entry, NonNegative, Settings, problem, show
 
 _SIGMAS = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2]
 
@@ -19,12 +19,18 @@ def _no_switch(clip: object) -> object:
     return clip
 
 
+def _auto_or_count(rows: object) -> object:
+    if rows == "auto" or (isinstance(rows, int) and not isinstance(rows, bool) and rows >= 1):
+        return rows
+    raise problem(f"found {show(rows)}; expected a whole number, at least 1, or auto.")
+
+
 class NoiseSettings(Settings):
     """Accuracy under Gaussian noise on the test images."""
 
     sigmas: Distinct[NonNegative] = _SIGMAS
     """Standard deviations, for images in [0, 1]."""
-    draws: Count = 2
+    draws: Count = 1
     """Noise patterns for each image, the same for every model."""
     clip: Annotated[Literal["none", "unit", "image"], BeforeValidator(_no_switch)] = "none"
     """What noisy pixels are clipped to. none: not at all. unit: [0, 1]. image: the range of the clean image's
@@ -106,10 +112,12 @@ class AdversarialSettings(Settings):
 
     samples: Count = 28
     """Attacked test images (1,000 in the paper), evenly from the classes, the same for every model."""
-    repetitions: Count = 2
+    repetitions: Count = 1
     """Runs of each setting, with different random starts (5 in the paper)."""
-    batch_size: Count = 64
-    """Rows (sample, repetition and setting) attacked at a time; changes what is found by rounding only."""
+    batch_size: Annotated[Count | Literal["auto"], BeforeValidator(_auto_or_count)] = "auto"
+    """Rows (sample, repetition and setting) attacked at a time; changes what is found by rounding only. auto:
+    64 on the CPU, on a GPU as many as a quarter of its free memory holds, at most samples times
+    repetitions."""
     parts: Count = 1
     """Jobs that each search is split into, by samples. With more than one, all passes are of one size,
     the last ones filled up, so that on the CPU their number changes nothing."""

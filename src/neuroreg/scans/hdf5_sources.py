@@ -84,7 +84,7 @@ def check_content(dataset: h5py.Dataset, depth: int = 0) -> None:
     top = Path(os.path.normpath(Path.cwd() / folder))
     for file, start, size in dataset.external or ():
         # HDF5 takes any file's bytes for values, and zeros for those that are not there.
-        path = next((place for place in (folder / file, Path(file)) if place.is_file()), None)
+        path = next((place for place in (folder / file, Path(file)) if place.is_file()), None)  # type: ignore[assignment]
         # As the names say; a link beside this file may lead where it will.
         if not Path(os.path.normpath(top / file)).is_relative_to(top):
             lacking = "outside this file's folder"

@@ -76,7 +76,7 @@ class Layout(ABC):
                 kind = "references" if other.__module__.startswith("h5py") else other.__name__
                 raise InputError(f"{what} holds {kind}; expected text or whole numbers.")
             try:
-                values = [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+                values = [v.decode() if isinstance(v, bytes) else str(v) for v in values]  # type: ignore[assignment]
             except UnicodeDecodeError as error:
                 raise InputError(f"{what} is not UTF-8; expected text.") from error
         # Some programs fill texts up with blanks or zero bytes.
@@ -264,4 +264,4 @@ def _area_means(pixels: np.ndarray) -> np.ndarray:
     pixels = pixels.astype(np.float32, copy=False)
     # A sum of slices takes a tenth of the time of a mean over two axes.
     wide = sum(pixels[:, row::factor] for row in range(factor))
-    return sum(wide[..., column::factor] for column in range(factor)) / np.float32(factor**2)
+    return sum(wide[..., column::factor] for column in range(factor)) / np.float32(factor**2)  # type: ignore[index, misc, return-value]

@@ -68,7 +68,7 @@ def select_neurons(
     kept = np.ones(len(scan.unit_id), np.bool_)
     dropped = {}
     for reason, labels, wanted in (("area", scan.area, areas), ("layer", scan.layer, layers)):
-        fits = np.isin(labels, list(wanted)) if wanted is not None else np.ones_like(kept)
+        fits = np.isin(labels, list(wanted)) if wanted is not None else np.ones_like(kept)  # type: ignore[arg-type]
         dropped[reason] = int((kept & ~fits).sum())
         kept &= fits
     if not kept.any():
@@ -103,7 +103,7 @@ def _asked(areas: Collection[str] | None, layers: Collection[str] | None) -> str
 
 
 def _found(scan: Scan) -> str:
-    pairs = sorted(set(zip(scan.area.tolist(), scan.layer.tolist(), strict=True)))
+    pairs = sorted(set(zip(scan.area.tolist(), scan.layer.tolist(), strict=True)))  # type: ignore[union-attr]
     return ", ".join(f"area {area} layer {layer}" for area, layer in pairs)
 
 

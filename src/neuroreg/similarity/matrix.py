@@ -212,7 +212,7 @@ def mean_similarity(
     for similarity in similarities:
         if total is None:
             total, key = similarity.matrix.astype(np.float64), similarity.key
-        elif np.array_equal(key, similarity.key):
+        elif np.array_equal(key, similarity.key):  # type: ignore[arg-type]
             total += similarity.matrix
         else:
             name = ", ".join(similarity.scans) or f"number {count + 1}"
@@ -222,7 +222,7 @@ def mean_similarity(
     if total is None:
         raise InputError("similarities: none to average; expected at least one.")
     total /= count
-    return SimilarityMatrix(total.astype(np.float32), key, tuple(scans), provenance or {})
+    return SimilarityMatrix(total.astype(np.float32), key, tuple(scans), provenance or {})  # type: ignore[arg-type]
 
 
 def shuffled(similarity: SimilarityMatrix, seed: int) -> SimilarityMatrix:

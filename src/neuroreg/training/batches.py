@@ -36,12 +36,12 @@ class Draws:
 
     def to(self, device: torch.device) -> "Draws":
         """Return the same on `device`."""
-        return Draws(*(None if part is None else send(part, device) for part in vars(self).values()))
+        return Draws(*(None if part is None else send(part, device) for part in vars(self).values()))  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]]:
         """Yield what each step takes: rows, offsets, mirrored, pairs."""
         for step in range(len(self.rows)):
-            yield tuple(None if part is None else part[step] for part in vars(self).values())
+            yield tuple(None if part is None else part[step] for part in vars(self).values())  # type: ignore[misc]
 
 
 def draw_epoch(

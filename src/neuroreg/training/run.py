@@ -19,6 +19,7 @@ from neuroreg.seeds import derive_seed
 from neuroreg.similarity.matrix import SimilarityMatrix
 from neuroreg.training.architectures import Network, build_network
 from neuroreg.training.batches import draw_epoch
+from neuroreg.training.descent import Descent
 from neuroreg.training.objective import Objective, SimilarityReadout, compiled
 from neuroreg.training.settings import TrainingSettings
 
@@ -222,9 +223,8 @@ class TrainingRun:
             stimuli_in_batch_norm=settings.stimuli_in_batch_norm,
         )
         self.losses = compiled(self.objective, self.device) if settings.compile else self.objective
-        self.optimizer = torch.optim.SGD(
+        self.descent = Descent(
             [*self.model.parameters(), *self.readout.parameters()],
-            lr=settings.learning_rate,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         )
@@ -273,8 +273,7 @@ class TrainingRun:
         pairs : Tensor
             float32 (2, pairs): the pairs' similarity in the network and in the target; none without a target.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(epoch, self.settings)
+        rate = learning_rate(epoch, self.settings)
         self.objective.train()
         stimuli = len(self.stimuli) if self.alpha > 0 else 0
         draws = draw_epoch(
@@ -291,12 +290,12 @@ class TrainingRun:
             if self.settings.compile:
                 # For CUDA graphs, whose outputs the next step overwrites.
                 torch.compiler.cudagraph_mark_step_begin()
-            self.optimizer.zero_grad()
+            self.descent.forget_gradients()
             loss, task, pair_loss, pairs = self.losses(
                 self.images[rows], self.labels[rows], offsets, mirrored, *self._pairs(chosen)
             )
             loss.backward()
-            self.optimizer.step()
+            self.descent.step(rate)
             yield torch.stack([loss, task, pair_loss]).detach(), pairs.clone()
 
     def _generator(self, *names: str | int) -> torch.Generator:
@@ -348,25 +347,17 @@ class TrainingRun:
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return the groups of tensors from which the run can go on."""
-        momentum = {
-            str(index): state["momentum_buffer"]
-            for index, state in self.optimizer.state_dict()["state"].items()
-            if state.get("momentum_buffer") is not None
-        }
         return {
             "model": self.model.state_dict(),
             "similarity": self.readout.state_dict(),
-            "momentum": momentum,
+            "momentum": self.descent.state(),
         }
 
     def restore(self, progress: Progress) -> None:
-        """Bring network, readout and optimiser back to where `progress` left them."""
+        """Bring network, readout and descent back to where `progress` left them."""
         self.model.load_state_dict(progress.tensors["model"])
         self.readout.load_state_dict(progress.tensors["similarity"])
-        state = self.optimizer.state_dict()
-        momentum = progress.tensors.get("momentum", {})
-        state["state"] = {int(index): {"momentum_buffer": tensor} for index, tensor in momentum.items()}
-        self.optimizer.load_state_dict(state)
+        self.descent.restore(progress.tensors.get("momentum", {}))
 
 
 def learning_rate(epoch: int, settings: TrainingSettings) -> float:

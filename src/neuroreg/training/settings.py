@@ -25,8 +25,8 @@ class RecipeSettings(Settings):
     """40 in the paper."""
     batch_size: Annotated[int, Field(ge=2)] = 64
     """Images in each step."""
-    pairs_per_step: Annotated[int, Field(ge=2)] = 16
-    """Pairs of stimuli in each step."""
+    pairs_per_step: Annotated[int, Field(ge=2)] = 8
+    """Pairs of stimuli in each step (16 in the paper)."""
     learning_rate: Positive = 0.1
     """At the start of each cycle."""
     momentum: Decay = 0.9
@@ -61,7 +61,7 @@ class RecipeSettings(Settings):
     its 23 bits of mantissa: TF32, which has 10, is off."""
     compile: bool = False
     """Whether torch.compile makes fewer, larger kernels of a step's forward and backward pass: C++ on a CPU,
-    which needs a C++ compiler; CUDA graphs on a GPU, which have not run on one yet. The first step then takes
+    which needs a C++ compiler; CUDA graphs on a GPU, which too needs one. The first step then takes
     minutes, less where torch finds what it compiled before. Results differ by rounding."""
 
 
@@ -73,7 +73,7 @@ class ModelEntry(Entry):
     """A model; it is trained once for each seed that a figure asks for."""
 
     label: Label = ""
-    """What Fig. 2, Table 2 and the noise figure call the model, another for each of conditions.models, on one
+    """What figures and Table 2 call the model, another for each of sweep.models and conditions.models, on one
     line; its name if not given. Any letters: of those that DejaVu Sans lacks, an installed font has to have
     them, else figures show their numbers."""
     target: str | None

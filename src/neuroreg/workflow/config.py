@@ -57,7 +57,10 @@ _TARGETS = [
     ShuffledTarget(name="shuffle", kind="shuffled", of="neural"),
 ]
 _ONE_SCAN = [
-    ModelEntry(name=f"one_scan_a{alpha}", target="neural_one_scan", alpha=alpha) for alpha in (2, 8, 32)
+    ModelEntry(
+        name=f"one_scan_a{alpha}", label=f"One scan, alpha {alpha}", target="neural_one_scan", alpha=alpha
+    )
+    for alpha in (2, 8, 32)
 ]
 _CONDITIONS = [
     ModelEntry(name="none", label="None", target=None, alpha=0),
@@ -247,8 +250,9 @@ def _models(config: Config) -> Problems:
 def _labels(config: Config) -> Problems:
     """Yield labels that two models of a figure share, as far as readers can see."""
     called: dict[str, str] = {}
+    drawn = {*config.sweep.models, *config.conditions.models}
     for index, model in enumerate(config.models):
-        if model.name in config.conditions.models:
+        if model.name in drawn:
             label = normalize("NFC", one_line(model.label or model.name))
             if (other := called.setdefault(label, model.name)) != model.name:
                 yield (

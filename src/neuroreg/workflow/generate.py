@@ -181,6 +181,8 @@ def _value(part: Mapping) -> str:
     """Return in words which values a JSON schema allows."""
     if "anyOf" in part:
         return ", or ".join(map(_value, part["anyOf"]))
+    if "const" in part:
+        return f"`{part['const']}`"
     if "enum" in part:
         return ", ".join(f"`{option}`" for option in part["enum"])
     if part.get("type") == "array":

@@ -1,6 +1,8 @@
 """What every script of the workflow does around its one library call."""
 
+import ctypes
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +18,9 @@ from neuroreg.workflow.interrupts import BY_SIGNAL, end_at_once, told
 # As in sysexits.h: another try with the same input is in vain, or may do.
 BAD_INPUT, REFUSED = 65, 74
 NOTED = ("note", "weighting")
+# From malloc.h: M_TRIM_THRESHOLD and M_MMAP_THRESHOLD with what they are set to, in bytes. The second is as
+# high as glibc lets it be.
+_MEMORY = ((-1, 1 << 30), (-3, 32 << 20))
 
 
 class _Terminated(KeyboardInterrupt):
@@ -35,6 +40,7 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     try:
         with _interruptible():
             _start_log(snakemake)
+            keep_memory()
             main(snakemake)
             _note_making(snakemake)
     except InputError as error:
@@ -73,6 +79,18 @@ def _start_log(snakemake: Any) -> None:
         sys.modules["torch"].set_num_threads(snakemake.threads)
 
 
+def keep_memory() -> None:
+    """Keep memory that is freed for what is allocated next, where the C library is glibc.
+
+    By itself glibc gives the memory of every larger array back to the system, which clears it page by page
+    when it is asked for again: 4,000 page faults and a fifteenth of the time of a training's step at width 8.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for parameter, value in _MEMORY:
+            mallopt(parameter, value)
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Make SIGTERM and SIGINT exceptions, for partial files to be removed."""
@@ -96,7 +114,9 @@ def _end(snakemake: Any, sentence: str, code: int) -> NoReturn:
     sentence = on_terminal(sentence)
     if logging.root.handlers:  # else it would go to the terminal twice
         logging.error("%s", sentence)
-    shown = f"{snakemake.rule}: {sentence}\n".encode(errors="backslashreplace")
+    # Of a status line that stands there.
+    cleared = "\r\x1b[K" if "NEUROREG_STATUS" in os.environ and sys.stderr.isatty() else ""
+    shown = f"{cleared}{snakemake.rule}: {sentence}\n".encode(errors="backslashreplace")
     sys.stderr.buffer.write(shown)
     sys.stderr.buffer.flush()
     sys.exit(code)

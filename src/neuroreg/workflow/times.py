@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from math import ceil, prod
 
 from neuroreg.robustness.attacks.registry import complete_setting
+from neuroreg.robustness.cpu_rows import ROWS_ON_CPU
 from neuroreg.workflow.grid import by_name
 
 # Imports over a network file system, compilation, waiting for other users of the node.
@@ -85,7 +86,8 @@ def search(config: Mapping, attacks: Iterable[Mapping]) -> int:
     adversarial = config["adversarial"]
     rows = ceil(adversarial["samples"] / adversarial["parts"]) * adversarial["repetitions"]
     total = sum(map(passes, attacks))
-    batches = ceil(rows / adversarial["batch_size"])
+    at_once = adversarial["batch_size"]
+    batches = ceil(rows / (ROWS_ON_CPU if at_once == "auto" else at_once))
     return minutes(total / 2 * (rows * _image(config) + batches * _step(config)))
 
 

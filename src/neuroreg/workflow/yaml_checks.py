@@ -50,7 +50,7 @@ def check_text(path: str | Path) -> None:
             continue
         seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
-            pending += [((*place, index), part) for index, part in enumerate(node.value)]
+            pending += [((*place, index), part) for index, part in enumerate(node.value)]  # type: ignore[misc]
         elif isinstance(node, yaml.MappingNode):
             lines: dict[tuple[str, str], int] = {}
             for key, value in node.value:
@@ -64,7 +64,7 @@ def check_text(path: str | Path) -> None:
                         "expected it once."
                     )
                 lines[name] = line
-                pending.append(((*place, key.value), value))
+                pending.append(((*place, key.value), value))  # type: ignore[arg-type]
 
 
 def check_types(config: Mapping) -> None:

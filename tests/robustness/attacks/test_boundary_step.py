@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from make_believe_gpu import MakeBelieveGpu
 from scipy.optimize import linprog, minimize
 
-from neuroreg.robustness.attacks.boundary_step import step_l0, step_l1, step_l2, step_linf
+from neuroreg.devices import Recorded
+from neuroreg.robustness.attacks.boundary_paths import L1Path, L2Path, LinfPath, Problem, Start
+from neuroreg.robustness.attacks.boundary_step import _ends, _prepare, step_l0, step_l1, step_l2, step_linf
+from neuroreg.robustness.attacks.path_search import between, together
 
 STEPS = {0: step_l0, 1: step_l1, 2: step_l2, np.inf: step_linf}
 CONVEX = (1, 2, np.inf)
@@ -347,3 +350,44 @@ def test_a_gpu_which_drops_no_rows_takes_the_same_steps(order, pixels):
     assert (off[reachable] <= 2e-9).all()
     distance, wanted = (np.linalg.norm(z - x0, order, axis=1) for z in (y, expected))
     np.testing.assert_allclose(distance, wanted, rtol=1e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("order", STEPS)
+def test_what_a_gpu_has_recorded_does_for_other_rows_what_its_kernels_do(order):
+    with MakeBelieveGpu() as gpu:
+        recorded, launched = Recorded(), []
+        for seed in (0, 1, 2):
+            rows = [torch.as_tensor(part) for part in random_rows(np.random.default_rng(seed), 60, 40)]
+            rows = [part.to("cuda") for part in rows]
+            given = [part.clone() for part in rows]
+            expected = STEPS[order](*rows)
+            gpu.take()
+            found = STEPS[order](*rows, recorded)
+            launched.append(gpu.take().launches)
+            assert torch.equal(found, expected)
+            assert all(torch.equal(*pair) for pair in zip(rows, given, strict=True))
+    assert [counts["graph"] for counts in launched] == [1, 1, 1]
+    assert launched[1].total() < launched[0].total() / 2
+
+
+@pytest.mark.parametrize("path", [L1Path, L2Path, LinfPath])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_bracket_alone_finds_what_steps_of_both_multipliers_find(path, device):
+    # Rows that need no bracket, so that two ways lead to their answers.
+    order = {L1Path: 1, L2Path: 2, LinfPath: np.inf}[path]
+    x, x0, b, c, r = (torch.as_tensor(part) for part in random_rows(np.random.default_rng(8), 300, 50))
+    p, _ = _prepare(x, x0, b, c, r)
+    _, binding, shortest, lam, free = _ends(path, p)
+    rows = binding.nonzero()[:, 0]
+    p, shortest, free = p.rows(rows), shortest[rows], free[rows]
+    start = path.begin(p, shortest, lam[rows], free)
+    expected, met = together(p, path, start, torch.zeros_like(p.x))
+    assert met.sum() > 30
+    with MakeBelieveGpu():
+        parts = (p.x, p.x0, p.b, p.c, p.r, start.outer, start.lam, start.inside, start.outside)
+        parts = [part.to(device) for part in (*parts, shortest, free)]
+        y = between(Problem(*parts[:5]), path, Start(*parts[5:9]), *parts[9:]).cpu()
+    assert (torch.linalg.vecdot(p.b, y - p.x) - p.c).abs().max() < 1e-12
+    np.testing.assert_allclose((y - p.x).norm(dim=1), p.r, rtol=1e-9)
+    distance, wanted = (torch.linalg.vector_norm(z - p.x0, order, dim=1) for z in (y, expected))
+    np.testing.assert_allclose(distance[met], wanted[met], rtol=1e-6, atol=1e-6)

@@ -12,7 +12,7 @@ from attack_problems import (
 from scipy.optimize import linprog
 from torch import nn
 
-from neuroreg.robustness.attacks.boundary_step import nearest_in_l1
+from neuroreg.robustness.attacks.projections import nearest_in_l1
 from neuroreg.robustness.attacks.sparsefool import deepfool
 from neuroreg.robustness.verification import measure
 

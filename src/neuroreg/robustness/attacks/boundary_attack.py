@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.boundary_step import step_l0, step_l1, step_l2, step_linf
+from neuroreg.devices import Recorded
+from neuroreg.robustness.attacks.boundary_step import Run, step_l0, step_l1, step_l2, step_linf
 from neuroreg.robustness.attacks.closest_points import SIZES, ClosestPoints, Size
 from neuroreg.robustness.attacks.rows import Rows, adversarial_margin
 
@@ -45,7 +46,7 @@ class Norm:
 
     size: Size
     between: Callable[[Tensor, Tensor, Tensor], Tensor]
-    step: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+    step: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Run], Tensor]
 
 
 def _between_l1(x0: Tensor, start: Tensor, share: Tensor) -> Tensor:
@@ -108,7 +109,7 @@ def follow(
     """
     radius, momentum = radius * closest.x0.shape[1] ** 0.5, momentum[:, None]
     interval = max(1, steps // RADIUS_DECAYS)
-    normal = None
+    normal, run_step = None, Recorded()
     for step in range(1, steps + 1):
         point = point.detach().requires_grad_(True)
         margin = adversarial_margin(closest.logits(point), closest.labels)
@@ -118,5 +119,5 @@ def follow(
         if (step + 1) % interval == 0:
             radius = radius * RADIUS_DECAY
         distance = torch.where(margin < 0, -OVERSHOOT * margin, -(2.0 - OVERSHOOT) * margin)
-        point = norm.step(point, closest.x0, normal, distance, radius)
+        point = norm.step(point, closest.x0, normal, distance, radius, run_step)
     closest.margin(point)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.boundary_step import nearest_in_l1, nearest_in_l2, nearest_in_linf
 from neuroreg.robustness.attacks.closest_points import DUALS, ClosestPoints
+from neuroreg.robustness.attacks.projections import nearest_in_l1, nearest_in_l2, nearest_in_linf
 from neuroreg.robustness.attacks.rows import Rows, class_margins, start_noise
 
 METHODS = {

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.attacks.boundary_step import nearest_in_l1
+from neuroreg.robustness.attacks.projections import nearest_in_l1
 from neuroreg.robustness.attacks.rows import (
     Rows,
     adversarial_margin,

@@ -1,0 +1,309 @@
+"""Attacks side by side on the same images: mean distance, share found, passes and CPU seconds.
+
+    python benchmarks/distances.py MODEL.safetensors CLASSIFICATION.h5 TABLE [--images 32] [--keep FILE.jsonl]
+
+TABLE is one of those below, `attacks` (each of our attacks), `choices` (a setting or a step of an attack with
+and without) or `adv_lib` (ours beside https://github.com/jeromerony/adversarial-library at as many passes;
+`--adv-lib FOLDER` is a checkout of it), or a config with `adversarial: {attacks: ...}`, such as
+configs/untrimmed.yaml. One thread of a CPU; images in proportion to the classes among those that the model
+gets right; float32; every distance is verified by `verify`, adv-lib's too. Columns: the mean distance in the
+attack's own norm over the images for which an adversarial was found, their number, passes of an image,
+forward and backward, CPU seconds of this process, and the means in all norms. adv-lib's passes are counted
+at the model.
+
+What is measured is kept in FILE.jsonl, one line each, and is not measured again. `--trim` also says which of
+the settings are kept as the workflow's results/settings.csv has it, and `--compare CONFIG ...` what the whole
+grids of other configs cost and find, so far as their settings have been measured.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+
+from neuroreg.analysis.setting_ranks import trim
+from neuroreg.files.records import read_record
+from neuroreg.images.classification import ClassificationData
+from neuroreg.robustness.attack_result import NORMS
+from neuroreg.robustness.attacks.registry import attack_methods, complete_setting, find_method
+from neuroreg.robustness.evaluation import predict, to_input
+from neuroreg.robustness.minimal_distance import choose_samples, search
+from neuroreg.robustness.verification import verify
+from neuroreg.training.checkpoints import load_model
+
+CPU = torch.device("cpu")
+SEED, BATCH = 1, 64
+SHORT_CW = {"binary_search_steps": 6, "steps": 200, "stepsize": 0.01, "initial_const": 1.0}
+BOUNDARY = {"steps": 300}
+FEW = {"apgd_t_l2": {"steps": 20}, "apgd_t_linf": {"steps": 20}}
+ONES = {"carlini_wagner": SHORT_CW} | FEW
+INF = float("inf")
+ADV_NORMS = {"l0": 0, "l1": 1, "l2": 2, "linf": INF}
+
+# Method and setting; "adv_lib" before a name: its function and arguments, and the norm it is scored in.
+TABLES = {
+    "attacks": [
+        (name, BOUNDARY if name.startswith("brendel_bethge") else ONES.get(name, {}))
+        for name in attack_methods()
+        if not name.startswith("foolbox_")
+    ],
+    "choices": [
+        *(("carlini_wagner", SHORT_CW | {"bisections": n}) for n in (0, 10)),
+        ("carlini_wagner", SHORT_CW | {"box": 0.999999}),
+        ("carlini_wagner", SHORT_CW | {"checks": 0}),
+        *(("ddn", {"steps": steps, "bisections": n}) for steps in (100, 105, 110) for n in (0, 10)),
+        ("ddn", {"steps": 115, "bisections": 0}),
+        *(("pgd", {"search_steps": n, "rel_stepsize": 0.25}) for n in (10, 12, 14, 20)),
+        *(("jsma", {"targets": n}) for n in (1, 9)),
+        *(("jsma", {"targets": n, "theta": 1.0}) for n in (1, 9)),
+        *(("sparsefool", {"lambda": factor}) for factor in (1.0, 3.0)),
+    ],
+    "seconds": [
+        *(
+            ("brendel_bethge_l0", BOUNDARY | {"radius": radius, "momentum": momentum})
+            for radius, momentum in ((0.16, 0.8), (1.0, 0.8), (0.16, 0.0), (1.0, 0.0), (0.016, 0.0))
+        ),
+        ("carlini_wagner", SHORT_CW | {"binary_search_steps": 9, "steps": 100}),
+        *(("adam_pgd", {"steps": steps, "rel_stepsize": 0.25}) for steps in (40, 200)),
+    ],
+    "adv_lib": [
+        ("sigma_zero", {"steps": 1000}),
+        ("adv_lib sigma_zero l0", {"num_steps": 1000}),
+        ("pdpgd", {"steps": 1000}),
+        ("adv_lib pdpgd l1", {"num_steps": 1005}),
+        ("ddn", {"steps": 100}),
+        ("adv_lib ddn l2", {"steps": 105, "levels": None}),
+        ("ddn", {"steps": 1000}),
+        ("adv_lib ddn l2", {"steps": 1005, "levels": None}),
+        ("warm_brendel_bethge_l2", {}),
+        ("adv_lib fmn l2", {"steps": 165}),
+        ("warm_brendel_bethge_linf", {}),
+        ("adv_lib fmn linf", {"steps": 200}),
+        ("fab_linf", {}),
+        ("adv_lib fab linf", {"n_iter": 100}),
+        ("apgd_t_linf", FEW["apgd_t_linf"]),
+        (
+            "adv_lib minimal_apgd linf",
+            {"max_eps": 0.05, "n_iter": 20, "binary_search_steps": 14, "targeted_version": True},
+        ),
+    ],
+}
+
+
+class Counted(nn.Module):
+    """`model`, counting the images that pass through it, forward and backward."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.passes = model, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (B, classes)."""
+        logits = self.model(x)
+        self.passes += len(x)
+        if logits.requires_grad:
+            logits.register_hook(lambda gradient: self._back(len(gradient)))
+        return logits
+
+    def _back(self, n: int) -> None:
+        self.passes += n
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("table", help=f"{', '.join(TABLES)} or a config")
+    parser.add_argument("--images", type=int, default=32)
+    parser.add_argument("--repetitions", type=int, default=1)
+    parser.add_argument("--attacks", nargs="+", help="only these methods")
+    parser.add_argument("--keep", type=Path, help="results, one line of JSON each; what is there is not run")
+    parser.add_argument("--adv-lib", type=Path, help="a checkout of adversarial-library, unless installed")
+    parser.add_argument("--trim", nargs="+", type=float, default=[], help="tolerances, such as 0.01")
+    parser.add_argument("--compare", nargs="+", type=Path, default=[], help="configs")
+    return parser.parse_args()
+
+
+def entries(arguments: argparse.Namespace) -> list[tuple[str, dict]]:
+    """Return the methods and settings that the table names."""
+    chosen = TABLES[arguments.table] if arguments.table in TABLES else grid(Path(arguments.table))
+    return [each for each in chosen if not arguments.attacks or each[0] in arguments.attacks]
+
+
+def grid(path: Path) -> list[tuple[str, dict]]:
+    """Return the methods and settings of a config."""
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))["adversarial"]
+    lists = config.get("attacks", []) + config.get("tightening", [])
+    return [(attack["method"], setting) for attack in lists for setting in attack["settings"]]
+
+
+def ours(model: nn.Module, data: tuple, method: str, setting: dict, repetitions: int) -> tuple[dict, Tensor]:
+    """Return the smallest verified distance of each image, by norm, and the passes it took in all."""
+    chosen, images, labels = data
+    result = search(
+        model,
+        images[chosen],
+        labels[chosen],
+        chosen,
+        images,
+        labels,
+        method=method,
+        settings=[setting],
+        repetitions=repetitions,
+        seed=SEED,
+        batch_size=BATCH,
+        device=CPU,
+    )
+    return {norm: result.distance[norm].min(axis=(0, 1)) for norm in NORMS}, result.passes.sum(axis=(0, 1))
+
+
+def adv_libs(model: nn.Module, data: tuple, function: str, norm: str, setting: dict) -> tuple[dict, Tensor]:
+    """Return the same for adv-lib's `function`; its passes are the mean over images."""
+    # It imports these for plots and progress bars, which are not asked for here.
+    for name, member in (("visdom", "Visdom"), ("tqdm", "tqdm")):
+        try:
+            import_module(name)
+        except ModuleNotFoundError:
+            sys.modules[name] = module_from_spec(ModuleSpec(name, None))
+            setattr(sys.modules[name], member, object)
+    import adv_lib.attacks
+    from adv_lib.attacks.auto_pgd import minimal_apgd
+
+    attack = minimal_apgd if function == "minimal_apgd" else getattr(adv_lib.attacks, function)
+    chosen, images, labels = data
+    x, y, counted = to_input(images[chosen]), torch.from_numpy(labels[chosen]), Counted(model)
+    told = {"norm": ADV_NORMS[norm]} if function in ("pdpgd", "fmn", "fab", "minimal_apgd") else {}
+    torch.manual_seed(SEED)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    found = attack(model=counted, inputs=x, labels=y, **told, **setting).detach()
+    passes = np.full(len(x), counted.passes / len(x))
+    distance = verify(model, x, y, found[:, None], batch_size=BATCH, device=CPU).distance
+    return {each: distance[each].numpy().reshape(len(x)) for each in NORMS}, passes
+
+
+def measure(arguments: argparse.Namespace, model: nn.Module, data: tuple, method: str, setting: dict) -> dict:
+    """Return one line of the results."""
+    begun = time.process_time()
+    if method.startswith("adv_lib "):
+        _, function, norm = method.split()
+        distance, passes = adv_libs(model, data, function, norm, setting)
+    else:
+        norm = find_method(method).norm
+        distance, passes = ours(model, data, method, setting, arguments.repetitions)
+    return {
+        "norm": norm,
+        "distance": {
+            each: [None if np.isinf(one) else float(one) for one in distance[each]] for each in NORMS
+        },
+        "passes": float(np.mean(passes)),
+        "cpu": time.process_time() - begun,
+    }
+
+
+def show(method: str, setting: dict, line: dict) -> None:
+    """Print a row of the table."""
+    means = {}
+    for norm in NORMS:
+        there = [one for one in line["distance"][norm] if one is not None]
+        means[norm] = f"{np.mean(there):.5f}" if there else "none"
+    found = sum(one is not None for one in line["distance"][line["norm"]])
+    told = json.dumps(setting).replace('"', "").strip("{}")
+    print(
+        f"| `{method}` | {told} | {line['norm']} | {means[line['norm']]} | {found} of "
+        f"{len(line['distance']['l2'])} | {line['passes']:,.0f} | {line['cpu']:.0f} | "
+        f"{means['l0']} | {means['l1']} | {means['l2']} | {means['linf']} |",
+        flush=True,
+    )
+
+
+def show_trimmed(chosen: list[tuple[str, dict]], lines: list[dict], tolerance: float) -> None:
+    """Print which settings `trim` keeps, the first of each attack always among them."""
+    distance = {norm: np.array([line["distance"][norm] for line in lines], dtype=float) for norm in NORMS}
+    distance = {norm: np.where(np.isnan(each), np.inf, each) for norm, each in distance.items()}
+    found = np.isfinite(distance["l2"]).any(axis=0)
+    methods = [method for method, _ in chosen]
+    first = np.array([method not in methods[:index] for index, method in enumerate(methods)])
+    kept = trim(
+        {norm: each[:, found] for norm, each in distance.items()},
+        dict.fromkeys(NORMS, np.zeros(found.sum(), dtype=np.int64)),
+        first,
+        np.array([line["passes"] for line in lines]),
+        tolerance,
+    )
+    print(f"\nkept at {tolerance:g}: {kept.sum()} of {len(kept)}")
+    for (method, setting), stays in zip(chosen, kept, strict=True):
+        if stays:
+            print(f"  {method} {json.dumps(setting)}")
+
+
+def show_grid(name: str, lines: list[dict], asked: int) -> None:
+    """Print what a grid costs and finds."""
+    means = {}
+    for norm in NORMS:
+        each = np.array([line["distance"][norm] for line in lines], dtype=float)
+        means[norm] = np.nanmin(each, axis=0).mean()
+    print(
+        f"{name}: {len(lines)} of {asked} settings measured, {sum(line['passes'] for line in lines):,.0f} "
+        f"passes, {sum(line['cpu'] for line in lines):.0f} CPU s, "
+        + ", ".join(f"{norm} {mean:.5f}" for norm, mean in means.items())
+    )
+
+
+def main() -> None:
+    arguments = parse()
+    torch.set_num_threads(1)
+    if arguments.adv_lib:
+        sys.path.insert(0, str(arguments.adv_lib))
+    data = read_record(arguments.data, ClassificationData)
+    images, labels = data.test_images, data.test_labels
+    model = load_model(arguments.model).eval()
+    logits = predict(model, to_input(images), batch_size=250, device=CPU)
+    right = (logits.argmax(dim=1).numpy() == labels).nonzero()[0]
+    chosen = right[choose_samples(labels[right], arguments.images, seed=SEED)]
+    digest = hashlib.sha256(arguments.model.read_bytes() + chosen.tobytes()).hexdigest()
+    kept = {}
+    if arguments.keep and arguments.keep.exists():
+        lines = map(json.loads, arguments.keep.read_text(encoding="utf-8").splitlines())
+        kept = {json.dumps(line["key"]): line for line in lines}
+    print("| attack | setting | norm | mean | found | passes | CPU s | L0 | L1 | L2 | Linf |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+
+    def name(method: str, setting: dict) -> list:
+        foreign = method.startswith("adv_lib ")
+        told = setting if foreign else complete_setting(method, setting)
+        return [digest, method, told, arguments.repetitions]
+
+    chosen_entries, lines = entries(arguments), []
+    for method, setting in chosen_entries:
+        key = name(method, setting)
+        line = kept.get(json.dumps(key))
+        if line is None:
+            line = {"key": key} | measure(arguments, model, (chosen, images, labels), method, setting)
+            if arguments.keep:
+                with arguments.keep.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+            kept[json.dumps(key)] = line
+        lines.append(line)
+        show(method, setting, line)
+    for tolerance in arguments.trim:
+        show_trimmed(chosen_entries, lines, tolerance)
+    for path in arguments.compare:
+        asked = [json.dumps(name(*each)) for each in grid(path)]
+        show_grid(str(path), [kept[each] for each in asked if each in kept], len(asked))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""One job's searches against each search by itself."""
+
+import numpy as np
+import pytest
+import torch
+from attack_problems import balanced_network
+
+from neuroreg.files.records import read_record, write_record
+from neuroreg.images.classification import ClassificationData
+from neuroreg.robustness.attack_result import AttackResult
+from neuroreg.robustness.evaluation import to_input
+from neuroreg.robustness.minimal_distance import choose_samples, search
+from neuroreg.robustness.searches import search_attacks
+from neuroreg.training.checkpoints import load_model, save_model
+
+ATTACKS = [
+    {"name": "one", "method": "ddn", "settings": [{"steps": 10}]},
+    {"name": "two", "method": "brendel_bethge_l2", "settings": [{"steps": 10}]},
+    {"name": "three", "method": "brendel_bethge_linf", "settings": [{"steps": 10}]},
+]
+OPTIONS = {"repetitions": 2, "seed": 1, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A random ResNet with balanced logits, and images that it is right about."""
+    folder = tmp_path_factory.mktemp("searches")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 4, 4), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    model, labels = balanced_network(to_input(images))
+    classes = np.array(list("abcdefghij"), dtype=np.str_)
+    save_model(folder / "model.safetensors", model, {}, classes)
+    data = ClassificationData(images, labels.numpy(), images, labels.numpy(), classes)
+    write_record(folder / "data.h5", data)
+    return folder / "model.safetensors", folder / "data.h5"
+
+
+def test_a_jobs_searches_find_what_each_search_finds_by_itself(files, tmp_path):
+    outputs = [tmp_path / f"{attack['name']}.h5" for attack in ATTACKS]
+    search_attacks(*files, outputs, ATTACKS, ["code"] * 3, samples=6, device="cpu", **OPTIONS)
+    data = read_record(files[1], ClassificationData)
+    sample = choose_samples(data.test_labels, 6, seed=1)
+    for attack, output in zip(ATTACKS, outputs, strict=True):
+        alone = search(
+            load_model(files[0]),
+            data.test_images[sample],
+            data.test_labels[sample],
+            sample,
+            data.test_images,
+            data.test_labels,
+            method=attack["method"],
+            settings=attack["settings"],
+            device=torch.device("cpu"),
+            **OPTIONS,
+        )
+        found = read_record(output, AttackResult)
+        for norm, distance in alone.distance.items():
+            np.testing.assert_array_equal(found.distance[norm], distance)
+        np.testing.assert_array_equal(found.passes, alone.passes)
