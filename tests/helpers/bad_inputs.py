@@ -145,7 +145,7 @@ def value(key, found, expected_name=None):
     for part in reversed(key.split(".")):
         inner = {part: inner}
     text = yaml.safe_dump(inner, allow_unicode=True)
-    return Case("value", f"`{key}: {shown(found)}`", text, names=expected_name or key)
+    return Case("value", f"{key}: {shown(found)}", text, names=expected_name or key)
 
 
 def shown(found):
@@ -319,7 +319,7 @@ CONFIGS = [
     *(
         Case(
             "command line",
-            f"`{' '.join(arguments)}`",
+            " ".join(arguments),
             "device: cpu\n",
             arguments=("-n", *arguments),
             names=names,
@@ -826,9 +826,6 @@ def tables(outcomes):
         rows = [one for one in outcomes if one.kind == kind]
         if rows:
             lines += [f"## {title} ({len(rows)})", "", "| what was damaged | what is said |", "| --- | --- |"]
-            lines += [
-                f"| {one.what if one.what.startswith('`') else cell(one.what)} | {cell(one.sentence)} |"
-                for one in rows
-            ]
+            lines += [f"| {cell(one.what)} | {cell(one.sentence)} |" for one in rows]
             lines.append("")
     return "\n".join(lines)
