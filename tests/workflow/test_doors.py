@@ -451,6 +451,7 @@ _TRIED = {
     "workflow/screen.py": "shows what is there, after all is done: tests/workflow/test_screen.py",
     "workflow/sizes.py read_paper": _OWN,
     "workflow/slurm.py": "shows what is there",
+    "workflow/status.py Job.last_lines": "any bytes have an end: tests/workflow/test_status.py",
     "workflow/yaml_checks.py check_text": _HERE,
 }
 

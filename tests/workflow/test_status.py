@@ -151,7 +151,8 @@ def test_a_line_is_no_wider_than_the_terminal(line, tmp_path, monkeypatch):
     assert len(drawn) == 29 and drawn.endswith("…")
 
 
-def test_what_it_cannot_read_stops_no_run(line, capsys):
+def test_what_it_cannot_read_stops_no_run(line, capsys, monkeypatch):
+    monkeypatch.setattr(logging, "raiseExceptions", True)
     tell(line, SimpleNamespace(name="JOB_INFO"))
     assert line.jobs == {}
     assert "AttributeError" in capsys.readouterr().err
