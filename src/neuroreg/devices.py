@@ -110,9 +110,10 @@ class Recorded:
         key = (function, *map(_kind, arguments))
         if key not in self._graphs:
             self._graphs[key] = _record(function, arguments)
-        if self._graphs[key] is None:
+        recorded = self._graphs[key]
+        if recorded is None:
             return function(*arguments)
-        graph, given, results = self._graphs[key]
+        graph, given, results = recorded
         for here, value in zip(given, tensors, strict=True):
             here.copy_(value)
         graph.replay()

@@ -37,9 +37,9 @@ class Descent:
         """Take one step with the gradients at hand, at this learning rate."""
         moved = [index for index, parameter in enumerate(self.parameters) if parameter.grad is not None]
         weights = [self.parameters[index] for index in moved]
-        gradients = [weight.grad for weight in weights]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         if self.weight_decay:
-            gradients = torch._foreach_add(gradients, weights, alpha=self.weight_decay)
+            gradients = list(torch._foreach_add(gradients, weights, alpha=self.weight_decay))
         for index, weight in zip(moved, weights, strict=True):
             if index not in self._velocity:
                 self._velocity[index] = torch.zeros_like(weight)
