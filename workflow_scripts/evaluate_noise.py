@@ -5,6 +5,7 @@ from neuroreg.devices import choose_device
 from neuroreg.files.records import read_record, write_record
 from neuroreg.files.storage import write_csv
 from neuroreg.images.classification import ClassificationData
+from neuroreg.robustness.cpu_rows import ROWS_ON_CPU
 from neuroreg.robustness.evaluation import quick
 from neuroreg.robustness.noise import count_correct
 from neuroreg.training.checkpoints import load_model
@@ -20,7 +21,7 @@ def main(snakemake):
         data.test_labels,
         seed=snakemake.params.seed,
         # On a CPU the features of so few stay in its cache.
-        batch_size=256 if device.type == "cuda" else 64,
+        batch_size=256 if device.type == "cuda" else ROWS_ON_CPU,
         device=device,
         **snakemake.params.settings,
     )

@@ -379,7 +379,8 @@ def test_tensors_of_other_kinds_are_refused_as_weights(tmp_path, change):
 # What is called to read a file. A function that calls one of these is a door.
 _READING = {
     *("read_record", "read_fields", "open_h5", "open_foreign_h5", "read_mapping", "read_json", "read_csv"),
-    *("open_weights", "safe_open", "load_file", "h5py.File", "zipfile.ZipFile", "tarfile.open", "Image.open"),
+    *("open_weights", "reading_weights", "safe_open", "load_file", "h5py.File", "zipfile.ZipFile"),
+    *("tarfile.open", "Image.open"),
     *("torch.load", "torch.export.load", "np.load", "np.fromfile", "np.memmap", "np.loadtxt", "pd.read_csv"),
     *("np.lib.format.read_array", "read_text", "read_bytes", "open", "json.load", "pickle.load"),
     *("pickle.loads", "ElementTree.parse", "yaml.safe_load", "yaml.compose", "DictReader"),
@@ -412,6 +413,7 @@ _TRIED = {
     "files/storage.py read_json": _HERE,
     "files/storage.py was_made_from": "a damaged one counts as none: tests/files/test_storage.py",
     "files/weights.py open_weights": _HERE,
+    "files/weights.py reading_weights": _HERE,
     "images/folders.py open_image": _HERE,
     "page/build.py _caption": _OWN,
     "page/build.py _data": _HERE,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -45,6 +45,36 @@ def open_weights(path: str | Path) -> Iterator[safe_open]:
     Path(path).open("rb").close()
     with safe_open(path, framework="pt") as file:
         yield file
+
+
+@contextmanager
+def reading_weights(path: str | Path, what: str, maker: str) -> Iterator[safe_open]:
+    """Open a file of safetensors of this project; what is made of it within names the file if it fails.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what, maker
+        For the sentences: "trained model", "training".
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or holds something else.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; expected a {what} (.safetensors).")
+    try:
+        with open_weights(path) as file:
+            yield file
+    except (
+        InputError, SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError,
+    ) as error:  # fmt: skip
+        raise InputError(
+            f"{path}: not a {what} of this project ({in_short(error)}); expected a file that a {maker} "
+            "wrote, undamaged."
+        ) from error
 
 
 def check_finite(tensors: Mapping[str, Tensor]) -> None:

@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
 
-from neuroreg.errors import InputError
 from neuroreg.files.storage import read_json, write_json
-from neuroreg.files.weights import check_finite, in_short, open_weights, write_weights
+from neuroreg.files.weights import check_finite, reading_weights, write_weights
 from neuroreg.response_model.fit import FittedResponseModel, empty_model
 from neuroreg.response_model.model import ResponseModel
 from neuroreg.response_model.reliability import NeuronQuality, fraction_of_oracle, mean_score
@@ -61,23 +59,13 @@ def load_response_model(weights_path: str | Path) -> ResponseModel:
     InputError
         If the file is missing or does not hold a response model of this project.
     """
-    if not Path(weights_path).is_file():
-        raise InputError(f"{weights_path}: no such file; expected a response model (.safetensors).")
-    try:
-        with open_weights(weights_path) as file:
-            settings = FitSettings(**json.loads((file.metadata() or {})["settings"]))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with reading_weights(weights_path, "response model", "fit") as file:
+        settings = FitSettings(**json.loads((file.metadata() or {})["settings"]))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         (neurons,), (_, behaviors) = tensors["response_std"].shape, tensors["context_behavior"].shape
         model = empty_model(neurons, behaviors, settings)
         model.load_state_dict(tensors)
         check_finite(tensors)
-    except (
-        InputError, SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError,
-    ) as error:  # fmt: skip
-        raise InputError(
-            f"{weights_path}: not a response model of this project ({in_short(error)}); expected a file that "
-            "a fit wrote, undamaged."
-        ) from error
     return model.eval()
 
 

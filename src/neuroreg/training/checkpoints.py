@@ -4,11 +4,9 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
 from torch import Tensor
 
-from neuroreg.errors import InputError
-from neuroreg.files.weights import check_finite, in_short, open_weights, write_weights
+from neuroreg.files.weights import check_finite, reading_weights, write_weights
 from neuroreg.training.architectures import Network, build_network
 
 SIMILARITY_PREFIX = "similarity."
@@ -50,26 +48,16 @@ def load_model(path: str | Path) -> Network:
     InputError
         If the file is missing, is not safetensors or does not hold a classifier of this project.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected a trained model (.safetensors).")
-    try:
-        with open_weights(path) as file:
-            network = json.loads((file.metadata() or {})["network"])
-            tensors = {
-                name: file.get_tensor(name)
-                for name in file.keys()  # noqa: SIM118 (not a mapping)
-                if not name.startswith(SIMILARITY_PREFIX)
-            }
+    with reading_weights(path, "trained model", "training") as file:
+        network = json.loads((file.metadata() or {})["network"])
+        tensors = {
+            name: file.get_tensor(name)
+            for name in file.keys()  # noqa: SIM118 (not a mapping)
+            if not name.startswith(SIMILARITY_PREFIX)
+        }
         class_names = tuple(network.pop("class_names", ()))
         model = build_network(**network)
         model.load_state_dict(tensors)
         check_finite(tensors)
-    except (
-        InputError, SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError,
-    ) as error:  # fmt: skip
-        raise InputError(
-            f"{path}: not a trained model of this project ({in_short(error)}); expected a file that a "
-            "training wrote, undamaged."
-        ) from error
     model.class_names = class_names
     return model.eval()
