@@ -36,7 +36,7 @@ SMALL = {
     "conditions": {"models": ["none", "one_scan_a8"], "seeds": [1]},
     "adversarial": {"parts": 3, "attacks": [ATTACK], "tightening": []},
 }
-TARGETS = ("results/fig1.pdf", "results/attacks/none/seed1/ddn.h5")
+TARGETS = ("results/fig1.pdf", "results/attacks/none/seed1/ddn.h5", "results/table1.csv")
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +191,11 @@ def test_gpus_are_given_out_by_slurm(runs):
         asked = "".join(value for name, value in job.items() if name.startswith("Tres"))
         assert ("gpu:1" in asked) == job["Comment"].startswith("rule_train_model")
         assert "gpu" not in asked or job["NodeList"] == "n2"
+
+
+def test_short_jobs_are_submitted_together(runs):
+    (figures,) = runs["memory"].jobs("noise_")
+    assert figures["Comment"] == "rule_noise_plot_fig1_tabulate_table1" and figures["JobState"] == "COMPLETED"
 
 
 def test_a_search_in_parts_finds_what_the_whole_one_finds(runs):
