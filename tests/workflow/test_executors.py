@@ -1,4 +1,4 @@
-"""The profile for clusters with another executor than Slurm's: planned, and run by a scheduler that has no queue."""
+"""The profile for clusters with another executor than the one for Slurm: planned, and run with no queue."""
 
 import re
 import subprocess
