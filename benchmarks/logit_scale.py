@@ -20,6 +20,7 @@ from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attacks import rows
 from neuroreg.robustness.attacks.registry import attack_methods, find_method
 from neuroreg.robustness.evaluation import predict, to_input
+from neuroreg.robustness.logit_margin import Scaled
 from neuroreg.robustness.minimal_distance import search
 from neuroreg.training.checkpoints import load_model
 
@@ -43,18 +44,6 @@ SETTINGS = {
 }
 
 
-class Scaled(nn.Module):
-    """`model` with its logits multiplied by `factor`."""
-
-    def __init__(self, model: nn.Module, factor: float) -> None:
-        super().__init__()
-        self.model, self.factor = model, factor
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the logits (B, classes)."""
-        return self.factor * self.model(x)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -66,6 +55,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--factors", nargs="+", type=float, default=FACTORS)
     parser.add_argument("--setting", type=json.loads, help="JSON; instead of the short one")
+    parser.add_argument("--margin", type=float, help="the search's logit_margin, which makes all factors one")
     parser.add_argument("--cross-entropy", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -97,6 +87,7 @@ def main() -> None:
                 repetitions=1,
                 seed=1,
                 batch_size=len(chosen),
+                logit_margin=arguments.margin,
                 device=CPU,
             )
             distance = result.distance[find_method(name).norm].ravel()

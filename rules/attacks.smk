@@ -30,6 +30,7 @@ rule search_adversarials:
             "parts": PARTS,
             "repetitions": config["adversarial"]["repetitions"],
             "batch_size": BATCH_SIZE,
+            "logit_margin": config["adversarial"]["logit_margin"],
             "device": config["device"],
             "seed": config["seed"],
         },

@@ -18,7 +18,7 @@ ATTACKS = [
     {"name": "two", "method": "brendel_bethge_l2", "settings": [{"steps": 10}]},
     {"name": "three", "method": "brendel_bethge_linf", "settings": [{"steps": 10}]},
 ]
-OPTIONS = {"repetitions": 2, "seed": 1, "batch_size": 8}
+OPTIONS = {"repetitions": 2, "seed": 1, "batch_size": 8, "logit_margin": 4.0}
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,7 @@ def minimal_distances(
     seed: int = 0,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
+    logit_margin: float | None = None,
     pool_images: np.ndarray | None = None,
     pool_labels: np.ndarray | None = None,
 ) -> pd.DataFrame:
@@ -64,6 +65,8 @@ def minimal_distances(
         Rows attacked at once.
     device
         Where to compute.
+    logit_margin
+        See `neuroreg.robustness.minimal_distance.search`; 4 by default in the workflow.
     pool_images, pool_labels
         Where Brendel & Bethge's attacks start: uint8 (P, H, W) and int (P,), with images of other classes;
         the images themselves if not given.
@@ -105,6 +108,7 @@ def minimal_distances(
             repetitions=repetitions,
             seed=seed,
             batch_size=batch_size,
+            logit_margin=logit_margin,
             device=torch.device(device),
         )
         for method, tries in settings.items()

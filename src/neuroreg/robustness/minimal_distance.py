@@ -16,6 +16,7 @@ from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
 from neuroreg.robustness.attacks.rows import Rows, adversarial_margin, run_watched, setting_of_rows
 from neuroreg.robustness.evaluation import FixedBatch, evaluation, predict, quick, require_finite, to_input
+from neuroreg.robustness.logit_margin import Scaled, logit_factor
 from neuroreg.robustness.rows_at_once import rows_at_once
 from neuroreg.robustness.verification import Verified, verify
 from neuroreg.seeds import derive_seed
@@ -153,6 +154,7 @@ def search(
     seed: int,
     batch_size: int | Literal["auto"],
     device: torch.device,
+    logit_margin: float | None = None,
     pad: bool = False,
     pool_logits: Callable[[], np.ndarray] | None = None,
     resume: ResumeFile | None = None,
@@ -193,6 +195,9 @@ def search(
         Rows attacked at once; ``"auto"`` as `rows_at_once`, for all samples and repetitions of one setting.
     device
         Where to compute.
+    logit_margin
+        The mean margin of the logits that attacks see, by one factor (see `logit_factor`, of the pool);
+        verification sees the logits as they are. None: attacks, too.
     pad
         Whether all passes are of one size, the last ones filled up: 16 rows (or `batch_size` if that is less)
         on the CPU, else `batch_size`. On the CPU a row's result is then the same to the bit whatever the
@@ -220,6 +225,7 @@ def search(
         )
     decisive = {"method": method, "settings": settings, "repetitions": repetitions, "seed": seed}
     decisive |= {"batch_size": batch_size, "device": device.type, "model": repr(model), "pad": pad}
+    decisive |= {"logit_margin": logit_margin}
     weights = [tensor.detach().cpu().numpy() for tensor in model.state_dict().values()]
     arrays = map(np.asarray, (images, labels, sample, pool_images, pool_labels, *weights))
     resume = resume or ResumeFile()
@@ -235,6 +241,9 @@ def search(
         passed = min(batch_size, PADDED) if device.type == "cpu" else batch_size
         model, attacked = FixedBatch(model, passed), FixedBatch(attacked, passed)
     forward = {"batch_size": batch_size, "device": device}
+    if logit_margin is not None:
+        factor = logit_factor(model, pool_images, pool_labels, margin=logit_margin, seed=seed, **forward)
+        attacked = Scaled(attacked, factor)
     clean, targets = to_input(images), torch.as_tensor(np.asarray(labels, dtype=np.int64))
     correct = _correct(predict(model, clean, **forward, finite=False), targets, sample)
     seeds = torch.tensor([derive_seed(seed, "attack", int(index)) for index in sample], dtype=torch.int64)

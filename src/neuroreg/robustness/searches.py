@@ -36,6 +36,7 @@ def search_attacks(
     repetitions: int,
     seed: int,
     batch_size: int | Literal["auto"],
+    logit_margin: float | None,
     device: str,
     devices: str | int = "0",
 ) -> None:
@@ -56,7 +57,7 @@ def search_attacks(
         How many test images, see `choose_samples`.
     parts, part
         Into how many jobs the samples are split, and which of them this is, from 0.
-    repetitions, seed, batch_size
+    repetitions, seed, batch_size, logit_margin
         See `search`.
     device, devices
         See `choose_device`.
@@ -69,7 +70,7 @@ def search_attacks(
     model, data = load_model(model_path), read_record(data_path, ClassificationData)
     sample = np.array_split(choose_samples(data.test_labels, samples, seed), parts)[part]
     common = {"samples": samples, "repetitions": repetitions, "seed": seed}
-    common |= {"batch_size": batch_size, "device": device}
+    common |= {"batch_size": batch_size, "logit_margin": logit_margin, "device": device}
     inputs, place = digests([model_path, data_path]), choose_device(device, devices)
 
     @cache
@@ -99,6 +100,7 @@ def search_attacks(
                 repetitions=repetitions,
                 seed=seed,
                 batch_size=batch_size,
+                logit_margin=logit_margin,
                 device=place,
                 pad=parts > 1,
                 # Padded, a search passes the pool in a way of its own.

@@ -118,6 +118,11 @@ class AdversarialSettings(Settings):
     """Rows (sample, repetition and setting) attacked at a time; changes what is found by rounding only. auto:
     64 on the CPU, on a GPU as many as a quarter of its free memory holds, at most samples times
     repetitions."""
+    logit_margin: Annotated[float, Field(gt=0, le=1000)] | None = 4.0
+    """Attacks see each model's logits times one factor, with which the label's is ahead of the largest other
+    one by this on average, over correctly classified test images (500 at most). Classes and smallest
+    perturbations are the same, but some attacks find less the quieter logits are, or the louder. null: logits
+    as they are, as in the paper."""
     parts: Count = 1
     """Jobs that each search is split into, by samples. With more than one, all passes are of one size,
     the last ones filled up, so that on the CPU their number changes nothing."""

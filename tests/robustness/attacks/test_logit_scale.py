@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from attack_problems import CPU, run_attack
@@ -11,6 +12,8 @@ from torch import nn
 from neuroreg.robustness.attacks.registry import ATTACK_METHODS
 from neuroreg.robustness.attacks.rows import cross_entropy_direction
 from neuroreg.robustness.evaluation import predict, to_input
+from neuroreg.robustness.logit_margin import Scaled, logit_factor, mean_margin
+from neuroreg.robustness.minimal_distance import search
 from neuroreg.robustness.verification import verify
 
 FACTORS = (1 / 8, 1.0, 8.0, 64.0)
@@ -36,13 +39,8 @@ BY_DEFINITION |= {"warm_brendel_bethge_l2": {1 / 8}, "warm_brendel_bethge_linf":
 OURS = [method for method in ATTACK_METHODS if not method.startswith("foolbox_")]
 
 
-class Scaled(nn.Module):
-    def __init__(self, model, factor):
-        super().__init__()
-        self.model, self.factor = model, factor
-
-    def forward(self, x):
-        return self.factor * self.model(x)
+def short_setting(method):
+    return next((value for name, value in SETTINGS.items() if method.startswith(name)), {})
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +58,7 @@ def test_distances_do_not_depend_on_the_scale_of_logits(method, digits):
     model, x, labels, starts = digits
     known = ATTACK_METHODS[method]
     starts = starts if known.needs_starting_points else None
-    setting = next((value for name, value in SETTINGS.items() if method.startswith(name)), {})
+    setting = short_setting(method)
     means = {}
     for factor in FACTORS:
         network = Scaled(model, factor)
@@ -107,3 +105,50 @@ def test_a_thousandfold_louder_model_is_as_easy(method, digits):
         run_attack(method, Scaled(model, factor), x, labels, **SETTINGS[method])[0] for factor in (8, 1000)
     )
     torch.testing.assert_close(far, near, rtol=0, atol=0.02)
+
+
+# All but Foolbox's Brendel-Bethge, which never look at how large logits are and take long to compile.
+SEARCHED = [*OURS, "foolbox_pgd", "foolbox_adam_pgd", "foolbox_carlini_wagner", "foolbox_ddn"]
+
+
+@pytest.mark.parametrize("method", SEARCHED)
+def test_a_search_at_one_margin_finds_the_same_however_loud_the_model(method):
+    model, images, labels, sample = trained_digits()
+    setting = short_setting(method.removeprefix("foolbox_"))
+
+    def found(factor):
+        arrays = (images[sample], labels[sample], sample, images, labels)
+        options = {"repetitions": 1, "seed": 0, "batch_size": 8, "device": CPU, "logit_margin": 4.0}
+        network = Scaled(model, factor)
+        result = search(network, *arrays, method=method, settings=[setting], **options)
+        assert result.verified.all()
+        return result.distance[ATTACK_METHODS[method].norm]
+
+    plain = found(1.0)
+    # Times a power of two nothing is rounded.
+    for factor in (1 / 8, 64.0):
+        np.testing.assert_array_equal(found(factor), plain)
+    assert found(3.0).mean() == pytest.approx(plain.mean(), rel=0.02)
+
+
+def test_the_mean_margin_is_over_what_the_model_gets_right():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(40, 5)), rng.integers(0, 5, 40)
+    margins = [row[label] - np.delete(row, label).max() for row, label in zip(logits, labels, strict=True)]
+    logits[0], margins[0] = np.nan, np.nan
+    right = [margin for margin in margins if margin > 0]
+    mean, count = mean_margin(torch.from_numpy(logits), torch.from_numpy(labels))
+    assert (mean, count) == (pytest.approx(np.mean(right)), len(right))
+
+
+def test_the_factor_gives_the_margin_that_is_asked_for():
+    model, images, labels, _ = trained_digits()
+    options = {"seed": 1, "batch_size": 100, "device": CPU}
+    factor = logit_factor(model, images, labels, margin=2.5, **options)
+    logits = predict(Scaled(model, factor), to_input(images), batch_size=100, device=CPU)
+    assert mean_margin(logits, torch.from_numpy(labels))[0] == pytest.approx(2.5, rel=1e-5)
+    assert logit_factor(Scaled(model, 8.0), images, labels, margin=2.5, **options) == factor / 8
+    # A model that is never right is left alone.
+    logits = model(to_input(images))
+    worst = logits.argmin(dim=1).numpy()
+    assert logit_factor(model, images, worst, margin=2.5, **options) == 1.0
