@@ -122,6 +122,17 @@ def test_units_scale_predictions_and_the_same_scan_gives_the_same_bytes(populati
     np.testing.assert_allclose(fit_linear_nonlinear(scaled).predict(scaled, test), 8 * plain, rtol=1e-4)
 
 
+def test_a_high_level_is_fitted_like_a_low_one(population):
+    """As raw fluorescence has it; one neuron far above 88 deviations, where float32's exponential ends."""
+    scan, test = population[0], population[0].trials_of("test")
+    raised = scan.responses.copy()
+    raised[:, 0] += 200 * raised[:, 0].std()
+    predicted = fit_linear_nonlinear(scan2 := replace(scan, responses=raised)).predict(scan2, test)
+    assert np.isfinite(predicted).all()
+    assert correlation(predicted[:, :1], raised[test, :1]) > 0.3
+    assert predicted[:, 0].mean() == pytest.approx(raised[test, 0].mean(), rel=0.01)
+
+
 def few_trials(scan):
     """The same scan with 40 training trials, a silent neuron and covariates that never change."""
     trials = np.concatenate([np.arange(40), np.arange(TRAIN, TRAIN + VALIDATION + TEST)])

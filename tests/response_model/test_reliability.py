@@ -1,5 +1,7 @@
 """Reliability of neurons and FEVE against closed forms, loops, numpy.corrcoef and known truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -114,10 +116,24 @@ def test_constant_neurons_get_zero_everywhere(value, bias_correction):
         assert measure[1] == 0
 
 
-def test_without_repeats_every_weight_is_one():
-    responses = np.random.default_rng(4).normal(size=(5, 3))
-    np.testing.assert_array_equal(signal_to_noise_weight(responses, np.arange(5)), np.ones(3))
-    np.testing.assert_array_equal(jackknife_oracle(responses, np.arange(5)), np.zeros(3))
+@pytest.mark.parametrize("image", [[0, 1, 2, 3, 4], [0, 0, 0, 1, 2]])
+@pytest.mark.parametrize("bias_correction", [False, True])
+def test_without_two_repeated_images_every_weight_is_one(image, bias_correction):
+    responses, image = np.random.default_rng(4).normal(size=(5, 3)), np.array(image)
+    weight = signal_to_noise_weight(responses, image, bias_correction=bias_correction)
+    np.testing.assert_array_equal(weight, np.ones(3))
+    np.testing.assert_array_equal(jackknife_oracle(responses, image), np.zeros(3))
+
+
+def test_one_repeated_image_gives_no_scores_of_repeats():
+    scan = make_scan(np.random.default_rng(8))
+    test = np.flatnonzero(scan.tier == "test")
+    image = scan.image.copy()
+    image[test] = image[test[0]]
+    quality = measure_neurons(replace(scan, image=image), lambda trials: scan.responses[trials])
+    assert quality.tier == "test"
+    np.testing.assert_array_equal(quality.w, np.ones(6))
+    assert quality.oracle is quality.correlation_to_average is quality.feve is None
 
 
 @given(st.integers(0, 2**32), st.floats(0.1, 100), st.floats(-10, 10), st.booleans())

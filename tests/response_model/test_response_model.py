@@ -355,11 +355,13 @@ def test_files_that_are_no_response_model_are_named(tmp_path, small_scan):
 
 
 def test_units_of_the_responses_only_scale_the_predictions(small_scan, small_fit):
-    # A power of two, so that the scaled responses are the same floats.
-    scaled = fit_response_model(replace(small_scan, responses=small_scan.responses * 4), TINY, seed=3)
     plain = fit_response_model(small_scan, TINY, seed=3)
-    expected = 4 * predict_pool(plain.model, small_scan.images)
-    np.testing.assert_allclose(predict_pool(scaled.model, small_scan.images), expected, rtol=1e-3)
+    # Powers of two, so that the scaled responses are the same floats; the smaller as if they were in volts.
+    for factor in (4.0, 2.0**-30):
+        responses = small_scan.responses * np.float32(factor)
+        scaled = fit_response_model(replace(small_scan, responses=responses), TINY, seed=3)
+        expected = factor * predict_pool(plain.model, small_scan.images)
+        np.testing.assert_allclose(predict_pool(scaled.model, small_scan.images), expected, rtol=1e-3)
 
 
 def test_fit_survives_silent_neurons_constant_covariates_and_logs_each_epoch(small_scan):

@@ -92,3 +92,11 @@ def test_a_fit_that_was_measured_fits(config):
     config["scans"][0]["n_neurons"] = 8000
     config["response_model"]["channels"] = 32
     assert seconds(times.fit(config, "simulated1")) > 2 * expected
+
+
+def test_a_network_of_the_users_own_has_a_cost(config):
+    seconds = {}
+    for architecture in ("resnet18", "resnet34", "plain"):
+        own = config | {"network": config["network"] | {"architecture": architecture}}
+        seconds[architecture] = times.noise(own, 1_000_000)
+    assert seconds["plain"] == seconds["resnet34"] > seconds["resnet18"]

@@ -20,7 +20,8 @@ def photograph_patches(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     A patch is a square of random size (log-uniform from 40 to 96 pixels) and position, reduced by area to
     32x32; one of too little contrast is drawn again. Test patches lie wholly within the rows that
     `photographs.held_out_rows` names, training patches wholly outside, so that no pixel is in both; stimuli
-    from the same photographs keep outside too.
+    from the same photographs keep outside too. What does not is drawn again, size and all, so that small
+    patches are more frequent than that, most of all in the test set.
 
     Parameters
     ----------

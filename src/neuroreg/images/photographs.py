@@ -101,8 +101,9 @@ def held_out_rows(height: int) -> np.ndarray:
 def photograph_stimuli(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return stimuli cropped from the photographs inside the wheels of scikit-image and scikit-learn.
 
-    The photographs take turns. Each turn is a 9:16 crop of random size (log-uniform) and position outside
-    the rows held out, mirrored or not, reduced by area. A crop of too little contrast, or that correlates
+    The photographs take turns. Each turn is a 9:16 crop of random size (log-uniform) and position,
+    mirrored or not, reduced by area; one that touches the rows held out is drawn again, size and all, so that
+    small crops are more frequent than that. A crop of too little contrast, or that correlates
     above 0.95 with one taken before, is drawn again. A larger `count` with the same seed begins with the same
     stimuli.
 
@@ -228,7 +229,8 @@ def folder_stimuli(
     by_key: dict[str, Path] = {}
     smaller = 0
     for image, file in zip(images, chosen, strict=True):
-        key = f"{file.parent.resolve().name}/{file.stem}"
+        # Formats of scans fill texts up with blanks, so that those at the ends are not kept.
+        key = f"{file.parent.resolve().name.strip()}/{file.stem.strip()}"
         if key in by_key:
             raise InputError(f"{file}: same key '{key}' as {by_key[key]}; expected different names.")
         by_key[key] = file

@@ -17,7 +17,7 @@ from neuroreg.response_model.localisation import locate_receptive_fields
 from neuroreg.response_model.model import ResponseModel
 from neuroreg.response_model.predict import predict_trials
 from neuroreg.response_model.settings import ARCHITECTURE, FitSettings
-from neuroreg.scans.reliability import single_trial_correlation
+from neuroreg.scans.reliability import deviation_or_one, single_trial_correlation
 from neuroreg.scans.scan import Scan, usable_trials
 from neuroreg.seeds import derive_seed
 
@@ -66,14 +66,14 @@ def build_model(scan: Scan, trials: np.ndarray, settings: FitSettings, seed: int
     )
     statistics = {
         "image_mean": images.mean(),
-        "image_std": _deviation(images),
-        "response_std": _deviation(responses, 0),
+        "image_std": deviation_or_one(images),
+        "response_std": deviation_or_one(responses, 0),
         "context_behavior": scan.behavior[contexts],
         "context_pupil_center": scan.pupil_center[contexts],
     }
     for name in ("behavior", "pupil_center"):
         values = getattr(scan, name)[trials].astype(np.float64)
-        statistics |= {f"{name}_mean": values.mean(0), f"{name}_std": _deviation(values, 0)}
+        statistics |= {f"{name}_mean": values.mean(0), f"{name}_std": deviation_or_one(values, 0)}
     for name, value in statistics.items():
         getattr(model, name).copy_(torch.as_tensor(value))
     # Start from every neuron's mean response: elu1 inverted.
@@ -84,12 +84,6 @@ def build_model(scan: Scan, trials: np.ndarray, settings: FitSettings, seed: int
         model.readout.bias.copy_(torch.as_tensor(np.where(mean > 1, mean - 1, np.log(mean))))
         model.readout.position.copy_(torch.as_tensor((centres + 0.5) / [width, height] * 2 - 1))
     return model
-
-
-def _deviation(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Return standard deviations to divide by: 1 for what is constant."""
-    deviation = values.std(axis)
-    return np.where(deviation > 1e-6, deviation, 1)
 
 
 def poisson_loss(rate: Tensor, response: Tensor) -> Tensor:

@@ -178,7 +178,7 @@ class _PoissonBlock:
         covariates = design.d.shape[1]
         weights, _, penalty = solve_ridge(design, y, y_validation, penalties)
         mean = np.maximum(y.mean(0), 1e-3)
-        offset = np.log(np.expm1(mean))
+        offset = mean + np.log(-np.expm1(-mean))  # where the nonlinearity is the mean, however large it is
         start = np.vstack([weights / softplus(offset)[1], offset, np.zeros((covariates, len(mean)))])
         self.parameters = start.astype(np.float32)
         self.energy = np.square(design.x).sum(0)[:, None]

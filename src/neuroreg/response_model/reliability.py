@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroreg.scans.reliability import (
+    FEWEST_REPEATED,
     average_repeats,
     correlation_to_average,
     jackknife_oracle,
@@ -121,7 +122,7 @@ def score_predictions(
     observed, predicted, image = scan.responses[trials], predict(trials), scan.image[trials]
     single = single_trial_correlation(predicted, observed)
     repeats = repeated_trials(image)
-    if tier != "test" or not len(repeats):
+    if tier != "test" or len(np.unique(image[repeats])) < FEWEST_REPEATED:
         return PredictionScores(single, None, None, None, tier)
     observed, predicted, image = observed[repeats], predicted[repeats], image[repeats]
     explained = feve(predicted, observed, image)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuroreg.scans.reliability import deviation_or_one
 from neuroreg.scans.scan import Scan, usable_trials
 
 NEURONS = 1024  # at a time; bounds the memory
@@ -33,12 +34,11 @@ class Regressors:
         """Return the regressors whose statistics are those of the given trials of a scan."""
         shown = scan.images[scan.image[trials]]
         covariates = _covariates(scan, trials)
-        deviation = covariates.std(0)
         return cls(
             float(shown.mean(dtype=np.float64)),
             float(shown.std(dtype=np.float64)) or 1.0,
             covariates.mean(0),
-            np.where(deviation > 1e-6, deviation, 1),
+            deviation_or_one(covariates, 0),
         )
 
     def pixels(self, scan: Scan, trials: np.ndarray) -> np.ndarray:

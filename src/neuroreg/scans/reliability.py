@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+FEWEST_REPEATED = 2
+"""Images: a single one's repeats have no variance over images, and cannot correlate."""
+_CONSTANT = 1e-6  # of the largest value: what rounding of float32 may leave
 _SMALLEST_DEVIATION = 0.01  # of the mean over neurons, as in the lab's loaders
 _BLOCK = 512  # neurons at once: bounds the memory of a copy in double precision
 
@@ -24,6 +27,12 @@ def by_blocks(
     """
     starts = range(0, responses.shape[1], block)
     return np.concatenate([measure(responses[:, start : start + block]) for start in starts])
+
+
+def deviation_or_one(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Return standard deviations to divide by, float (...) without `axis`: 1 for what is constant."""
+    deviation = values.std(axis)
+    return np.where(deviation > _CONSTANT * np.abs(values).max(axis), deviation, 1)
 
 
 def response_deviation(responses: np.ndarray) -> np.ndarray:
@@ -120,13 +129,13 @@ def signal_to_noise_weight(
     Returns
     -------
     numpy.ndarray
-        float64 (N,), finite, at least 0; 0 for a neuron whose noise cannot be measured (eta = 0). Ones if no
-        image is repeated, or only one with `bias_correction`.
+        float64 (N,), finite, at least 0; 0 for a neuron whose noise cannot be measured (eta = 0). Ones if
+        fewer than two images are repeated.
     """
     trials = repeated_trials(image_index)
     responses = np.asarray(responses, np.float64)[trials]
     ddof = int(bias_correction)
-    if len(np.unique(image_index[trials])) < 1 + ddof:
+    if len(np.unique(image_index[trials])) < FEWEST_REPEATED:
         return np.ones(responses.shape[1])
     means, inverse, counts = average_repeats(responses, image_index[trials])
     spread, _, _ = average_repeats(np.square(responses - means[inverse]), inverse)
@@ -167,10 +176,10 @@ def jackknife_oracle(observed: np.ndarray, image_index: np.ndarray) -> np.ndarra
     Returns
     -------
     numpy.ndarray
-        float64 (N,); 0 for a constant neuron and where no image is repeated.
+        float64 (N,); 0 for a constant neuron and where fewer than two images are repeated.
     """
     trials = repeated_trials(image_index)
-    if not len(trials):
+    if len(np.unique(image_index[trials])) < FEWEST_REPEATED:
         return np.zeros(observed.shape[1])
     observed = np.asarray(observed, np.float64)[trials]
     means, inverse, counts = average_repeats(observed, image_index[trials])

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.scans.reliability import jackknife_oracle
+from neuroreg.scans.reliability import FEWEST_REPEATED, jackknife_oracle
 from neuroreg.scans.scan import Scan
 
 logger = logging.getLogger(__name__)
-_FEWEST_IMAGES = 2  # the repeats of a single image cannot correlate with each other
 _BLOCK = 512  # neurons at once: 4 MB for 1,000 trials in double precision
 
 
@@ -111,7 +110,7 @@ def _why_no_oracle(scan: Scan) -> str | None:
     if "test" in scan.withheld_tiers():
         return "the test tier is withheld"
     repeated = len(scan.repeated_images())
-    return f"{repeated} images repeated in the test tier" if repeated < _FEWEST_IMAGES else None
+    return f"{repeated} images repeated in the test tier" if repeated < FEWEST_REPEATED else None
 
 
 def _oracle(scan: Scan, neurons: np.ndarray) -> np.ndarray:

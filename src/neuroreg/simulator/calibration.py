@@ -33,9 +33,9 @@ _CHUNK = 256  # neurons at a time; bounds the memory of copies in double precisi
 def single_trial_similarity(responses: np.ndarray, image: np.ndarray, seed: int) -> float:
     """Return how well similarities of single trials correlate with those averaged over the other repeats.
 
-    As `similarity.oracle.oracle_similarities` has it in units ``std``, but averaged over choices of the
-    single trials, of which one alone may be off by several hundredths: three rounds in which each trial has
-    its turn.
+    As `similarity.oracle.oracle_similarities` has it in units ``std``, but with each neuron's deviation over
+    the repeated trials alone, and averaged over choices of the single trials, of which one alone may be off
+    by several hundredths: three rounds in which each trial has its turn.
 
     Parameters
     ----------
