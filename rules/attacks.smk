@@ -3,6 +3,15 @@ ATTACK_FILES = [
     f"results/attacks/{run.model}/seed{run.seed}/{attack}.h5" for run in CONDITIONS for attack in ATTACKS
 ]
 
+SEARCH = {
+    "samples": config["adversarial"]["samples"],
+    "repetitions": config["adversarial"]["repetitions"],
+    "batch_size": BATCH_SIZE,
+    "logit_margin": config["adversarial"]["logit_margin"],
+    "device": config["device"],
+    "seed": config["seed"],
+}
+
 
 rule search_adversarials:
     input:
@@ -25,15 +34,7 @@ rule search_adversarials:
     params:
         attacks=attacks,
         # Together: Snakemake compares the values of params without their names, as a set.
-        settings={
-            "samples": config["adversarial"]["samples"],
-            "parts": PARTS,
-            "repetitions": config["adversarial"]["repetitions"],
-            "batch_size": BATCH_SIZE,
-            "logit_margin": config["adversarial"]["logit_margin"],
-            "device": config["device"],
-            "seed": config["seed"],
-        },
+        settings=SEARCH | {"parts": PARTS},
         code=lambda wildcards: [
             code("search_adversarials", attack_module(entry)) for entry in attacks(wildcards)
         ],
@@ -66,7 +67,7 @@ if PARTS > 1:
             runtime=longer_each_try(30),
         params:
             attack=lambda wildcards: attacks(wildcards)[0],
-            settings={"repetitions": config["adversarial"]["repetitions"], "seed": config["seed"]},
+            settings=SEARCH,
             code=code("join_searches"),
         script:
             "../workflow_scripts/join_searches.py"

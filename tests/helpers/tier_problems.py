@@ -71,7 +71,7 @@ def margin_of(weights: tuple, point: np.ndarray, label: int) -> tuple[float, np.
     """Return `adversarial_margin` at `point` and its gradient."""
     logits, jacobian = smooth_logits(weights, point)
     rival = np.where(np.arange(len(logits)) == label, -np.inf, logits).argmax()
-    margin = logits[rival] - logits[label] - 2e-5 * max(1.0, np.abs(logits).max())
+    margin = logits[rival] - logits[label] - 2e-5 * np.abs(logits).max()
     return margin, jacobian[rival] - jacobian[label]
 
 

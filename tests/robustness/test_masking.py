@@ -191,6 +191,51 @@ def test_a_last_repetition_that_still_helps_is_flagged(plain, found):
         np.testing.assert_allclose(part["value"], value)
 
 
+def test_what_only_the_last_repetition_found_is_no_settled_search(plain, found):
+    """The first of five images; until then its distance was the largest there is."""
+    before = {norm: found.distance[norm].copy() for norm in NORMS}
+    for values in before.values():
+        values[0] = np.inf
+    table = checks({("plain", 1): plain[0]}, {("plain", 1): replace(found, without_last=before)})
+    part = table[table["check"] == "last repetition"].set_index("norm")
+    assert (part["flag"] == "flag").all() and (part["n"] == 5).all()
+    pixel = found.clean[0] / 255
+    farthest = np.maximum(pixel, 1 - pixel).sum()
+    was = farthest + found.distance["l1"][1:].sum()
+    assert part.loc["l1", "value"] == pytest.approx(1 - found.distance["l1"].sum() / was)
+
+
+def test_a_model_that_attacks_fail_on_does_not_look_alike(plain, found):
+    failed = {norm: np.where(np.arange(5) < 4, np.inf, found.distance[norm]) for norm in NORMS}
+    closest = {("plain", 1): found, ("masked", 1): replace(found, distance=failed)}
+    table = checks({("plain", 1): plain[0], ("masked", 1): plain[0]}, closest)
+    ratio = table[table["check"] == "ratio"].set_index("norm").loc["l0"]
+    assert ratio["n"] == 5 and ratio["flag"] == "flag"
+    expected = (4 * 1024 + found.distance["l0"][4]) / found.distance["l0"].sum()
+    assert ratio["value"] == pytest.approx(expected)
+
+
+def test_gradients_are_looked_at_as_loud_as_attacks_saw_them(plain, found):
+    seen = {("plain", 1): replace(found, logit_factor=1 / 64)}
+    assert not {"float32 gradients"} & flagged(checks({("plain", 1): Louder(plain[0], 64.0)}, seen), "plain")
+    seen = {("plain", 1): replace(found, logit_factor=64.0)}
+    assert "float32 gradients" in flagged(checks({("plain", 1): plain[0]}, seen), "plain")
+
+
+class NoAnswer(Wrapped):
+    """Has none for bright images."""
+
+    def forward(self, x):
+        bright = x.mean(dim=(1, 2, 3), keepdim=True)[:, :, 0, 0] > 0.6
+        return torch.where(bright, torch.nan, self.inner(x))
+
+
+def test_logits_that_are_not_finite_end_no_check(plain, found):
+    failed = replace(found, distance={norm: np.full(5, np.inf) for norm in NORMS})
+    table = checks({("plain", 1): NoAnswer(plain[0])}, {("plain", 1): failed})
+    assert "black box" in set(table["check"])
+
+
 def test_nothing_is_said_where_nothing_is_classified_correctly(plain, found):
     wrong = replace(found, correct=np.zeros(5, dtype=bool), distance={norm: np.zeros(5) for norm in NORMS})
     table = checks({("plain", 1): plain[0]}, {("plain", 1): wrong})

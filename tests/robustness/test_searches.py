@@ -57,3 +57,4 @@ def test_a_jobs_searches_find_what_each_search_finds_by_itself(files, tmp_path):
         for norm, distance in alone.distance.items():
             np.testing.assert_array_equal(found.distance[norm], distance)
         np.testing.assert_array_equal(found.passes, alone.passes)
+        assert found.logit_factor == alone.logit_factor != 1

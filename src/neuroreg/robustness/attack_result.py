@@ -54,6 +54,8 @@ class AttackResult:
         0; -1 where none did or the clean sample is misclassified.
     settings
         R complete settings; in the file each is a text of JSON.
+    logit_factor
+        What attacks saw the model's logits multiplied by; verification saw them as they are.
     """
 
     KIND = "attacks"
@@ -78,6 +80,7 @@ class AttackResult:
         pack=lambda settings: [json.dumps(setting, sort_keys=True) for setting in settings],
         unpack=lambda texts: tuple(map(json.loads, texts)),
     )
+    logit_factor: float = dataset("logit_factor", np.float64, default=1.0)
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ class Closest:
         Norm to str (S,), which found it, the first of equals; empty where none did.
     not_finite
         int64 (S,), tries of all attacks that met logits that are NaN or infinite, and so failed.
+    logit_factor
+        What attacks saw the model's logits multiplied by.
     """
 
     sample: np.ndarray
@@ -116,6 +121,7 @@ class Closest:
     predicted: dict[str, np.ndarray]
     attack: dict[str, np.ndarray]
     not_finite: np.ndarray
+    logit_factor: float = 1.0
 
 
 def closest_adversarials(paths: Iterable[str | Path], attacks: Sequence[str]) -> Closest:
@@ -176,6 +182,7 @@ def _nothing(result: AttackResult) -> Closest:
         predicted=of_each_norm(shape[:1], -1, np.int64),
         attack=of_each_norm(shape[:1], "", object),
         not_finite=np.zeros(shape[:1], dtype=np.int64),
+        logit_factor=result.logit_factor,
     )
 
 
@@ -290,6 +297,7 @@ def join_parts(parts: Sequence[AttackResult]) -> AttackResult:
         **{name: joined(name) for name in _PER_SAMPLE},
         **{name: {norm: joined(name, itemgetter(norm)) for norm in NORMS} for name in _PER_NORM},
         settings=parts[0].settings,
+        logit_factor=parts[0].logit_factor,
     )
 
 

@@ -71,11 +71,14 @@ def random_search(
             ]
         )
         inputs = torch.from_numpy(tried.astype(np.float32))[:, None]
-        logits = predict(model, inputs, batch_size=batch_size, device=device).numpy().astype(np.float64)
+        logits = predict(model, inputs, batch_size=batch_size, device=device, finite=False)
+        logits = logits.numpy().astype(np.float64)
         label = own[open_rows][:, None]
         others = logits.copy()
         np.put_along_axis(others, label, -np.inf, axis=1)
         leads = np.take_along_axis(logits, label, axis=1)[:, 0] - others.max(axis=1)
+        # What the model has no answer for is no adversarial.
+        leads[~np.isfinite(logits).all(axis=1)] = np.inf
         better = leads < lead[open_rows]
         best[open_rows[better]], lead[open_rows[better]] = tried[better], leads[better]
         adversarial = leads < 0

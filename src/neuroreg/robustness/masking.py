@@ -12,6 +12,8 @@ from neuroreg.robustness.attack_result import NORMS, Closest, ModelSeed
 from neuroreg.robustness.attacks.rows import cross_entropy_lead
 from neuroreg.robustness.black_box import random_search
 from neuroreg.robustness.evaluation import evaluation, predict, to_input
+from neuroreg.robustness.largest import largest_distances
+from neuroreg.robustness.logit_margin import Scaled
 from neuroreg.robustness.verification import verify
 from neuroreg.seeds import derive_seed
 
@@ -19,6 +21,7 @@ SAMPLES = 64  # looked at, at the most
 QUERIES = 30  # of the random search, per norm
 PASSES = 5
 REPEATABLE = 1e-5
+TINY = 1e-30
 SAME_WAY = 0.9  # cosine
 CLOSER = 0.002  # what counts as closer
 SETTLED = 0.05
@@ -56,16 +59,18 @@ def masking_checks(
         how many, `expected` in words; `flag` is ``ok``, ``flag``, or ``none`` where nothing can be said or is
         expected.
         Checks: ``zero gradients``: share of samples at which the gradient of the cross-entropy or of the
-        logits' margin vanishes; ``float32 gradients``: share of samples at which the cross-entropy's gradient
-        in float32 and its direction in float64 have a cosine below 0.9 (or one of them vanishes), as where
-        the softmax saturates; ``five passes``: largest difference of a sample's logits over five forward
-        passes, relative to the largest logit (at least 1); ``not finite``: share of attacked samples with a
-        try that met logits that are NaN or infinite, and so failed (the search's log names them);
-        ``last repetition``: share by which the mean distance falls through the attacks' last repetition;
-        ``black box``: share of samples for which a random search without gradients came closer than all
-        attacks by more than 0.2 %; ``transfer``: the same for the other models' adversarials; ``ratio``: mean
-        distance over correctly classified samples, relative to that of `reference`, all seeds together; only
-        L0, which masking would raise too, is expected to be alike.
+        logits' margin vanishes, the logits being as loud as the attacks saw them, here and in the next;
+        ``float32 gradients``: share of samples at which the cross-entropy's gradient in float32 and its
+        direction in float64 have a cosine below 0.9 (or one of them vanishes), as where the softmax
+        saturates; ``five passes``: largest difference of a sample's logits over five forward passes, relative
+        to the largest logit; ``not finite``: share of attacked samples with a try that met logits that are
+        NaN or infinite, and so failed (the search's log names them); ``last repetition``: share by which the
+        mean distance of what was found falls through the attacks' last repetition, an image that only the
+        last one found counting at its largest distance until then; ``black box``: share of samples for which
+        a random search without gradients came closer than all attacks by more than 0.2 %; ``transfer``: the
+        same for the other models' adversarials; ``ratio``: mean distance over correctly classified samples,
+        those not found at the largest there is, relative to that of `reference`, all seeds together; only L0,
+        which masking would raise too, is expected to be alike.
     """
     rows = []
     for run, network in networks:
@@ -92,8 +97,9 @@ def _check_network(
     n = len(shown)
     zero, elsewhere, spread, lost = np.nan, np.nan, np.nan, np.nan
     if n:
-        zero = float(vanishing_gradients(network, clean, labels, **options).float().mean())
-        elsewhere = float(misleading_gradients(network, clean, labels, **options).float().mean())
+        seen = Scaled(network, own.logit_factor)
+        zero = float(vanishing_gradients(seen, clean, labels, **options).float().mean())
+        elsewhere = float(misleading_gradients(seen, clean, labels, **options).float().mean())
         spread = _spread(network, clean, options)
         lost = float((own.not_finite[own.correct] > 0).mean())
     rows = [
@@ -124,10 +130,12 @@ def _check_network(
 
 
 def _last_repetition(own: Closest, norm: str) -> dict:
-    counted = own.correct & np.isfinite(own.without_last[norm])
+    counted, before = own.correct & np.isfinite(own.distance[norm]), own.without_last[norm]
     fall = np.nan
-    if counted.any():
-        fall = 1 - own.distance[norm][counted].mean() / own.without_last[norm][counted].mean()
+    # With one repetition there is nothing before the last one.
+    if np.isfinite(before[counted]).any():
+        before = np.where(np.isfinite(before), before, largest_distances(own.clean)[norm])
+        fall = 1 - own.distance[norm][counted].mean() / before[counted].mean()
     expected = f"at most {SETTLED:g}"
     return _row("last repetition", norm, fall, int(counted.sum()), expected, 0 <= fall <= SETTLED)
 
@@ -194,7 +202,7 @@ def _gradient(loss: Tensor, images: Tensor) -> Tensor:
 def _spread(network: nn.Module, clean: Tensor, options: Mapping) -> float:
     passes = torch.stack([predict(network, clean, **options) for _ in range(PASSES)])
     spread = (passes.amax(dim=0) - passes.amin(dim=0)).amax(dim=1)
-    return float((spread / passes[0].abs().amax(dim=1).clamp_min(1.0)).max())
+    return float((spread / passes[0].abs().amax(dim=1).clamp_min(TINY)).max())
 
 
 def _closer(
@@ -235,14 +243,19 @@ def _transfer(
     return _row("transfer", norm, share, count, "0", share == 0)
 
 
+def _or_largest(closest: Closest, norm: str) -> np.ndarray:
+    """Return the distances (S,), where no adversarial was found the largest there is."""
+    distance = closest.distance[norm]
+    return np.where(np.isfinite(distance), distance, largest_distances(closest.clean)[norm])
+
+
 def _ratios(closest: Mapping[ModelSeed, Closest], model: str, reference: str) -> list[dict]:
     rows = []
     for norm in NORMS:
         means, counts = {}, {}
         for name in (model, reference):
             parts = [part for run, part in closest.items() if run[0] == name]
-            values = np.concatenate([part.distance[norm][part.correct] for part in parts])
-            values = values[np.isfinite(values)]
+            values = np.concatenate([_or_largest(part, norm)[part.correct] for part in parts])
             means[name], counts[name] = values.mean() if len(values) else np.nan, len(values)
         ratio = means[model] / means[reference]
         low, high = ALIKE if norm == "l0" else (0.0, np.inf)

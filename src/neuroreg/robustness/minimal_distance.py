@@ -66,7 +66,7 @@ def choose_starting_points(
 
     Each sample has its own random order of the pool (the same for every model); repetition k starts at the
     k-th image of another class that the model also takes for another class, by more than 2e-5 of the
-    largest logit (at least 1): the margin that attacks keep.
+    largest logit: the margin that attacks keep.
 
     Parameters
     ----------
@@ -241,6 +241,7 @@ def search(
         passed = min(batch_size, PADDED) if device.type == "cpu" else batch_size
         model, attacked = FixedBatch(model, passed), FixedBatch(attacked, passed)
     forward = {"batch_size": batch_size, "device": device}
+    factor = 1.0
     if logit_margin is not None:
         factor = logit_factor(model, pool_images, pool_labels, margin=logit_margin, seed=seed, **forward)
         attacked = Scaled(attacked, factor)
@@ -309,6 +310,7 @@ def search(
         verified=as_arrays["search"]["verified"],
         not_finite=as_arrays["search"]["not_finite"],
         settings=settings,
+        logit_factor=factor,
     )
 
 

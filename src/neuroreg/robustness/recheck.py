@@ -192,7 +192,7 @@ def _adversarial(
         reasons.append(f"the model names the label, {label}: not adversarial")
     # A near tie between two other classes may be broken otherwise with one image than in a batch.
     elif not 0 <= predicted < len(logits) or (
-        logits.max() - logits[predicted] > LOGIT_TOLERANCE * max(1.0, np.abs(logits).max())
+        logits.max() - logits[predicted] > LOGIT_TOLERANCE * np.abs(logits).max()
     ):
         reasons.append(f"the model names class {logits.argmax()}, recorded is {predicted}")
     if abs(measured[norm] - smallest[norm]) > TOLERANCE * smallest[norm]:

@@ -61,12 +61,11 @@ def verify(
 
     Candidates are clamped to [0, 1] and differences from the clean image under 1e-6 are set to 0. The result
     goes through the model; it holds if another class has a larger logit than the label, by more than 1e-5 of
-    the largest logit (at least 1), so that no batch shape takes it back; where a logit is not finite it does
-    not. If it does not hold, the
-    difference is stretched by 1e-4, 1e-3, then 1e-2 of itself, and the same is done again. Where there are
-    differences under 1e-4, a second tensor without them is tested in the same way (it changes fewer pixels);
-    each norm takes the smaller of what held. Distance and forward pass are always those of the same stored
-    tensor.
+    the largest logit, so that no batch shape takes it back; where a logit is not finite it does not. If it
+    does not hold, the difference is stretched by 1e-4, 1e-3, then 1e-2 of itself, and the same is done again.
+    Where there are differences under 1e-4, a second tensor without them is tested in the same way (it changes
+    fewer pixels); each norm takes the smaller of what held. Distance and forward pass are always those of the
+    same stored tensor.
 
     Parameters
     ----------
@@ -90,7 +89,7 @@ def verify(
         logits = predict(model, inputs[rows], batch_size=batch_size, device=device, finite=False)
         own = logits.gather(1, labels[rows, None])[:, 0]
         other = logits.scatter(1, labels[rows, None], -torch.inf).amax(dim=1)
-        scale = logits.abs().amax(dim=1).clamp_min(1.0)
+        scale = logits.abs().amax(dim=1)
         found[rows] = other - own > margin * scale
         return found
 

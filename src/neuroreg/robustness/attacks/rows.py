@@ -144,7 +144,7 @@ def adversarial_margin(logits: Tensor, labels: Tensor) -> Tensor:
     """
     own = logits.gather(1, labels[:, None])[:, 0]
     margin = logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1) - own
-    return margin - 2 * MARGIN * logits.detach().abs().amax(dim=1).clamp_min(1.0)
+    return margin - 2 * MARGIN * logits.detach().abs().amax(dim=1)
 
 
 def cross_entropy_lead(logits: Tensor, labels: Tensor) -> Tensor:
