@@ -82,15 +82,40 @@ def test_repetitions_and_settings_against_all_subsets():
     table = convergence({("none", 1): own}, {"none": "None"})
     for norm in NORMS:
         distance = own.distance[norm].astype(float)
-        for axis, name in ((0, "settings"), (1, "repetitions")):
-            rows = part(table, norm=norm, axis=name)
-            total = own.passes[..., own.correct].sum() / own.correct.sum()
+        used = np.unique(distance.min(axis=1)[:, own.correct].argmin(axis=0))
+        for axis, name in ((1, "repetitions"), (0, "settings")):
+            rows, passes = part(table, norm=norm, axis=name), own.passes
+            if name == "settings":
+                distance, passes = distance[used], passes[used]
+            total = passes[..., own.correct].sum() / own.correct.sum()
             for row, size in zip(rows.itertuples(), range(1, distance.shape[axis] + 1), strict=True):
                 subsets = combinations(range(distance.shape[axis]), size)
                 means = [distance.take(chosen, axis).min(axis=(0, 1)).mean() for chosen in subsets]
                 assert row.mean == pytest.approx(np.mean(means), rel=1e-12)
                 assert row.count == size
                 assert row.passes == pytest.approx(total * size / distance.shape[axis])
+
+
+def test_settings_that_never_hold_the_smallest_distance_make_nothing_look_converged():
+    """Two that are each best by 30 % for half of the samples; whatever else was tried says nothing."""
+    rng = np.random.default_rng(0)
+    close = rng.uniform(1, 2, (2, 1, 40))
+    close[0, :, :20] *= 1.3
+    close[1, :, 20:] *= 1.3
+    close[1] = np.where(np.arange(40) < 20, close[0] / 1.3, close[0] * 1.3)
+    idle = 3 * close[rng.integers(0, 2, 25)]
+    both, many = (
+        convergence({("none", 1): tries_of(tries)}, {"none": "None"})
+        for tries in (close, np.concatenate([close, idle]))
+    )
+    for norm in NORMS:
+        found = [part(table, norm=norm, axis="settings") for table in (both, many)]
+        assert found[0]["mean"].tolist() == found[1]["mean"].tolist()
+        assert found[1]["gain"].iloc[-1] == pytest.approx(0.15 / 1.15, rel=0.2)
+        assert "last of 2 settings" in part(many, norm=norm)["verdict"].iloc[0]
+        # Every curve ends where the whole search does.
+        ends = part(many, norm=norm).groupby("axis")["mean"].last()
+        assert ends.to_numpy() == pytest.approx(np.full(3, ends.iloc[0]))
 
 
 def test_the_budget_is_spent_on_the_cheapest_settings_first():

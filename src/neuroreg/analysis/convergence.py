@@ -1,6 +1,6 @@
 """Whether the search for minimal distances has converged: distances against its effort; free of torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import comb
 
 import numpy as np
@@ -47,11 +47,12 @@ def convergence(runs: Mapping[ModelSeed, Tries], models: Mapping[str, str]) -> p
 
     ``repetitions``: the whole search, all settings of all attacks, with r of its R repetitions: the
     expectation over all subsets of r repetitions, sample by sample. ``settings``: t of the T settings of all
-    attacks together, each with all repetitions: the expectation over all subsets of t. A greedy order, best
-    first, would look converged whatever the settings; that of random ones falls as long as another setting
-    of this kind helps. ``budget``: settings in the order of their cost, the cheapest first, each with all
-    repetitions; one order for all models, which no distance decides (mean passes per attacked sample
-    over all runs; of equals the first in the config).
+    attacks together that hold the smallest distance under the norm for any sample of any model, each with all
+    repetitions: the expectation over all subsets of t. A greedy order, best first, would look converged
+    whatever the settings; that of random ones falls as long as another setting of this kind helps, and with
+    settings that never hold one it would fall the less, the more of these there are. ``budget``: settings in
+    the order of their cost, the cheapest first, each with all repetitions; one order for all models, which no
+    distance decides (mean passes per attacked sample over all runs; of equals the first in the config).
 
     As in Fig. 2, the mean is over all samples, misclassified ones counting 0, then over seeds; samples
     without an adversarial are left out of it and counted. Where only some of the tries find one, expectations
@@ -86,10 +87,10 @@ def convergence(runs: Mapping[ModelSeed, Tries], models: Mapping[str, str]) -> p
     first = next(iter(runs.values()))
     frames = []
     for norm in NORMS:
-        parts = []
+        parts, used = [], used_settings(runs.values(), norm)
         for model, label in models.items():
             own = [tries for (name, _), tries in runs.items() if name == model]
-            curves = [dict(_curves(tries, norm, order)) for tries in own]
+            curves = [dict(_curves(tries, norm, order, used)) for tries in own]
             counted = {
                 "n": sum(len(tries.correct) for tries in own),
                 "n_correct": sum(int(tries.correct.sum()) for tries in own),
@@ -112,17 +113,34 @@ def convergence(runs: Mapping[ModelSeed, Tries], models: Mapping[str, str]) -> p
     return pd.concat(frames, ignore_index=True)
 
 
-def _curves(tries: Tries, norm: str, order: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+def used_settings(runs: Iterable[Tries], norm: str) -> np.ndarray:
+    """Return bool (T,), which settings hold the smallest distance for any attacked sample of any run.
+
+    All where nothing was found.
+    """
+    used = np.zeros(0, dtype=bool)
+    for tries in runs:
+        smallest = tries.distance[norm][..., tries.correct].min(axis=1)
+        best = smallest.min(axis=0, initial=np.inf)
+        holds = ((smallest == best) & np.isfinite(best)).any(axis=1)
+        used = used | holds if len(used) else holds
+    return used if used.any() else ~used
+
+
+def _curves(tries: Tries, norm: str, order: np.ndarray, used: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each axis and float64 (4, counts): passes, mean, bound, not found."""
     distance = tries.distance[norm].astype(np.float64)
     per_setting = distance.min(axis=1)
     spent = tries.passes[..., tries.correct].sum(axis=1)
     spent = spent.mean(axis=1) if spent.shape[1] else np.full(len(spent), np.nan)
-    for axis, values in (("repetitions", distance.min(axis=0)), ("settings", per_setting)):
+    for axis, values, total in (
+        ("repetitions", distance.min(axis=0), spent.sum()),
+        ("settings", per_setting[used], spent[used].sum()),
+    ):
         best, missed = expected_best(values)
         counts = np.arange(1, len(values) + 1)
         bound = np.where(missed < 1, best * (1 - missed), 0) + missed * tries.largest[norm]
-        spent_so_far = spent.sum() * counts / len(values)
+        spent_so_far = total * counts / len(values)
         yield axis, np.stack([spent_so_far, _mean(best, axis=1), bound.mean(axis=1), missed.sum(axis=1)])
     so_far = np.minimum.accumulate(per_setting[order], axis=0)
     lost = np.isinf(so_far)
