@@ -140,7 +140,7 @@ def test_everything_asked_for_is_there(finished):
 
 def test_every_claim_has_a_verdict(finished):
     claims = read_csv(finished.results / "claims.csv")
-    assert len(claims) == claims["claim"].nunique() == 28
+    assert len(claims) == claims["claim"].nunique() == 29
     assert set(claims["verdict"]) <= {"reproduced", "not reproduced", "undecided"}
     assert set(claims["scans"]) == {"Simulated scans: no neural recording was used."}
     decided = claims["verdict"] != "undecided"
