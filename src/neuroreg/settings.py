@@ -238,7 +238,7 @@ def _explain(error: ErrorDetails, model: type[BaseModel], values: object) -> tup
             nullable = isinstance(path[-1], str) and NoneType in get_args(fields[0].annotation)
             sentence = f"found {show(found)}; expected {_TYPES[kind]}{' or null' * nullable}"
             if isinstance(found, str) and _TYPES[kind] in ("number", "integer") and _is_number(found):
-                sentence += f" (YAML reads {found} as text: write it with a decimal point, as in 1.0e-5)"
+                sentence += f" ({_TEXT_OF_A_NUMBER['e' in found.lower()].format(found)})"
             elif _TYPES[kind] == "string" and isinstance(found, bool | int | float):
                 sentence += " (write it in quotes)"
             sentence += "."
@@ -257,6 +257,13 @@ def _options(fields: list[FieldInfo]) -> list:
 
 def _one_of(found: object, fields: list[FieldInfo]) -> str:
     return f"found {show(found)}; expected one of {', '.join(map(show, _options(fields)))}."
+
+
+_TEXT_OF_A_NUMBER = (
+    "it is text: write it without quotes; what stands in braces on the command line is text, too, and belongs "
+    "into an overlay",
+    "YAML reads {} as text: write it with a decimal point, as in 1.0e-5",
+)
 
 
 def _is_number(text: str) -> bool:

@@ -97,6 +97,12 @@ def test_settings_cannot_be_changed():
             "config key 'training.learning_rate': found \"1e-5\"; expected number "
             "(YAML reads 1e-5 as text: write it with a decimal point, as in 1.0e-5).",
         ),
+        (
+            "training.epochs",
+            "3",
+            "config key 'training.epochs': found \"3\"; expected integer (it is text: write it without quotes; "
+            "what stands in braces on the command line is text, too, and belongs into an overlay).",
+        ),
         ("training.epochs", 0, "config key 'training.epochs': found 0; expected at least 1."),
         ("training.momentum", 1, "config key 'training.momentum': found 1; expected less than 1."),
         ("device", "tpu", 'config key \'device\': found "tpu"; expected one of "cpu", "cuda".'),
@@ -320,6 +326,15 @@ def test_a_setting_that_an_attack_lacks_is_named(config):
     wrong = changed(config, "adversarial.attacks.0.settings.0", {"stepz": 3})
     with pytest.raises(InputError, match=r"adversarial.attacks\[0\].settings\[0\].*'stepz' of pgd"):
         validate_config(wrong)
+
+
+def test_foolboxs_attacks_have_the_settings_of_the_papers_config(root):
+    ours, theirs = (
+        yaml.safe_load((root / "configs" / f"{name}.yaml").read_text())["adversarial"]["attacks"]
+        for name in ("paper", "foolbox")
+    )
+    settings = [(entry["method"], entry["settings"]) for entry in ours]
+    assert [(entry["method"].removeprefix("foolbox_"), entry["settings"]) for entry in theirs] == settings
 
 
 def test_stronger_attacks_are_checked_like_the_papers(config):

@@ -43,9 +43,11 @@ class Scan:
     left_out
         str (L,), the tiers of the source's trials that are not among these T, e.g. ``final_test``; by default
         there are none.
-    missing_tier, missing_unit
-        str (M,), int64 (K,), the tiers of the trials and the names of the neurons that were dropped because
-        values are missing, see `neuroreg.scans.missing`; by default there are none.
+    missing_tier
+        str (M,), the tiers of the trials that were dropped because values are missing, see
+        `neuroreg.scans.missing`; by default there are none.
+    missing_unit
+        int64 (K,), the names of the neurons that were dropped for that; by default there are none.
 
     Raises
     ------

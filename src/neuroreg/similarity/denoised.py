@@ -24,8 +24,10 @@ class PredictedResponses:
         str (O,), the scan's own repeated images.
     oracle_predicted
         float32 (O, N), responses to them.
-    w, v
-        float32 (N,): reliability from the oracle repeats, correlation on held-out trials.
+    w
+        float32 (N,): reliability, from the oracle repeats.
+    v
+        float32 (N,): correlation of prediction and response on held-out trials.
     std
         float32 (N,), positive: standard deviation of the measured responses, see
         `neuroreg.scans.reliability.response_deviation`.
