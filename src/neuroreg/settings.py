@@ -260,8 +260,8 @@ def _one_of(found: object, fields: list[FieldInfo]) -> str:
 
 
 _TEXT_OF_A_NUMBER = (
-    "it is text: write it without quotes; what stands in braces on the command line is text, too, and belongs "
-    "into an overlay",
+    "it is text: write it without quotes; what stands in braces on the command line is text, too, and "
+    "belongs into an overlay",
     "YAML reads {} as text: write it with a decimal point, as in 1.0e-5",
 )
 

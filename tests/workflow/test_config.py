@@ -100,8 +100,8 @@ def test_settings_cannot_be_changed():
         (
             "training.epochs",
             "3",
-            "config key 'training.epochs': found \"3\"; expected integer (it is text: write it without quotes; "
-            "what stands in braces on the command line is text, too, and belongs into an overlay).",
+            "config key 'training.epochs': found \"3\"; expected integer (it is text: write it without "
+            "quotes; what stands in braces on the command line is text, too, and belongs into an overlay).",
         ),
         ("training.epochs", 0, "config key 'training.epochs': found 0; expected at least 1."),
         ("training.momentum", 1, "config key 'training.momentum': found 1; expected less than 1."),
