@@ -138,6 +138,21 @@ def test_everything_asked_for_is_there(finished):
     assert not list(finished.results.rglob("resume*"))
 
 
+def test_every_column_of_a_figure_is_told_in_the_documentation(finished, root):
+    page = (root / "docs" / "files.md").read_text()
+    everywhere = re.search(r"^Every figure has its numbers(.*\n)+", page, re.M)[0]
+    family = re.compile(r"(paper_|gamma_|wins_|closer_|g(?=\d))\w+|(_low|_high|_bound)$")
+
+    def told_of(name):
+        return set(re.findall(r"`(\w+)", re.search(rf"^\|.*`results/{name}\.csv`.*$", page, re.M)[0]))
+
+    for name in (*FIGURES, "table1", "table2"):
+        told = told_of(name) | set(re.findall(r"`(\w+)`", everywhere)) | {"paper_", "g"}
+        told |= told_of("fig2") if name == "table2" else set()
+        columns = read_csv(finished.results / f"{name}.csv").columns
+        assert {family.sub(lambda found: found[1] or "", one) for one in columns} <= told, name
+
+
 def test_every_claim_has_a_verdict(finished):
     claims = read_csv(finished.results / "claims.csv")
     assert len(claims) == claims["claim"].nunique() == 29
