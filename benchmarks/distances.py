@@ -25,6 +25,7 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,6 +129,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("table", help=f"{', '.join(TABLES)} or a config")
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--repetitions", type=int, default=1)
+    parser.add_argument("--logit-margin", type=float, help="as adversarial.logit_margin; not for adv-lib's")
     parser.add_argument("--attacks", nargs="+", help="only these methods")
     parser.add_argument("--keep", type=Path, help="results, one line of JSON each; what is there is not run")
     parser.add_argument("--adv-lib", type=Path, help="a checkout of adversarial-library, unless installed")
@@ -149,7 +151,7 @@ def grid(path: Path) -> list[tuple[str, dict]]:
     return [(attack["method"], setting) for attack in lists for setting in attack["settings"]]
 
 
-def ours(model: nn.Module, data: tuple, method: str, setting: dict, repetitions: int) -> tuple[dict, Tensor]:
+def ours(model: nn.Module, data: tuple, method: str, setting: dict, **options: Any) -> tuple[dict, Tensor]:
     """Return the smallest verified distance of each image, by norm, and the passes it took in all."""
     chosen, images, labels = data
     result = search(
@@ -161,7 +163,7 @@ def ours(model: nn.Module, data: tuple, method: str, setting: dict, repetitions:
         labels,
         method=method,
         settings=[setting],
-        repetitions=repetitions,
+        **options,
         seed=SEED,
         batch_size=BATCH,
         device=CPU,
@@ -202,7 +204,8 @@ def measure(arguments: argparse.Namespace, model: nn.Module, data: tuple, method
         distance, passes = adv_libs(model, data, function, norm, setting)
     else:
         norm = find_method(method).norm
-        distance, passes = ours(model, data, method, setting, arguments.repetitions)
+        options = {"repetitions": arguments.repetitions, "logit_margin": arguments.logit_margin}
+        distance, passes = ours(model, data, method, setting, **options)
     return {
         "norm": norm,
         "distance": {
@@ -284,7 +287,8 @@ def main() -> None:
     def name(method: str, setting: dict) -> list:
         foreign = method.startswith("adv_lib ")
         told = setting if foreign else complete_setting(method, setting)
-        return [digest, method, told, arguments.repetitions]
+        seen = [] if foreign or arguments.logit_margin is None else [arguments.logit_margin]
+        return [digest, method, told, arguments.repetitions, *seen]
 
     chosen_entries, lines = entries(arguments), []
     for method, setting in chosen_entries:
