@@ -56,7 +56,7 @@ site: $(READY)
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --no-header --no-annotate --extra test --extra slurm --extra cluster-generic \
+	  --no-emit-find-links --no-header --no-annotate --extra test --extra slurm --extra cluster-generic --extra onnx \
 	  --constraint constraints.txt pyproject.toml --output-file requirements.lock
 	echo zensical | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-header --no-annotate --constraint requirements.lock - --output-file docs/requirements.lock

@@ -76,8 +76,7 @@ def test_it_is_read_back_and_given_names(saved, tmp_path):
 @pytest.mark.parametrize(
     ("name", "names", "message"),
     [
-        ("model.onnx", None, r"model\.onnx: ONNX is not written.*expected a name that ends in \.pt2"),
-        ("model.pth", None, r"found the ending '\.pth'; expected '\.pt2'"),
+        ("model.pth", None, r"found the ending '\.pth'; expected '\.pt2' or '\.onnx'"),
         ("model.pt2", ["a", "b"], "2 for 10 outputs"),
     ],
 )
@@ -87,9 +86,50 @@ def test_what_cannot_be_exported_is_refused(saved, tmp_path, name, names, messag
     assert not list(tmp_path.iterdir())
 
 
+# What a user of ONNX does, without PyTorch.
+FOREIGN_ONNX = """
+import sys
+import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1])
+(logits,) = session.run(["logits"], {"images": np.load(sys.argv[2])})
+np.save(sys.argv[3], logits)
+print(session.get_modelmeta().custom_metadata_map["%s"])
+assert not {"torch", "neuroreg"} & set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize("images", [1, 5])
+def test_onnx_runs_without_torch_and_says_what_it_is(saved, tmp_path, images):
+    pytest.importorskip("onnxscript")
+    description = export_model(saved, tmp_path / "model.onnx")
+    x = np.random.default_rng(0).random((images, 1, 32, 32), dtype=np.float32)
+    np.save(tmp_path / "x.npy", x)
+    arguments = [tmp_path / "model.onnx", tmp_path / "x.npy", tmp_path / "logits.npy"]
+    command = [sys.executable, "-c", FOREIGN_ONNX % DESCRIPTION, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    with torch.no_grad():
+        expected = load_model(saved)(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, rtol=0, atol=1e-5)
+    assert json.loads(done.stdout) == description
+    # The reference of the standard itself, which knows nothing of either library.
+    import onnx.reference
+
+    session = onnx.reference.ReferenceEvaluator(str(tmp_path / "model.onnx"))
+    np.testing.assert_allclose(session.run(None, {"images": x})[0], expected, rtol=0, atol=1e-4)
+
+
+def test_without_the_packages_of_onnx_it_is_refused_in_a_sentence(saved, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(InputError, match=r"needs the Python package 'onnxscript'.*pip install '\.\[onnx\]'"):
+        export_model(saved, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         load_exported(tmp_path / "absent.pt2")
+    with pytest.raises(InputError, match=r"found the ending '\.onnx'; expected '\.pt2'"):
+        load_exported(tmp_path / "absent.onnx")
     (tmp_path / "text.pt2").write_text("hello")
     with pytest.raises(InputError, match=r"text\.pt2: not a program of torch\.export"):
         load_exported(tmp_path / "text.pt2")

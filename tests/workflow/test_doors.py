@@ -442,7 +442,7 @@ _TRIED = {
     "similarity/given.py given_similarity": _HERE,
     "similarity/raw.py": _HERE,
     "training/checkpoints.py load_model": _HERE,
-    "training/export.py _load": _HERE,
+    "training/export.py _read_program": _HERE,
     "training/export.py load_exported": _HERE,
     "workflow/captions.py noted": "a damaged one counts as none: tests/workflow/test_captions.py",
     "workflow/describe.py _weights": _HERE,

@@ -56,6 +56,11 @@ class AttackResult:
         R complete settings; in the file each is a text of JSON.
     logit_factor
         What attacks saw the model's logits multiplied by; verification saw them as they are.
+
+    Raises
+    ------
+    InputError
+        If the logit factor is no number above 0.
     """
 
     KIND = "attacks"
@@ -81,6 +86,10 @@ class AttackResult:
         unpack=lambda texts: tuple(map(json.loads, texts)),
     )
     logit_factor: float = dataset("logit_factor", np.float64, default=1.0)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.logit_factor < np.inf:
+            raise InputError(f"attacks: logit_factor {self.logit_factor}; expected a number above 0.")
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""A trained model as one file that needs PyTorch alone: a program of torch.export that says what it takes."""
+"""A trained model as one file that runs without this library and says what it takes: torch.export or ONNX."""
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from neuroreg import __version__
 from neuroreg.errors import InputError
 from neuroreg.files.forms import check_form
 from neuroreg.files.storage import atomic_path
+from neuroreg.files.weights import first_line
 from neuroreg.training.architectures import Network
 from neuroreg.training.checkpoints import load_model
 
 SIDE = 32  # of the images that are classified, in pixels
 DESCRIPTION = "neuroreg.json"
+_EXAMPLE = (torch.zeros(2, 1, SIDE, SIDE),)
+_SHAPES = ({0: torch.export.Dim("batch")},)
 _CHECKED = (1, 2, 7)  # images in the passes that are compared
 _TOLERANCE = 1e-5  # of the largest logit
 
@@ -27,18 +31,20 @@ _TOLERANCE = 1e-5  # of the largest logit
 def export_model(
     model: Network | str | Path, path: str | Path, class_names: Iterable[str] | None = None
 ) -> dict[str, Any]:
-    """Write a trained model as a program of `torch.export`, which runs without this library.
+    """Write a trained model as a program of `torch.export` or of ONNX, which runs without this library.
 
     What was written is read again, and its logits are compared with the model's on random images, before the
-    file stands at `path`. Only PyTorch is needed to run it: ``torch.export.load(path).module()``. It takes
-    batches of any size.
+    file stands at `path`. Only PyTorch is needed to run the former, ``torch.export.load(path).module()``,
+    and any runtime of ONNX for the latter, whose input is ``images`` and output ``logits``. Both take batches
+    of any size.
 
     Parameters
     ----------
     model
         A network of this library, or the file of one (`neuroreg.training.checkpoints.save_model`).
     path
-        Where to write; a name that ends in ``.pt2``.
+        Where to write; a name that ends in ``.pt2`` (torch.export) or ``.onnx``, which needs the packages
+        ``onnx``, ``onnxscript`` and ``onnxruntime``.
     class_names
         What each output stands for; by default what the model's file says.
 
@@ -50,12 +56,12 @@ def export_model(
     Raises
     ------
     InputError
-        If the name has another ending, or there are class names but not one for each output, or as
-        `load_model`.
+        If the name has another ending, a package is missing, or there are class names but not one for each
+        output, or as `load_model`.
     RuntimeError
         If the program's logits differ from the model's by more than 1e-5 of the largest.
     """
-    _require_pt2(path)
+    write, read = _format(path)
     model = load_model(model) if isinstance(model, str | Path) else model
     names = list(map(str, model.class_names if class_names is None else class_names))
     if names and len(names) != model.classes:
@@ -69,16 +75,11 @@ def export_model(
         "classes": model.classes,
         "class_names": names,
     }
-    content = BytesIO()
     with _as_evaluated(model):
-        program = torch.export.export(
-            model, (torch.zeros(2, 1, SIDE, SIDE),), dynamic_shapes=({0: torch.export.Dim("batch")},)
-        )
-        torch.export.save(program, content, extra_files={DESCRIPTION: json.dumps(description, indent=1)})
-        content.seek(0)
-        _compare(model, _load(content)[0])
-    with atomic_path(path, content.getbuffer().nbytes) as partial:
-        partial.write_bytes(content.getbuffer())
+        content = write(model, json.dumps(description, indent=1))
+        _compare(model, read(content)[0])
+    with atomic_path(path, len(content)) as partial:
+        partial.write_bytes(content)
     return description
 
 
@@ -88,8 +89,8 @@ def load_exported(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     Returns
     -------
     module : torch.nn.Module
-        Gray images in [0, 1], float32 (B, 1, 32, 32), to logits (B, classes). It stays as trained: neither
-        ``train()`` nor ``eval()`` is there.
+        Gray images in [0, 1], float32 (B, 1, 32, 32), to logits (B, classes). It stays as trained, whatever
+        its mode.
     description : dict
         ``input`` (shape, dtype, range), ``output``, ``classes``, ``class_names``, ``architecture``,
         ``width``, ``created_by``.
@@ -97,17 +98,16 @@ def load_exported(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     Raises
     ------
     InputError
-        If the file is missing or is none of these.
+        If the file is missing or is none of these. One of ONNX is for a runtime of ONNX to read.
     """
-    _require_pt2(path)
+    if Path(path).suffix != ".pt2":
+        raise InputError(f"{path}: found the ending '{Path(path).suffix}'; expected '.pt2'.")
     if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected an exported model (.pt2).")
-    content = BytesIO(Path(path).read_bytes())
+        raise InputError(f"{path}: no such file; expected an exported model.")
     try:
-        module, text = _load(content)
+        module, text = _read_program(Path(path).read_bytes())
     except Exception as error:  # torch raises what its parts raise
-        first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise InputError(f"{path}: not a program of torch.export ({first}).") from error
+        raise InputError(f"{path}: not a program of torch.export ({first_line(error)}).") from error
     try:
         description = json.loads(text)
     except ValueError as error:
@@ -118,24 +118,74 @@ def load_exported(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     return module, description
 
 
-def _require_pt2(path: str | Path) -> None:
+def _format(path: str | Path) -> tuple[Callable, Callable]:
+    """Return what writes a model and its description as bytes, and what reads both, by the name's ending."""
     suffix = Path(path).suffix
-    if suffix == ".onnx":
-        raise InputError(
-            f"{path}: ONNX is not written, since it needs onnx, onnxscript and onnxruntime, which "
-            "this project does not install; expected a name that ends in .pt2."
-        )
-    if suffix != ".pt2":
-        raise InputError(f"{path}: found the ending '{suffix}'; expected '.pt2'.")
+    if suffix not in (".pt2", ".onnx"):
+        raise InputError(f"{path}: found the ending '{suffix}'; expected '.pt2' or '.onnx'.")
+    if suffix == ".pt2":
+        return _write_program, _read_program
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        if find_spec(package) is None:
+            raise InputError(
+                f"{path}: ONNX needs the Python package '{package}', which is not installed; expected "
+                "onnx, onnxscript and onnxruntime (pip install '.[onnx]'), or a name that ends in .pt2."
+            )
+    return _write_onnx, _read_onnx
 
 
-def _load(content: BytesIO) -> tuple[nn.Module, str]:
+def _write_program(model: nn.Module, description: str) -> bytes:
+    content = BytesIO()
+    program = torch.export.export(model, _EXAMPLE, dynamic_shapes=_SHAPES)
+    torch.export.save(program, content, extra_files={DESCRIPTION: description})
+    return content.getvalue()
+
+
+def _read_program(content: bytes) -> tuple[nn.Module, str]:
     extra = {DESCRIPTION: ""}
     with warnings.catch_warnings():
         # torch 2.12 maps weights from read-only memory, and warns of it.
         warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
-        program = torch.export.load(content, extra_files=extra)
+        program = torch.export.load(BytesIO(content), extra_files=extra)
     return program.module(), extra[DESCRIPTION]
+
+
+def _write_onnx(model: nn.Module, description: str) -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch, about itself
+        program = torch.onnx.export(
+            model,
+            _EXAMPLE,
+            dynamo=True,
+            dynamic_shapes=_SHAPES,
+            input_names=["images"],
+            output_names=["logits"],
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    proto.metadata_props.add(key=DESCRIPTION, value=description)
+    return proto.SerializeToString()
+
+
+class _InOnnxruntime(nn.Module):
+    """A program of ONNX, on the CPU."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        import onnxruntime
+
+        self.session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (B, classes) of images, float32 (B, 1, 32, 32) in [0, 1]."""
+        (logits,) = self.session.run(None, {"images": images.detach().cpu().numpy()})
+        return torch.from_numpy(logits)
+
+
+def _read_onnx(content: bytes) -> tuple[nn.Module, str]:
+    module = _InOnnxruntime(content)
+    return module, module.session.get_modelmeta().custom_metadata_map.get(DESCRIPTION, "")
 
 
 @contextmanager
