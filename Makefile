@@ -3,7 +3,7 @@ CORES ?= 8
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: all test test-workflow test-library soak slurm lint site generate lock clean
+.PHONY: all test test-workflow test-library soak slurm lint site generate lock audit clean
 
 all: $(READY)
 	$(VENV)/bin/snakemake --cores $(CORES)
@@ -60,6 +60,10 @@ lock:
 	  --constraint constraints.txt pyproject.toml --output-file requirements.lock
 	echo zensical | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-header --no-annotate --constraint requirements.lock - --output-file docs/requirements.lock
+
+# The locked packages against PyPI's list of known vulnerabilities; a package that could not be looked up ends it, too.
+audit:
+	uv tool run pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 clean:
 	rm -rf $(VENV) .snakemake
