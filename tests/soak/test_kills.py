@@ -45,7 +45,10 @@ def rows(note):
 @pytest.mark.soak
 @pytest.mark.parametrize(
     ("seed", "kinds", "longest"),
-    [(1, (KILL,) * 20, 8), (2, (INT,) * 20, 8), (3, (TERM, INT, JOB, KILL) * 3, 12), (4, (JOB,) * 8, 12)],
+    [
+        *((1, (KILL,) * 20, 8), (2, (INT,) * 20, 8), (3, (TERM, INT, JOB, KILL) * 3, 12)),
+        *((4, (JOB,) * 8, 12), (5, (TERM,) * 20, 8)),
+    ],
 )
 def test_killed_at_random_moments(tmp_path, undisturbed, rows, seed, kinds, longest):
     place = disturbed.Place(tmp_path)
