@@ -75,6 +75,7 @@ if STATUS and workflow.is_main_process:
 
 
 onstart:
+    end_on_sigterm(workflow.scheduler)
     # One line for each job in place of its inputs, outputs and resources, which a dry run shows.
     for one in workflow.rules:
         one.message = one.message or "{rule} {wildcards}"

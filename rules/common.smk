@@ -23,7 +23,7 @@ from neuroreg.workflow.screen import closing, failing, opening, ways
 from neuroreg.workflow.sizes import compare_sizes, read_paper
 from neuroreg.workflow.slurm import Watch
 from neuroreg.workflow.status import status_line
-from neuroreg.workflow.start import check_place, check_python
+from neuroreg.workflow.start import check_place, check_python, end_on_sigterm
 from neuroreg.workflow.yaml_checks import check_text
 
 try:

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "soak" / "tiny.yaml"
 # Under these, logs hold times of day and benchmarks durations; everything else is compared byte for byte.
 NOT_COMPARED = ("logs", "benchmarks")
+# Seconds in which a disturbed run has to end, on a machine however busy.
+ENDED = 300
 _SCRIPT = re.compile(r"\.snakemake/scripts/[^/]*?\.(\w+)\.py$")
 
 
@@ -59,9 +61,16 @@ class Place:
             preexec_fn=self.limits,
         )
 
-    def wait(self, process):
-        """Wait until the command and all its jobs have ended; keep what it said, and return its exit code."""
-        code = process.wait()
+    def wait(self, process, seconds=None):
+        """Wait until the command and all its jobs have ended; keep what it said, and return its exit code.
+
+        One that has not ended after so many `seconds` fails the test, and is killed.
+        """
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
         for other in members(process.pid):
             with contextlib.suppress(psutil.NoSuchProcess):
                 other.wait()
@@ -203,7 +212,7 @@ def disturbed(place, kinds, seed, longest):
             assert place.wait(process) == 0, place.said[-4000:]
             break
         running = tuple(DISTURBANCES[kind](process, rng))
-        code = place.wait(process)
+        code = place.wait(process, ENDED)
         assert code != 0, f"{kind} had no effect: {place.said[-2000:]}"
         after = "the start" if early else "the first job"
         happened.append(Blow(kind, f"{delay:.1f} s after {after}", running, place.said, code))

@@ -1,9 +1,11 @@
 """What is told at the start, and what is tried again, from the command line."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -11,7 +13,7 @@ from command_line import snakemake
 
 from neuroreg.errors import InputError
 from neuroreg.workflow.job import BAD_INPUT
-from neuroreg.workflow.start import check_python
+from neuroreg.workflow.start import check_python, end_on_sigterm
 
 OVERLAY = {
     "scans": [{"name": "mine", "source": "recorded", "path": "mine.h5"}],
@@ -103,3 +105,34 @@ def test_an_environment_without_a_package_is_told(root, tmp_path):
     assert done.returncode != 0
     assert "no Python package 'lazy_loader'; expected the environment that make sets up" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# Snakemake's own scheduler, as far as its handler of the signal goes, while it holds its lock.
+TERMINATED = """
+import os, signal, threading
+from snakemake.scheduling.job_scheduler import JobScheduler
+from neuroreg.workflow.start import end_on_sigterm
+
+scheduler = JobScheduler.__new__(JobScheduler)
+scheduler._lock, scheduler._open_jobs, scheduler._user_kill = threading.Lock(), threading.Semaphore(0), None
+signal.signal(signal.SIGTERM, scheduler.exit_gracefully)
+end_on_sigterm(scheduler)
+with scheduler._lock:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("goes on", flush=True)
+assert scheduler._open_jobs.acquire(timeout=30)
+print(scheduler._user_kill)
+"""
+
+
+def test_a_sigterm_ends_a_run_whose_scheduler_holds_its_lock():
+    command = [sys.executable, "-c", TERMINATED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "goes on\ngraceful\n", done.stderr
+
+
+def test_another_handler_is_left_alone():
+    before = signal.getsignal(signal.SIGTERM)
+    end_on_sigterm(None)
+    end_on_sigterm(SimpleNamespace(exit_gracefully=lambda *_: None))
+    assert signal.getsignal(signal.SIGTERM) is before
