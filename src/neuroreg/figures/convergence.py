@@ -78,8 +78,7 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
                 gain = rows.groupby("model")["gain"].last().max()
                 if axis != "budget" and not np.isnan(gain):
                     text = f"the last: −{max(100 * gain, 0):.2g} %"
-                    y, side = (0.04, "bottom") if axis == "repetitions" else (0.98, "top")
-                    ax.text(0.98, y, text, transform=ax.transAxes, ha="right", va=side, fontsize=6.5)
+                    ax.text(0.98, 0.04, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=6.5)
         fig.supylabel("Mean minimal distance", fontsize=8)
         for ax, title in zip(grid[0], NORM_LABELS.values(), strict=True):
             ax.set_title(title)
@@ -92,7 +91,8 @@ def _log_scale(ax: Axes) -> None:
     """Show so few numbers, and so short ones, that a narrow panel has room for them, whatever its range."""
     ax.set_xscale("log")
     low, high = ax.get_xlim()
-    locator = MaxNLocator(3) if high < 10 * low else LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,))
+    few = MaxNLocator(3, integer=True, min_n_ticks=1)
+    locator = few if high < 10 * low else LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,))
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.xaxis.set_minor_formatter(NullFormatter())
