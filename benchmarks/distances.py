@@ -12,8 +12,9 @@ forward and backward, CPU seconds of this process, and the means in all norms. a
 at the model.
 
 What is measured is kept in FILE.jsonl, one line each, and is not measured again. `--trim` also says which of
-the settings are kept as the workflow's results/settings.csv has it, and `--compare CONFIG ...` what the whole
-grids of other configs cost and find, so far as their settings have been measured.
+the settings are kept as the workflow's results/settings.csv has it, `--compare CONFIG ...` what the whole
+grids of other configs cost and find, so far as their settings have been measured, and `--curve FILE.png`
+draws the mean against passes, settings in the order of what they lower it by for each pass.
 """
 
 import argparse
@@ -33,6 +34,7 @@ import yaml
 from torch import Tensor, nn
 
 from neuroreg.analysis.setting_ranks import trim
+from neuroreg.figures.style import NORM_LABELS, new_figure, style
 from neuroreg.files.records import read_record
 from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attack_result import NORMS
@@ -134,6 +136,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="results, one line of JSON each; what is there is not run")
     parser.add_argument("--adv-lib", type=Path, help="a checkout of adversarial-library, unless installed")
     parser.add_argument("--trim", nargs="+", type=float, default=[], help="tolerances, such as 0.01")
+    parser.add_argument("--curve", type=Path, help="where to draw the mean against passes")
     parser.add_argument("--compare", nargs="+", type=Path, default=[], help="configs")
     return parser.parse_args()
 
@@ -265,6 +268,47 @@ def show_grid(name: str, lines: list[dict], asked: int) -> None:
     )
 
 
+def greedy(distance: np.ndarray, passes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return cumulative passes and means, (T,) each, the setting next that lowers the mean most per pass.
+
+    `distance` is (T, S), failures inf. An image that is not reached counts as its largest distance found.
+    """
+    worst = np.where(np.isfinite(distance), distance, -np.inf).max(axis=0)
+    closest, left, order = worst, list(range(len(distance))), []
+    means = []
+    while left:
+        gains = [(closest - np.minimum(closest, distance[one])).mean() / passes[one] for one in left]
+        # Where none lowers it, the cheapest.
+        best = int(np.argmax(gains)) if max(gains) > 0 else int(np.argmin(passes[left]))
+        order.append(left.pop(best))
+        closest = np.minimum(closest, distance[order[-1]])
+        means.append(closest.mean())
+    return np.cumsum(passes[order]), np.array(means)
+
+
+def draw_curve(path: Path, lines: list[dict], grids: dict[str, list[dict]]) -> None:
+    """Draw the mean against passes under each norm, and where whole grids stand."""
+    with style([]):
+        fig = new_figure(2, 1.9)
+        for ax, (norm, title) in zip(fig.subplots(1, 4), NORM_LABELS.items(), strict=True):
+            distance = np.array([line["distance"][norm] for line in lines], dtype=float)
+            distance = np.where(np.isnan(distance), np.inf, distance)
+            passes, means = greedy(distance, np.array([line["passes"] for line in lines]))
+            ax.step(passes, means, where="post", color="0.4")
+            for marker, (name, of_grid) in zip("os^", grids.items(), strict=False):
+                each = np.array([line["distance"][norm] for line in of_grid], dtype=float)
+                total = sum(line["passes"] for line in of_grid)
+                ax.plot(total, np.nanmin(each, axis=0).mean(), marker, markersize=4, label=name)
+            ax.set_xscale("log")
+            ax.set_ylim(0.95 * means[-1], 1.5 * means[-1])
+            ax.set_title(title)
+            ax.set_xlabel("Passes")
+        fig.supylabel("Mean minimal distance", fontsize=8)
+        if grids:
+            fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    fig.savefig(path, dpi=200)
+
+
 def main() -> None:
     arguments = parse()
     torch.set_num_threads(1)
@@ -304,9 +348,13 @@ def main() -> None:
         show(method, setting, line)
     for tolerance in arguments.trim:
         show_trimmed(chosen_entries, lines, tolerance)
+    grids = {}
     for path in arguments.compare:
         asked = [json.dumps(name(*each)) for each in grid(path)]
-        show_grid(str(path), [kept[each] for each in asked if each in kept], len(asked))
+        grids[path.stem] = [kept[each] for each in asked if each in kept]
+        show_grid(str(path), grids[path.stem], len(asked))
+    if arguments.curve:
+        draw_curve(arguments.curve, lines, grids)
 
 
 if __name__ == "__main__":
