@@ -37,7 +37,9 @@ snakemake = SimpleNamespace(
             {"name": "short", "method": "ddn", "settings": [{"steps": 5}]},
             {"name": "ddn", "method": "ddn", "settings": [{"steps": steps}, {"steps": steps, "gamma": 0.1}]},
         ],
-        settings=dict(samples=8, parts=1, repetitions=2, batch_size=2, device="cpu", seed=0),
+        settings=dict(
+            samples=8, parts=1, repetitions=2, batch_size=2, logit_margin=4.0, device="cpu", seed=0
+        ),
         code=["this", "that"],
     ),
     resources=SimpleNamespace(devices="0"),

@@ -115,11 +115,14 @@ def share(values: np.ndarray, condition: int) -> Interval:
     weights[condition] = 1.0
     found = contrast(angles, weights)
     low, high = (np.sin(np.clip(bound, 0, np.pi) / 2) ** 2 for bound in (found.low, found.high))
-    of_images = share_interval(means[..., condition, 0, 0], values.shape[-1])
+    estimate = means[..., condition, 0, 0]
+    # There and back an angle is off by rounding.
+    low, high = np.minimum(low, estimate), np.maximum(high, estimate)
+    of_images = share_interval(estimate, values.shape[-1])
     sure = spread[..., condition, 0, 0] == 0
     low = np.where(sure & (of_images.low < low), of_images.low, low)
     high = np.where(sure & (of_images.high > high), of_images.high, high)
-    return Interval(means[..., condition, 0, 0], low[()], high[()], found.freedom)
+    return Interval(estimate, low[()], high[()], found.freedom)
 
 
 def simultaneous(values: np.ndarray, weights: np.ndarray) -> Interval:

@@ -322,9 +322,9 @@ def test_starting_points_run_out():
     logits = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1e-5], [1000.0, 1000.01]])
     pool_labels = np.array([1, 1, 1, 1])
     chosen = [choose_starting_points(logits, pool_labels, np.array([0, 1]), np.arange(2), k) for k in (0, 1)]
-    # Of label 0, the second is well on the other side, the others only just, as logits of
-    # their size go; of label 1 there is nothing else.
-    assert [list(c) for c in chosen] == [[1, -1], [1, -1]]
+    # Of label 0, the second and third are well on the other side, as logits of their size go, the last only
+    # just; of label 1 there is nothing else.
+    assert [list(c) for c in chosen] == [[1, -1], [2, -1]]
 
 
 class Deeper:
