@@ -167,7 +167,7 @@ def test_bad_input_is_tried_once_and_its_sentence_reaches_the_terminal(runs):
 
 def test_a_job_killed_for_memory_is_told_and_gets_more(runs):
     run = runs["memory"]
-    assert run.end(280) == 0, run.terminal[-6000:]
+    assert run.end(420) == 0, run.terminal[-6000:]
     first, second = run.jobs("fit_response_model")
     assert first["JobState"] in ("FAILED", "OUT_OF_MEMORY") and second["JobState"] == "COMPLETED"
     assert (first["MinMemoryNode"], second["MinMemoryNode"]) == ("650M", "1300M")
@@ -176,7 +176,7 @@ def test_a_job_killed_for_memory_is_told_and_gets_more(runs):
 
 def test_a_job_killed_for_time_is_told_and_goes_on(runs):
     run = runs["time"]
-    assert run.end(280) == 0, run.terminal[-6000:]
+    assert run.end(420) == 0, run.terminal[-6000:]
     first, second = run.jobs("train_model")
     assert (first["JobState"], first["TimeLimit"]) == ("TIMEOUT", "00:01:00")
     assert (second["JobState"], second["TimeLimit"]) == ("COMPLETED", "00:10:00")
