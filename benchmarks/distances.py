@@ -237,7 +237,7 @@ def show(method: str, setting: dict, line: dict) -> None:
 
 def show_trimmed(chosen: list[tuple[str, dict]], lines: list[dict], tolerance: float) -> None:
     """Print which settings `trim` keeps, the first of each attack always among them."""
-    distance = {norm: np.array([line["distance"][norm] for line in lines], dtype=float) for norm in NORMS}
+    distance = {norm: distances(lines, norm) for norm in NORMS}
     distance = {norm: np.where(np.isnan(each), np.inf, each) for norm, each in distance.items()}
     found = np.isfinite(distance["l2"]).any(axis=0)
     methods = [method for method, _ in chosen]
@@ -255,12 +255,14 @@ def show_trimmed(chosen: list[tuple[str, dict]], lines: list[dict], tolerance: f
             print(f"  {method} {json.dumps(setting)}")
 
 
+def distances(lines: list[dict], norm: str) -> np.ndarray:
+    """Return (T, S) of T settings and S images, NaN where no adversarial was found."""
+    return np.array([line["distance"][norm] for line in lines], dtype=float)
+
+
 def show_grid(name: str, lines: list[dict], asked: int) -> None:
     """Print what a grid costs and finds."""
-    means = {}
-    for norm in NORMS:
-        each = np.array([line["distance"][norm] for line in lines], dtype=float)
-        means[norm] = np.nanmin(each, axis=0).mean()
+    means = {norm: np.nanmin(distances(lines, norm), axis=0).mean() for norm in NORMS}
     print(
         f"{name}: {len(lines)} of {asked} settings measured, {sum(line['passes'] for line in lines):,.0f} "
         f"passes, {sum(line['cpu'] for line in lines):.0f} CPU s, "
@@ -291,14 +293,14 @@ def draw_curve(path: Path, lines: list[dict], grids: dict[str, list[dict]]) -> N
     with style([]):
         fig = new_figure(2, 1.9)
         for ax, (norm, title) in zip(fig.subplots(1, 4), NORM_LABELS.items(), strict=True):
-            distance = np.array([line["distance"][norm] for line in lines], dtype=float)
+            distance = distances(lines, norm)
             distance = np.where(np.isnan(distance), np.inf, distance)
             passes, means = greedy(distance, np.array([line["passes"] for line in lines]))
             ax.step(passes, means, where="post", color="0.4")
             for marker, (name, of_grid) in zip("os^", grids.items(), strict=False):
-                each = np.array([line["distance"][norm] for line in of_grid], dtype=float)
                 total = sum(line["passes"] for line in of_grid)
-                ax.plot(total, np.nanmin(each, axis=0).mean(), marker, markersize=4, label=name)
+                mean = np.nanmin(distances(of_grid, norm), axis=0).mean()
+                ax.plot(total, mean, marker, markersize=4, label=name)
             ax.set_xscale("log")
             ax.set_ylim(0.95 * means[-1], 1.5 * means[-1])
             ax.set_title(title)

@@ -118,12 +118,12 @@ def used_settings(runs: Iterable[Tries], norm: str) -> np.ndarray:
 
     All where nothing was found.
     """
-    used = np.zeros(0, dtype=bool)
+    holds = []
     for tries in runs:
         smallest = tries.distance[norm][..., tries.correct].min(axis=1)
         best = smallest.min(axis=0, initial=np.inf)
-        holds = ((smallest == best) & np.isfinite(best)).any(axis=1)
-        used = used | holds if len(used) else holds
+        holds.append(((smallest == best) & np.isfinite(best)).any(axis=1))
+    used = np.any(holds, axis=0)
     return used if used.any() else ~used
 
 

@@ -134,7 +134,7 @@ def _last_repetition(own: Closest, norm: str) -> dict:
     fall = np.nan
     # With one repetition there is nothing before the last one.
     if np.isfinite(before[counted]).any():
-        before = np.where(np.isfinite(before), before, largest_distances(own.clean)[norm])
+        before = _or_largest(before, own, norm)
         fall = 1 - own.distance[norm][counted].mean() / before[counted].mean()
     expected = f"at most {SETTLED:g}"
     return _row("last repetition", norm, fall, int(counted.sum()), expected, 0 <= fall <= SETTLED)
@@ -243,9 +243,8 @@ def _transfer(
     return _row("transfer", norm, share, count, "0", share == 0)
 
 
-def _or_largest(closest: Closest, norm: str) -> np.ndarray:
-    """Return the distances (S,), where no adversarial was found the largest there is."""
-    distance = closest.distance[norm]
+def _or_largest(distance: np.ndarray, closest: Closest, norm: str) -> np.ndarray:
+    """Return distances (S,) of the samples, where no adversarial was found the largest there is."""
     return np.where(np.isfinite(distance), distance, largest_distances(closest.clean)[norm])
 
 
@@ -255,7 +254,9 @@ def _ratios(closest: Mapping[ModelSeed, Closest], model: str, reference: str) ->
         means, counts = {}, {}
         for name in (model, reference):
             parts = [part for run, part in closest.items() if run[0] == name]
-            values = np.concatenate([_or_largest(part, norm)[part.correct] for part in parts])
+            values = np.concatenate(
+                [_or_largest(part.distance[norm], part, norm)[part.correct] for part in parts]
+            )
             means[name], counts[name] = values.mean() if len(values) else np.nan, len(values)
         ratio = means[model] / means[reference]
         low, high = ALIKE if norm == "l0" else (0.0, np.inf)

@@ -77,7 +77,7 @@ def export_model(
     }
     with _as_evaluated(model):
         content = write(model, json.dumps(description, indent=1))
-        _compare(model, read(content)[0])
+        _compare(model, read(content))
     with atomic_path(path, len(content)) as partial:
         partial.write_bytes(content)
     return description
@@ -89,8 +89,8 @@ def load_exported(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     Returns
     -------
     module : torch.nn.Module
-        Gray images in [0, 1], float32 (B, 1, 32, 32), to logits (B, classes). It stays as trained, whatever
-        its mode.
+        Gray images in [0, 1], float32 (B, 1, 32, 32), to logits (B, classes). It stays as trained: neither
+        ``train()`` nor ``eval()`` is there.
     description : dict
         ``input`` (shape, dtype, range), ``output``, ``classes``, ``class_names``, ``architecture``,
         ``width``, ``created_by``.
@@ -119,19 +119,19 @@ def load_exported(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def _format(path: str | Path) -> tuple[Callable, Callable]:
-    """Return what writes a model and its description as bytes, and what reads both, by the name's ending."""
+    """Return, by the name's ending, what makes bytes of a model and its description, and a module of them."""
     suffix = Path(path).suffix
     if suffix not in (".pt2", ".onnx"):
         raise InputError(f"{path}: found the ending '{suffix}'; expected '.pt2' or '.onnx'.")
     if suffix == ".pt2":
-        return _write_program, _read_program
+        return _write_program, lambda content: _read_program(content)[0]
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
             raise InputError(
                 f"{path}: ONNX needs the Python package '{package}', which is not installed; expected "
                 "onnx, onnxscript and onnxruntime (pip install '.[onnx]'), or a name that ends in .pt2."
             )
-    return _write_onnx, _read_onnx
+    return _write_onnx, _InOnnxruntime
 
 
 def _write_program(model: nn.Module, description: str) -> bytes:
@@ -181,11 +181,6 @@ class _InOnnxruntime(nn.Module):
         """Return the logits (B, classes) of images, float32 (B, 1, 32, 32) in [0, 1]."""
         (logits,) = self.session.run(None, {"images": images.detach().cpu().numpy()})
         return torch.from_numpy(logits)
-
-
-def _read_onnx(content: bytes) -> tuple[nn.Module, str]:
-    module = _InOnnxruntime(content)
-    return module, module.session.get_modelmeta().custom_metadata_map.get(DESCRIPTION, "")
 
 
 @contextmanager
