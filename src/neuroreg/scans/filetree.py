@@ -1,5 +1,6 @@
 """Reader of the lab's FileTree layout: one .npy file per trial and kind, in a folder or in a zip."""
 
+import errno
 import io
 import re
 import zipfile
@@ -147,8 +148,9 @@ class _FileTree(Layout):
         except FileNotFoundError as error:
             raise InputError(f"'{name}' is a link to a file that is not there; expected the file.") from error
         except Exception as error:  # damaged bytes fail in unpacking, in the header, in the data
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # the system's, not the file's
+            # The system's, not the file's, but for a place to read at that the file has wrong.
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise
             reason = (
                 re.sub(r" at 0x\w+", "", str(error).partition("\n")[0].rstrip(".")) or type(error).__name__
             )
