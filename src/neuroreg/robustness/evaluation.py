@@ -77,6 +77,15 @@ def predict(
     return logits
 
 
+def label_lead(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the label's logit of (rows, classes) less the largest other one, (rows,).
+
+    Below 0 where the row is misclassified; differentiable.
+    """
+    own = labels[:, None]
+    return logits.gather(1, own)[:, 0] - logits.scatter(1, own, -torch.inf).amax(dim=1)
+
+
 def require_finite(logits: Tensor) -> None:
     """Raise InputError if any of the logits (N, classes) is NaN or infinite."""
     if not torch.isfinite(logits).all():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.images.classification import stratified_sample
-from neuroreg.robustness.evaluation import predict, to_input
+from neuroreg.robustness.evaluation import label_lead, predict, to_input
 from neuroreg.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
@@ -48,8 +48,7 @@ def mean_margin(logits: Tensor, labels: Tensor) -> tuple[float, int]:
     tuple
         The mean, above 0, NaN if the model gets no image right; and over how many images.
     """
-    own = logits.gather(1, labels[:, None])[:, 0]
-    margins = own - logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
+    margins = label_lead(logits, labels)
     margins = margins[torch.isfinite(logits).all(dim=1) & (margins > 0)].double()
     return float(margins.mean()), len(margins)
 

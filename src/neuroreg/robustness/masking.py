@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from neuroreg.robustness.attack_result import NORMS, Closest, ModelSeed
 from neuroreg.robustness.attacks.rows import cross_entropy_lead
 from neuroreg.robustness.black_box import random_search
-from neuroreg.robustness.evaluation import evaluation, predict, to_input
+from neuroreg.robustness.evaluation import evaluation, label_lead, predict, to_input
 from neuroreg.robustness.largest import largest_distances
 from neuroreg.robustness.logit_margin import Scaled
 from neuroreg.robustness.verification import verify
@@ -159,8 +159,7 @@ def vanishing_gradients(
             images, own = images.to(device).detach().requires_grad_(), own.to(device)
             logits = network(images)
             entropy = nn.functional.cross_entropy(logits, own, reduction="sum")
-            others = logits.scatter(1, own[:, None], -torch.inf).amax(dim=1)
-            margin = (logits.gather(1, own[:, None])[:, 0] - others).sum()
+            margin = label_lead(logits, own).sum()
             bad = torch.zeros(len(images), dtype=torch.bool)
             for loss in (entropy, margin):
                 size = _gradient(loss, images).abs().amax(dim=1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attack_result import NORMS
-from neuroreg.robustness.evaluation import predict
+from neuroreg.robustness.evaluation import label_lead, predict
 
 SNAP = 1e-6
 SNAP_L0 = 1e-4
@@ -87,10 +87,7 @@ def verify(
     def wrong(inputs: Tensor, rows: Tensor, margin: float) -> Tensor:
         found = torch.zeros_like(rows)
         logits = predict(model, inputs[rows], batch_size=batch_size, device=device, finite=False)
-        own = logits.gather(1, labels[rows, None])[:, 0]
-        other = logits.scatter(1, labels[rows, None], -torch.inf).amax(dim=1)
-        scale = logits.abs().amax(dim=1)
-        found[rows] = other - own > margin * scale
+        found[rows] = -label_lead(logits, labels[rows]) > margin * logits.abs().amax(dim=1)
         return found
 
     distance = {norm: torch.full((len(clean),), torch.inf, dtype=torch.float64) for norm in NORMS}

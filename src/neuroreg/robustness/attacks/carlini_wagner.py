@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.closest_points import SIZES, Closest, drawn_in
 from neuroreg.robustness.attacks.rows import Adam, Rows, start_noise, to_images
+from neuroreg.robustness.evaluation import label_lead
 
 METHODS = {
     "carlini_wagner": {
@@ -112,9 +113,7 @@ def _descend(
     place = place.detach().requires_grad_(True)
     point = 0.5 * place.tanh() / box + 0.5
     logits = model(point)
-    own = logits.gather(1, labels[:, None])[:, 0]
-    lead = own - logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
-    loss = c * lead.clamp(min=0.0) + (point - image).square().flatten(1).sum(dim=1)
+    loss = c * label_lead(logits, labels).clamp(min=0.0) + (point - image).square().flatten(1).sum(dim=1)
     (gradient,) = torch.autograd.grad(loss.sum(), place)
     # Outside by rounding at most.
     return point.detach().clamp(0.0, 1.0), logits.argmax(dim=1) != labels, loss.detach(), gradient

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from neuroreg.robustness.evaluation import Watched
+from neuroreg.robustness.evaluation import Watched, label_lead
 from neuroreg.robustness.verification import MARGIN
 from neuroreg.seeds import derive_seed
 
@@ -142,9 +142,7 @@ def adversarial_margin(logits: Tensor, labels: Tensor) -> Tensor:
 
     A little more is taken off, so that what counts as adversarial here holds when it is verified.
     """
-    own = logits.gather(1, labels[:, None])[:, 0]
-    margin = logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1) - own
-    return margin - 2 * MARGIN * logits.detach().abs().amax(dim=1)
+    return -label_lead(logits, labels) - 2 * MARGIN * logits.detach().abs().amax(dim=1)
 
 
 def cross_entropy_lead(logits: Tensor, labels: Tensor) -> Tensor:
