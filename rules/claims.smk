@@ -26,6 +26,7 @@ rule tabulate_claims:
         sweep=run_table(SWEEP),
         runs=run_table(CONDITIONS),
         conditions=condition_models(config),
+        classified=config["classification"]["source"],
         note=NOTE,
         made=made,
         code=code("tabulate_claims"),

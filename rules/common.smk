@@ -118,7 +118,8 @@ def by_pool(fixed, each_pair, file, each_image=0.0):
     """
 
     def megabytes(wildcards, input, attempt):
-        images = config["stimuli"]["pool_size"] or images_in(file(input))
+        path = file(input)
+        images = (config["stimuli"]["pool_size"] or images_in(path)) if path else 0
         return asked(fixed + each_image * images + each_pair * images**2, attempt)
 
     return megabytes

@@ -104,7 +104,8 @@ rule ingest_scan:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=more_each_try(600),
+        # Responses twice where neurons are chosen; another try has no more.
+        mem_mb=by_neurons(450, 0.06),
         runtime=longer_each_try(60),
     params:
         recorded=recorded_scan,

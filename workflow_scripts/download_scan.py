@@ -8,7 +8,7 @@ from neuroreg.workflow.job import run_job
 def main(snakemake):
     settings = snakemake.params.settings
     path, digest = obtain(**settings)
-    record_download(snakemake.output[0], path, digest, settings["url"])
+    record_download(snakemake.output[0], path, digest, settings["url"], snakemake.params.replaced)
 
 
 run_job(main, snakemake)

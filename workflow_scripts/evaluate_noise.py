@@ -13,7 +13,7 @@ from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    data = read_record(snakemake.input.data, ClassificationData)
+    data, settings = read_record(snakemake.input.data, ClassificationData), snakemake.params.settings
     device = choose_device(snakemake.params.device, snakemake.resources.devices)
     counts = count_correct(
         quick(load_model(snakemake.input.model), device),
@@ -23,9 +23,10 @@ def main(snakemake):
         # On a CPU the features of so few stay in its cache.
         batch_size=256 if device.type == "cuda" else ROWS_ON_CPU,
         device=device,
-        **snakemake.params.settings,
+        **settings,
     )
-    write_record(snakemake.output.counts, counts)
+    config = settings | {"seed": snakemake.params.seed}
+    write_record(snakemake.output.counts, counts, config=config, inputs=snakemake.input)
     write_csv(snakemake.output.accuracy, counts.accuracy())
 
 

@@ -2,13 +2,18 @@
 
 import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.files.records import write_record
+from neuroreg.files.storage import known_input
 from neuroreg.images.classification import make_classification
 from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    settings = snakemake.params.settings | {"seed": snakemake.params.seed}
-    write_record(snakemake.output[0], make_classification(**settings), config=settings)
+    params = snakemake.params
+    settings, inputs = (
+        params.settings | {"seed": params.seed},
+        known_input(params.settings["path"], params.content),
+    )
+    write_record(snakemake.output[0], make_classification(**settings), config=settings, inputs=inputs)
 
 
 run_job(main, snakemake)

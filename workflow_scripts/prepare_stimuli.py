@@ -2,6 +2,7 @@
 
 import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.files.records import write_record
+from neuroreg.files.storage import digests, known_input
 from neuroreg.images.stimuli import make_stimuli, stimuli_from_scans
 from neuroreg.scans.shown_images import load_shown_images
 from neuroreg.workflow.job import run_job
@@ -18,7 +19,8 @@ def main(snakemake):
     else:
         sizes = (pool_size, settings["oracle_size"])
         stimuli = make_stimuli(source, *sizes, settings["path"], seed, settings["crop"])
-    write_record(snakemake.output[0], stimuli, config=settings | {"seed": seed}, inputs=snakemake.input)
+    inputs = digests(snakemake.input) | known_input(settings["path"], snakemake.params.content)
+    write_record(snakemake.output[0], stimuli, config=settings | {"seed": seed}, inputs=inputs)
 
 
 run_job(main, snakemake)

@@ -20,9 +20,9 @@ def main(snakemake):
     )
     rows = [
         *sweep_claims(sweep, params.sweep),
-        *condition_claims(conditions, params.runs, params.conditions),
+        *condition_claims(conditions, params.runs, params.conditions, params.classified),
         *gamma_claims(kept_epochs(read_runs(inputs.histories, params.sweep))),
-        *distance_claims(load_distances(inputs.distances), params.conditions),
+        *distance_claims(load_distances(inputs.distances), params.conditions, params.classified),
     ]
     write_csv(snakemake.output.table, claims_table(rows, params.note))
 

@@ -178,6 +178,11 @@ def test_each_norm_has_one_sentence():
     once = convergence({("none", 1): tries_of(alike[:, :1])}, {"none": "None"})["verdict"].iloc[0]
     assert once.startswith("The mean falls through the last of 4 settings")
     assert once.endswith(": undecided.")
+    # One known failure decides: with one repetition, a last setting that lowers the mean by a tenth.
+    better = np.array([[[5.0, 4.0]], [[4.0, 5.0]]])
+    once = convergence({("none", 1): tries_of(better)}, {"none": "None"})["verdict"].iloc[0]
+    assert "through the last of 2 settings by at most 11 % (None)" in once
+    assert once.endswith(": not converged.")
 
 
 def test_nothing_attacked_and_nothing_found():

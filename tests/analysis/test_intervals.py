@@ -4,7 +4,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from neuroreg.analysis.intervals import contrast, positive, share, share_interval, simultaneous
+from neuroreg.analysis.intervals import (
+    contrast,
+    positive,
+    share,
+    share_interval,
+    simultaneous,
+    simultaneous_contrasts,
+)
 
 DIFFERENCE = np.array([1.0, -1.0])
 
@@ -170,6 +177,49 @@ def test_levels_that_are_one_have_one_levels_interval_and_independent_ones_bonfe
     of_one = contrast(rng.normal(0, 1, (6, 2, 200, 300)), DIFFERENCE)
     one = (of_one.high - of_one.low) / 2 / stats.norm.ppf(0.975)
     assert (error / one).mean() == pytest.approx(stats.norm.ppf((1 + 0.95 ** (1 / 6)) / 2), rel=0.03)
+
+
+@given(
+    conditions=st.integers(2, 4), seeds=st.integers(2, 4), images=st.integers(2, 40), seed=st.integers(0, 999)
+)
+def test_no_interval_has_fewer_degrees_of_freedom_than_its_seeds(conditions, seeds, images, seed):
+    rng = np.random.default_rng(seed)
+    per_image = rng.normal(0, 0.2, (conditions, 1, images)) + rng.normal(0, 0.4, (conditions, seeds, images))
+    values = rng.gamma(2, 1, images) * np.exp(per_image)
+    weights = np.zeros(conditions)
+    weights[[0, -1]] = -1, 1
+    found = positive(values, weights)
+    assert found.freedom >= (conditions - 1) * (seeds - 1)
+    level = contrast(values, np.eye(conditions)[0])
+    assert level.freedom >= seeds - 1
+
+
+def test_contrasts_at_one_level_hold_at_once_and_pool_all_conditions():
+    """Of two neighbouring steps, -1, 1, 0 and 0, -1, 1, estimates correlate by -1/2."""
+    rng = np.random.default_rng(3)
+    weights = np.array([[-1.0, 1.0, 0.0], [0.0, -1.0, 1.0]])
+    held, factors = 0, []
+    for _ in range(400):
+        values = rng.normal(0, 1, (3, 4, 1)) + rng.normal(0, 1, (1, 4, 1)) + rng.normal(0, 0.5, (3, 4, 30))
+        found = simultaneous_contrasts(values, weights)
+        held += bool(((found.low < 0) & (found.high > 0)).all())
+        each = contrast(np.stack([values, values]), weights[0])
+        assert found.estimate[0] == pytest.approx(each.estimate[0])
+        factors.append((found.high - found.low)[0] / (each.high - each.low)[0])
+    assert 0.93 < held / 400 < 0.98
+    # Of two t values with 6 degrees of freedom or more that correlate by -1/2, by simulation.
+    draws = rng.multivariate_normal([0, 0], [[1, -0.5], [-0.5, 1]], 200_000)
+    largest = np.abs(draws).max(axis=1) / np.sqrt(rng.chisquare(6, 200_000) / 6)
+    expected = np.quantile(largest, 0.95) / stats.t.ppf(0.975, 6)
+    assert np.median(factors) == pytest.approx(expected, rel=0.02)
+
+
+def test_a_contrast_beside_others_is_the_contrast_alone():
+    values = np.random.default_rng(4).normal(0, 1, (3, 3, 20))
+    weights = np.array([[-1.0, 0.5, 0.5]])
+    alone, beside = contrast(values, weights[0]), simultaneous_contrasts(values, weights)
+    assert beside.estimate[0] == pytest.approx(alone.estimate)
+    assert (beside.high - beside.low)[0] == pytest.approx(alone.high - alone.low, rel=0.03)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 3), (1, 7), (6, 6), (14, 15), (7, 30)])

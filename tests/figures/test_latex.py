@@ -29,6 +29,7 @@ def test_latex_table_line_by_line():
             "share": [0.25, 5.7e-06],
             "large": [1234.5, INF],
             "gap": [np.nan, 1.0],
+            "open": [np.nan, 0.12345],
         }
     )
     assert to_latex(frame, "Costs 5_$", "tab:x_1").splitlines() == [
@@ -36,12 +37,12 @@ def test_latex_table_line_by_line():
         r"\centering",
         r"\caption{Costs 5\_\$}",
         r"\label{tab:x_1}",
-        r"\begin{tabular}{llrrrrr}",
+        r"\begin{tabular}{llrrrrrr}",
         r"\toprule",
-        r"norm & my label & seeds & small & share & large & gap \\",
+        r"norm & my label & seeds & small & share & large & gap & open \\",
         r"\midrule",
-        r"$L_\infty$ & A\&B & 3 & 0.00333 & 0.25 & 1234 & -- \\",
-        r"$L_2$ & 50 \% & 1200 & $1.23 \times 10^{-5}$ & 0 & $\infty$ & 1 \\",
+        r"$L_\infty$ & A\&B & 3 & 0.00333 & 0.25 & 1234 & -- & -- \\",
+        r"$L_2$ & 50 \% & 1200 & $1.23 \times 10^{-5}$ & 0 & $\infty$ & 1 & 0.123 \\",
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",

@@ -196,5 +196,8 @@ def test_names_that_tables_take_for_nothing_or_for_commands_come_back(tmp_path):
     table = read_csv(tmp_path / "table.csv")
     assert table["model"].tolist() == table["label"].tolist() == names
     assert table["value"].isna().all()
+    write_csv(tmp_path / "numbers.csv", [{"scan": "007", "other": "008", "label": 3}])
+    table = read_csv(tmp_path / "numbers.csv", numbers=["label"])
+    assert table.to_dict("records") == [{"scan": "007", "other": "008", "label": 3}]
     with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as stream:
         assert [row["label"] for row in csv.DictReader(stream)] == names

@@ -96,7 +96,7 @@ def make(tmp_path, request, config, claims):
             scans=[tmp_path / "simulated1.json"],
             folder=tmp_path,
             config=config,
-            sizes=[{"what": HOSTILE, "ours": "1", "paper": "2", "differs": True}],
+            sizes=[{"what": HOSTILE, "ours": "1", "paper": "2", "differs": True, "open": False}],
             note=note,
             names=[],
         )

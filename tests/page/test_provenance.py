@@ -1,4 +1,5 @@
 import hashlib
+import os
 import platform
 
 import numpy as np
@@ -27,6 +28,16 @@ def test_times_are_sums_over_a_rules_jobs_of_this_config(tmp_path):
         ("train_model", 2, 30.0, 17.0, 700.0),
         ("plot_fig1", 1, 3.0, 2.0, 60.0),
     ]
+
+
+def test_searches_of_another_form_are_of_another_config(tmp_path):
+    folder = tmp_path / "search_adversarials" / "none"
+    for age, name in enumerate(("seed1/pgd.part3.tsv", "seed1.tsv", "seed1/pgd.tsv")):
+        benchmark(folder / name, 10**age, 1, 1)
+        os.utime(folder / name, (age, age))
+    assert stage_times(tmp_path, {"none", "seed1", "pgd"})["seconds"].tolist() == [100]
+    os.utime(folder / "seed1.tsv", (9, 9))
+    assert stage_times(tmp_path, {"none", "seed1", "pgd"})["seconds"].tolist() == [10]
 
 
 def test_what_snakemake_could_not_measure_is_left_open(tmp_path):

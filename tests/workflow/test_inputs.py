@@ -1,5 +1,6 @@
 """What users bring is known by its content: from the command line, with real files."""
 
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import yaml
 from PIL import Image
 
 from neuroreg.errors import InputError
+from neuroreg.files.storage import sha256
 from neuroreg.images.stimuli import make_stimuli
 from neuroreg.scans.static_hdf5 import write_static_hdf5
 from neuroreg.simulator.simulate import simulate_scan
@@ -108,6 +110,8 @@ def test_a_folder_of_images_is_watched(root, folder):
     write_config(folder)
     (folder / "mine.h5").touch()
     make(root, folder, CLASSIFICATION)
+    with h5py.File(folder / CLASSIFICATION) as made:
+        assert json.loads(made.attrs["inputs"]) == {"images": sha256(folder / "images")}
     assert planned(root, folder, CLASSIFICATION) == set()
     first = folder / "images" / "train" / "cat" / "0.png"
     for change in (

@@ -126,6 +126,25 @@ def finished(root, tmp_path_factory):
     return workflow
 
 
+def test_each_file_says_what_made_it_and_from_what(finished):
+    """Images and simulated animals come from packages and seeds, all else from other files."""
+    unmade, settings = set(), {}
+    for path in sorted(finished.results.rglob("*.h5")):
+        with h5py.File(path) as file:
+            config, inputs = (json.loads(file.attrs[name]) for name in ("config", "inputs"))
+        place = path.relative_to(finished.results)
+        settings[place.parts[0]] = config
+        if not inputs:
+            unmade.add(place.as_posix())
+        for name, digest in inputs.items():
+            assert digest in {sha256(found) for found in finished.results.rglob(Path(name).name)}, path
+    assert unmade == {"classification.h5", "stimuli.h5"}
+    noise = yaml.safe_load((finished.code / "configs" / "smoke.yaml").read_text())["noise"]
+    assert settings["noise"].items() >= noise.items()
+    assert "seed" in settings["noise"]
+    assert {place for place, config in settings.items() if not config} == {"responses"}
+
+
 def test_everything_asked_for_is_there(finished):
     for name in (*(f"{figure}.pdf" for figure in FIGURES), *TABLES):
         path = finished.results / name

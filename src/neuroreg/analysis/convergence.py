@@ -165,11 +165,12 @@ def verdict(rows: pd.DataFrame) -> str:
     them cannot be known.
     """
     last = rows.groupby(["model", "axis"], sort=False).tail(1).set_index("axis")
-    effects, first_ones, gains = [], [], []
+    effects, first_ones, gains, known = [], [], [], [0.0]
     for axis in AXES[:2]:
         part = last.loc[[axis]].set_index("label")
         gain, count, alone = part["gain"], part["count"].iloc[0], _found_at_last(rows[rows["axis"] == axis])
         gains += [gain.max(skipna=False), alone]
+        known += [*gain.dropna(), alone]
         if gain.notna().any():
             effects.append(f"the last of {count} {axis} by at most {_percent(gain.max())} ({gain.idxmax()})")
         if alone > CONVERGED:
@@ -179,8 +180,10 @@ def verdict(rows: pd.DataFrame) -> str:
     halves = [_second_half(run) for _, run in rows[rows["axis"] == "budget"].groupby("model", sort=False)]
     if not np.isnan(halves).all():
         effects.append(f"the dearer half of the passes by at most {_percent(np.nanmax(halves))}")
-    state = "not converged" if np.nanmax(gains) > CONVERGED else "converged"
-    state = "undecided" if np.isnan(gains).any() else state
+    if max(known) > CONVERGED:
+        state = "not converged"
+    else:
+        state = "undecided" if np.isnan(gains).any() else "converged"
     if not effects:
         return f"Nothing was found, or in one try only: {state}."
     falls = ", ".join(f"through {effect}" for effect in effects)

@@ -130,14 +130,15 @@ def load_distances(path: str | Path, tightening: Collection[str] = ()) -> pd.Dat
     """
     path = Path(path)
     if not path.is_dir():
-        frame = read_csv(path)
+        frame = read_csv(path, numbers=["label"])
         numbers = ["seed", "sample", "distance", "largest"]
         check_frame(frame, str(path), ["model", "norm", "attack", "correct"], numbers)
         return frame
     entries = []
     for file in sorted(path.glob("*/seed*/*.h5")):
         seed = file.parent.name.removeprefix("seed")
-        if seed.isdecimal() and not re.search(r"\.part\d+$", file.stem):
+        unfinished = file.name.startswith(".") or re.search(r"\.part\d+$", file.stem)
+        if seed.isdecimal() and not unfinished:
             entries.append((file.parent.parent.name, int(seed), file.stem, file))
     if not entries:
         raise InputError(f"{path}: no files <model>/seed<seed>/<attack>.h5; expected those of attacks.")

@@ -15,7 +15,8 @@ The variance of a contrast of conditions, a weighted sum of their means, is esti
 - the variance over images: that of the images' means over seeds, less what the rest explains of it, divided
   by N. The images are the same for all seeds, which do not average it out.
 
-Its degrees of freedom are Satterthwaite's (1946, Biometrics Bulletin 2, 110), the factor Student's t. Pooling
+Its degrees of freedom are Satterthwaite's (1946, Biometrics Bulletin 2, 110), no fewer than those of the
+seeds' part with the fewest; the factor is Student's t. Pooling
 takes seeds to vary equally in all conditions; docs/intervals.md shows what happens where they do not, and how
 often the intervals hold the truth.
 """
@@ -149,6 +150,41 @@ def simultaneous(values: np.ndarray, weights: np.ndarray) -> Interval:
         return _around(estimate, variance, freedom)
     parts = _parts(values, weights)[:3]  # the fourth is a correction
     covariance = sum(part.factor * part.deviations @ part.deviations.T / part.freedom for part in parts)
+    return _all_at_once(estimate, variance, freedom, covariance)
+
+
+def simultaneous_contrasts(values: np.ndarray, weights: np.ndarray) -> Interval:
+    """Return intervals of several contrasts at one level that all hold at once, as `simultaneous` has them.
+
+    Parameters
+    ----------
+    values
+        float (C, S, N), finite. All conditions tell how much seeds vary, whatever their weights.
+    weights
+        float (K, C), a contrast a row.
+
+    Returns
+    -------
+    Interval
+        Of arrays (K,).
+    """
+    estimate, variance, freedom = map(np.stack, zip(*(_spread(values, row) for row in weights), strict=True))
+    if np.isnan(variance).any() or not variance.any():
+        return _around(estimate, variance, freedom)
+    parts = [_parts(values, row) for row in weights]
+    seeds = values.shape[1]
+    shared, own = ((part.deviations**2).sum() / part.freedom / seeds for part in parts[0][:2])
+    alike = np.outer(weights.sum(axis=1), weights.sum(axis=1)) / len(values)
+    of_images = np.stack([part[2].deviations for part in parts])
+    covariance = alike * shared + (weights @ weights.T - alike) * own
+    covariance += parts[0][2].factor * of_images @ of_images.T / parts[0][2].freedom
+    return _all_at_once(estimate, variance, freedom, covariance)
+
+
+def _all_at_once(
+    estimate: np.ndarray, variance: np.ndarray, freedom: np.ndarray, covariance: np.ndarray
+) -> Interval:
+    """Return the intervals of estimates (K,) with correlations as of `covariance` (K, K)."""
     error = np.sqrt(covariance.diagonal())
     known = error > 0
     correlation = covariance[np.ix_(known, known)] / np.outer(error[known], error[known])
@@ -233,6 +269,9 @@ def _spread(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
             out=np.full_like(variance, np.nan),
             where=np.isfinite(squares) & (squares > 0),
         )
+        # What is taken off may leave next to nothing of a mean square, whose uncertainty stays.
+        fewest = min(part.freedom for part in parts[:2] if part.factor > 0)
+        freedom = np.maximum(freedom, fewest)
     return estimate, variance, freedom
 
 

@@ -10,7 +10,17 @@ from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import SharedSeeds, stack_distances
 from neuroreg.analysis.intervals import Interval, positive
 from neuroreg.analysis.linear import linear_means, linear_medians
-from neuroreg.claims.verdict import FIG_2, MEDIANS, Claim, Measured, NotTestable, Region, judge, model_of
+from neuroreg.claims.verdict import (
+    FIG_2,
+    MEDIANS,
+    Claim,
+    Measured,
+    NotTestable,
+    Region,
+    judge,
+    model_of,
+    require_cifar10,
+)
 from neuroreg.robustness.attack_result import NORMS
 
 # Our choice: the smallest ratio that is a marked increase; the paper's medians have 1.13 and more.
@@ -46,8 +56,11 @@ class _Distances:
 
 def _left_out(group: SharedSeeds, names: tuple[str, ...], places: Sequence[int]) -> str:
     """Return a remark on samples without an adversarial, empty if there are none."""
-    missing = {name: np.isinf(group.distance[at]).mean() for name, at in zip(names, places, strict=True)}
-    parts = [f"{share:.1%} of {name}".replace("%", " %") for name, share in missing.items() if share > 0]
+    parts = []
+    for name, at in zip(names, places, strict=True):
+        missing, attacked = np.isinf(group.distance[at]).sum(), group.correct[at].sum()
+        if missing:
+            parts.append(f"{missing / attacked:.1%} of {name}'s attacked images".replace("%", " %"))
     return f"no adversarial found: {', '.join(parts)}" if parts else ""
 
 
@@ -56,7 +69,9 @@ def _measured(interval: Interval, group: SharedSeeds, *notes: str, bound: Interv
     return Measured(found, *group.distance.shape[1:], "; ".join(filter(None, notes)), bound)  # type: ignore[arg-type, call-arg]
 
 
-def distance_claims(distances: pd.DataFrame, conditions: Mapping[str, str]) -> list[dict]:
+def distance_claims(
+    distances: pd.DataFrame, conditions: Mapping[str, str], classified: str = "cifar10"
+) -> list[dict]:
     """Test what the paper says of minimal adversarial distances.
 
     Means are those of Fig. 2: misclassified samples count 0, those without an adversarial are left out; where
@@ -70,6 +85,8 @@ def distance_claims(distances: pd.DataFrame, conditions: Mapping[str, str]) -> l
         As `check_distances` takes them.
     conditions
         None, Shuffle and Neural, as far as there are such models, to model name.
+    classified
+        What images are classified, see `require_cifar10`.
 
     Returns
     -------
@@ -96,7 +113,7 @@ def distance_claims(distances: pd.DataFrame, conditions: Mapping[str, str]) -> l
                 f"{paper:g}",
                 MEDIANS,
             )
-            rows.append(judge(claim, partial(_median, data, norm, name)))
+            rows.append(judge(claim, partial(_median, data, norm, name, classified)))
     return rows
 
 
@@ -138,7 +155,8 @@ def _ratio(data: _Distances | None, norm: str, other: str) -> Measured:
     return _measured(interval, group, "the limit is our choice", _left_out(group, names, places), bound=bound)
 
 
-def _median(data: _Distances | None, norm: str, name: str) -> Measured:
+def _median(data: _Distances | None, norm: str, name: str, classified: str) -> Measured:
+    require_cifar10(classified)
     group, places = _found(data, (name,), norm)
     weights = np.zeros(len(group.models))
     weights[places] = 1

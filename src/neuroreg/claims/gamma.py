@@ -12,7 +12,7 @@ from neuroreg.analysis.intervals import share_interval
 from neuroreg.claims.verdict import TABLE_1, Claim, Measured, NotTestable, Region, judge
 
 COLLAPSED = 0.9  # our choice: from which weight on a layer is the only one
-MOST = 0.75  # our choice: a share of runs that lets one speak of each; 13 runs of 13 can show it
+MOST = 0.75  # our choice: a share of runs that lets one speak of each
 EARLY = 3  # layers; the paper's runs chose among 1, 5 and 9
 
 
@@ -44,7 +44,6 @@ def gamma_claims(histories: pd.DataFrame) -> list[dict]:
         check_frame(runs, what, [], gammas)
         check_unique(runs, what, ["alpha", "seed"])
     layers = len(gammas)
-    neighbours = (3 * layers - 2) / layers**2  # of two layers chosen at random
     first = ", ".join(name.removeprefix("gamma_") for name in gammas[:EARLY])
     claims = [
         (
@@ -64,7 +63,7 @@ def gamma_claims(histories: pd.DataFrame) -> list[dict]:
                 "Runs that differ in the seed alone choose the same layer or neighbours.",
                 "share of pairs of runs with the same alpha whose layers are the same or neighbours; "
                 "the threshold is what choices at random give",
-                Region(low=neighbours),
+                Region(low=by_chance(layers)),
                 "among neighbours",
                 TABLE_1,
             ),
@@ -87,6 +86,17 @@ def gamma_claims(histories: pd.DataFrame) -> list[dict]:
     return [judge(claim, partial(_of_any, measure, runs, weights)) for claim, measure in claims]
 
 
+def by_chance(layers: int) -> float:
+    """Return how often two layers chosen at random are the same or neighbours."""
+    return (3 * layers - 2) / layers**2
+
+
+def _possible(runs: float, least: float) -> str:
+    """Return a remark if so many runs could not show a share above `least`, even if all agreed."""
+    too_few = share_interval(1.0, runs).low <= least
+    return "so few runs could not show it even if all agreed" if too_few else ""
+
+
 def _of_any(measure: Callable, runs: pd.DataFrame, weights: np.ndarray) -> Measured:
     if runs.empty:
         raise NotTestable("no regularised model in sweep.models")
@@ -95,10 +105,13 @@ def _of_any(measure: Callable, runs: pd.DataFrame, weights: np.ndarray) -> Measu
 
 def _collapse(runs: pd.DataFrame, weights: np.ndarray) -> Measured:
     share = float((weights.max(axis=1) > COLLAPSED).mean())
-    note = f"runs: {len(runs)}; the smallest of their largest gammas: {weights.max(axis=1).min():.3g}; "
-    return Measured(
-        share_interval(share, len(runs)), runs["seed"].nunique(), None, note + "limits are our choice"
+    notes = (
+        f"runs: {len(runs)}; the smallest of their largest gammas: {weights.max(axis=1).min():.3g}",
+        _possible(len(runs), MOST),
+        "limits are our choice",
     )
+    found = share_interval(share, len(runs))
+    return Measured(found, runs["seed"].nunique(), None, "; ".join(filter(None, notes)))
 
 
 def _neighbours(runs: pd.DataFrame, weights: np.ndarray) -> Measured:
@@ -114,12 +127,11 @@ def _neighbours(runs: pd.DataFrame, weights: np.ndarray) -> Measured:
     differing = sum(distance > 0 for distance in apart)
     share = sum(distance <= 1 for distance in apart) / len(apart)
     # A mean over all pairs of n runs tells at least as much as one over n / 2 pairs without a run in common.
-    return Measured(
-        share_interval(share, len(runs) / 2),
-        seeds,
-        None,
+    notes = (
         f"pairs: {len(apart)}, of which {differing} choose different layers",
+        _possible(len(runs) / 2, by_chance(weights.shape[1])),
     )
+    return Measured(share_interval(share, len(runs) / 2), seeds, None, "; ".join(filter(None, notes)))
 
 
 def _early(runs: pd.DataFrame, weights: np.ndarray) -> Measured:

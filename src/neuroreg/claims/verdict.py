@@ -4,9 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from scipy.stats import t
-
-from neuroreg.analysis.intervals import LEVEL, Interval
+from neuroreg.analysis.intervals import Interval
 
 # Of the supplement, and of the main text.
 FIG_1, TABLE_1, FIG_2 = "Fig. 1", "Table 1", "Fig. 2"
@@ -24,6 +22,18 @@ def model_of(conditions: Mapping[str, str], name: str) -> str:
     if name not in conditions:
         raise NotTestable(f"no model of the condition {name} in conditions.models")
     return conditions[name]
+
+
+def require_cifar10(classified: str) -> None:
+    """Raise `NotTestable` if a number that the paper has of CIFAR-10 would be held against other images.
+
+    Parameters
+    ----------
+    classified
+        The config's ``classification.source``. A folder of images may be of CIFAR-10.
+    """
+    if classified not in ("cifar10", "image_folder"):
+        raise NotTestable(f"the paper's number is of CIFAR-10, not of {classified.replace('_', ' ')}")
 
 
 @dataclass(frozen=True)
@@ -106,8 +116,7 @@ def judge(claim: Claim, measure: Callable[[], Measured]) -> dict:
     if found.seeds == 1 and math.isnan(found.interval.low):
         note = "; ".join(filter(None, ["one seed: no interval", note]))
     if found.seeds == 2 and not math.isnan(found.interval.freedom):
-        factor = f"{t.ppf((1 + LEVEL) / 2, found.interval.freedom):.1f}"
-        few = f"two seeds: the interval is {factor} standard errors to either side, 2.0 with many"
+        few = f"two seeds: the interval rests on {found.interval.freedom:.2g} degrees of freedom"
         note = "; ".join(filter(None, [few, note]))
     return {
         "claim": claim.name,

@@ -153,12 +153,22 @@ def _noted(place: Path) -> str | None:
     return match[1].decode()
 
 
-def record_download(path: str | Path, file: str | Path, digest: str, url: str) -> None:
+def record_download(
+    path: str | Path, file: str | Path, digest: str, url: str, replaced: str | None = None
+) -> None:
     """Write where a downloaded file (or the folder in its place) lies, with its SHA-256 and where it is from.
 
     The same content makes the same record, byte by byte, for Snakemake to see no change where there is none.
+
+    Parameters
+    ----------
+    path, file, digest, url
+        The record, the file, its SHA-256 and its address.
+    replaced
+        The SHA-256 of what lay in the place of another file when the record was asked for.
     """
-    write_json(path, {"kind": _KIND, "path": str(file), "sha256": digest, "url": url})
+    content = {"kind": _KIND, "path": str(file), "sha256": digest, "url": url}
+    write_json(path, content | ({"replaced": replaced} if replaced else {}))
 
 
 def recorded_file(path: str | Path) -> Path:

@@ -61,7 +61,7 @@ def to_latex(frame: pd.DataFrame, caption: str, label: str) -> str:
         if not number:
             cells[name] = _norm if name == "norm" else _text
         # 5.7e-06 in a column of shares is 0 to a reader; in a column of small distances it is not.
-        elif column.between(0, 1).fillna(False).all() and column.max() >= 0.1:
+        elif len(known := column.dropna()) and known.between(0, 1).all() and known.max() >= 0.1:
             cells[name] = lambda value: _number(round(value, 3))  # type: ignore[call-overload]
         else:
             cells[name] = _number  # type: ignore[assignment]

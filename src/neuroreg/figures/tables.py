@@ -74,7 +74,8 @@ def table2(distances: pd.DataFrame, models: Mapping[str, str] | None = None) -> 
         most, those not found counting as the largest possible), median (all samples, misclassified ones 0;
         each followed by the ends of its 95 % interval, as in mean_low and mean_high), mean_correct,
         bound_correct, median_correct, not_found, success, and wins_<attack>: for how many samples of
-        all seeds that attack found the smallest distance. See `distance_statistics` for the definitions.
+        all seeds that attack found the smallest distance, for each attack that did for any. See
+        `distance_statistics` for the definitions.
 
     Raises
     ------

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 2
-NAMES = ("model", "label", "attack", "scan")  # columns of tables that are text
+NAMES = ("model", "label", "attack", "scan", "other")  # columns of tables that are text
 
 
 @contextmanager
@@ -128,6 +128,11 @@ def digests(paths: Iterable[str | Path]) -> dict[str, str]:
         times = Counter(names.values())
         names = {path: path.parts[-length:] if times[name] > 1 else name for path, name in names.items()}
     return {"/".join(name): sha256(path) for path, name in names.items()}
+
+
+def known_input(path: str | None, digest: str | None) -> dict[str, str]:
+    """Return what `digests` would of one path whose digest is known already; nothing if it is None."""
+    return {Path(path).name: digest} if path and digest else {}
 
 
 def _origin(config: Mapping | None, inputs: Iterable[str | Path] | Mapping[str, str]) -> dict[str, str]:
@@ -329,7 +334,7 @@ def read_csv(path: str | Path, columns: Iterable[str] = (), numbers: Iterable[st
     path
         The file.
     columns, numbers
-        Columns that it must have; those of `numbers` hold numbers, or nothing.
+        Columns that it must have; those of `numbers` hold numbers, or nothing, whatever they are called.
 
     Raises
     ------
@@ -339,15 +344,15 @@ def read_csv(path: str | Path, columns: Iterable[str] = (), numbers: Iterable[st
     import pandas as pd  # slow to import, and few jobs need it
 
     try:
-        texts = dict.fromkeys(NAMES, str)
+        numbers = list(numbers)
+        texts = dict.fromkeys(set(NAMES).difference(numbers), str)
         # A model may be called nan as well.
-        missing = {name: [""] if name in NAMES else ["", "nan", "NaN"] for name in pd.read_csv(path, nrows=0)}
+        missing = {name: [""] if name in texts else ["", "nan", "NaN"] for name in pd.read_csv(path, nrows=0)}
         table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=missing)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; expected a CSV table.") from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable table ({error}); expected CSV.") from error
-    numbers = list(numbers)
     for name in dict.fromkeys([*columns, *numbers]):
         if name not in table:
             listed = ", ".join(map(str, table)) or "(none)"

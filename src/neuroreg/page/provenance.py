@@ -31,6 +31,8 @@ def stage_times(folder: str | Path, names: Collection[str]) -> pd.DataFrame:
         Holds ``<rule>.tsv``, or ``<rule>/<wildcard>/.../<wildcard>.tsv`` for rules with several jobs.
     names
         What wildcards can be; a file of another name is left from another configuration and does not count.
+        Nor does one of another form than the rule's newest: of a search by attack where there is one for all
+        attacks, or in parts.
 
     Returns
     -------
@@ -40,12 +42,19 @@ def stage_times(folder: str | Path, names: Collection[str]) -> pd.DataFrame:
         last try.
     """
     folder = Path(folder)
-    rows = []
+    forms: dict[str, dict[tuple, list[Path]]] = {}
     for path in sorted(folder.rglob("*.tsv")):
         rule, *wildcards = path.relative_to(folder).with_suffix("").parts
         # A search in parts has several files for each attack.
-        if all(re.sub(r"\.part\d+$", "", name) in names for name in wildcards):
-            rows.append({"stage": rule} | _measured(path))
+        whole = [re.sub(r"\.part\d+$", "", name) for name in wildcards]
+        if all(name in names for name in whole):
+            form = len(whole), whole == wildcards
+            forms.setdefault(rule, {}).setdefault(form, []).append(path)
+    rows = [
+        {"stage": rule} | _measured(path)
+        for rule, paths in forms.items()
+        for path in max(paths.values(), key=lambda group: max(path.stat().st_mtime_ns for path in group))
+    ]
     table = pd.DataFrame(rows, columns=["stage", "seconds", "cpu_seconds", "megabytes"])
     groups = table.groupby("stage", sort=True)
     return (

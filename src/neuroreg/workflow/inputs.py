@@ -99,7 +99,8 @@ def _images(key: str) -> Callable[[Path], Iterable[Path]] | None:
 def replaced_download(record: str | Path) -> str | None:
     """Return the digest of a downloaded file, or of a folder in its place, that is not the recorded one.
 
-    None where it is, or where there is no record or nothing that it stands for.
+    Where it is, what was returned when the record was made, so that nothing changes by making it: None but
+    after a replacement. None as well where there is no record or nothing that it stands for.
     """
     if not Path(record).is_file():
         return None
@@ -111,7 +112,7 @@ def replaced_download(record: str | Path) -> str | None:
     if not place.exists():
         return None
     found = content_digest(place, MEMORY)
-    return None if found == digest else found
+    return content.get("replaced") if found == digest else found
 
 
 def check_times(config: Mapping, results: str | Path = "results") -> None:
