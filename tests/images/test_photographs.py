@@ -120,6 +120,21 @@ def test_folder_is_searched_at_any_depth_and_sampled_by_seed(tmp_path):
     assert len(folder_stimuli(tmp_path, 12, seed=0)[1]) == 12
 
 
+def test_images_of_equal_pixels_are_taken_once(tmp_path, caplog):
+    """Two of them would be the same point of a similarity matrix, and one could be oracle and pool."""
+    for i in range(12):
+        save_image(tmp_path / "a" / f"i{i:02d}.png", (40, 70), max(i, 5))
+    for seed in range(4):
+        images, key = folder_stimuli(tmp_path, 7, seed=seed)
+        assert len({image.tobytes() for image in images}) == len(set(key)) == 7
+        assert key.tolist() == sorted(key)
+    assert "images left out that have the pixels of others" in caplog.text
+    with pytest.raises(
+        InputError, match="7 different images found, 5 more with the pixels of others; 8 stimuli"
+    ):
+        folder_stimuli(tmp_path, 8, seed=0)
+
+
 def test_folder_errors(tmp_path):
     with pytest.raises(InputError, match=r"absent: no such folder"):
         folder_stimuli(tmp_path / "absent", 1, seed=0)

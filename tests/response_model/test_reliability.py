@@ -75,7 +75,8 @@ def test_weight_of_ragged_repeats_equals_a_loop_and_ignores_single_trials():
     responses[:10] += image[:10, None] * 5
     noise = np.mean([g.var(0, ddof=1) for g in groups], axis=0)
     total = np.var([g.mean(0) + 5 * i for i, g in enumerate(groups)], axis=0, ddof=1)
-    expected = np.sqrt((total - noise * np.mean([1 / 2, 1 / 5, 1 / 3])) / noise)
+    left = np.mean([g.var(0, ddof=1) / len(g) for g in groups], axis=0)
+    expected = np.sqrt((total - left) / noise)
     np.testing.assert_allclose(signal_to_noise_weight(responses, image, bias_correction=True), expected)
 
 
@@ -95,6 +96,17 @@ def test_bias_correction_finds_the_true_ratio():
     # Uncorrected, sigma^2 has a third of the noise and eta^2 lacks a third.
     biased = (0.25 + 1 / 3) / (2 / 3)
     assert np.mean(signal_to_noise_weight(responses, image) ** 2) == pytest.approx(biased, rel=0.05)
+
+
+def test_bias_correction_holds_where_bright_images_are_noisier_and_repeated_less():
+    """As with a Poisson's noise and an animal that ran away."""
+    rng = np.random.default_rng(4)
+    means, deviation = np.tile([1.0, 3.0], 500), np.tile([0.5, 3.0], 500)
+    image = np.repeat(np.arange(1000), np.tile([10, 2], 500))
+    responses = means[image, None] + deviation[image, None] * rng.normal(size=(len(image), 300))
+    found = signal_to_noise_weight(responses, image, bias_correction=True)
+    true = means.var(ddof=1) / np.mean(deviation**2)
+    assert np.mean(found**2) == pytest.approx(true, rel=0.05)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6 / 3])

@@ -204,6 +204,15 @@ def test_other_lengths_keep_the_proportions(epochs):
     assert len(set(found)) == 5
 
 
-def test_a_training_shorter_than_the_phases_starts_at_the_initial_rate():
+@pytest.mark.parametrize("epochs", range(2, 45))
+def test_each_cycle_starts_anew_and_falls_in_both_halves_of_any_length(epochs):
+    found, half = rates(epochs), -(-epochs // 2)
+    assert found[0] == found[half] == 0.1
+    for cycle in (found[:half], found[half:]):
+        assert (np.diff(cycle) <= 0).all()
+        if len(cycle) >= 5:
+            assert sorted(set(cycle), reverse=True) == pytest.approx([0.1 * 0.3**k for k in range(5)])
+
+
+def test_one_epoch_has_the_initial_rate():
     assert rates(1) == [0.1]
-    assert rates(2)[1] == pytest.approx(0.1)

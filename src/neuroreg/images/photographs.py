@@ -198,7 +198,8 @@ def folder_stimuli(
     count
         How many stimuli.
     seed
-        Decides which images are taken; they come in the order of their paths.
+        Decides which images are taken; they come in the order of their paths. Of images that are cut to the
+        same pixels one is taken, and others in the place of the rest.
     crop
         ``"centre"``: the central 144x256 pixels, reduced by 4, as in the paper (Li et al. 2019, main text);
         of a smaller image the largest crop, and how many are smaller is logged. ``"largest"``: the largest
@@ -214,8 +215,8 @@ def folder_stimuli(
     Raises
     ------
     InputError
-        If the folder is missing, holds too few images, an image is unreadable or smaller than 36x64, or two
-        images have the same key.
+        If the folder is missing, holds too few different images, an image is unreadable or smaller than
+        36x64, or two images have the same key.
     """
     path = Path(path)
     if not path.is_dir():
@@ -224,27 +225,45 @@ def folder_stimuli(
     if len(files) < count:
         raise InputError(f"{path}: {len(files)} images found; {count} stimuli were asked for.")
     rng = np.random.default_rng(derive_seed(seed, "image folder"))
-    chosen = [files[i] for i in np.sort(rng.choice(len(files), count, replace=False))]
-    images = np.empty((count, *STIMULUS_SHAPE), np.uint8)
+    chosen = np.sort(rng.choice(len(files), count, replace=False))
+    spare = rng.permutation(np.setdiff1d(np.arange(len(files)), chosen))
+    taken: dict[int, np.ndarray] = {}
+    first_with: dict[bytes, Path] = {}
+    smaller = repeated = 0
+    for index in map(int, (*chosen, *spare)):
+        file = files[index]
+        gray = read_gray(file)
+        box = _central_box(gray.shape) if crop == "centre" else None
+        image = np.rint(area_reduce(gray, box or _largest_box(gray.shape, file), STIMULUS_SHAPE))
+        taken[index] = image.astype(np.uint8)
+        if first_with.setdefault(taken[index].tobytes(), file) is not file:
+            del taken[index]
+            repeated += 1
+            continue
+        smaller += box is None
+        if len(taken) == count:
+            break
+    if repeated:
+        logger.warning("%s: %d images left out that have the pixels of others", path, repeated)
+    if len(taken) < count:
+        raise InputError(
+            f"{path}: {len(taken)} different images found, {repeated} more with the pixels of others; "
+            f"{count} stimuli were asked for."
+        )
     by_key: dict[str, Path] = {}
-    smaller = 0
-    for image, file in zip(images, chosen, strict=True):
+    for file in (files[index] for index in sorted(taken)):
         # Formats of scans fill texts up with blanks, so that those at the ends are not kept.
         key = f"{file.parent.resolve().name.strip()}/{file.stem.strip()}"
         if key in by_key:
             raise InputError(f"{file}: same key '{key}' as {by_key[key]}; expected different names.")
         by_key[key] = file
-        gray = read_gray(file)
-        box = _central_box(gray.shape) if crop == "centre" else None
-        smaller += box is None
-        image[:] = np.rint(area_reduce(gray, box or _largest_box(gray.shape, file), STIMULUS_SHAPE))
     if crop == "centre" and smaller:
         height, width = (_REDUCTION * side for side in STIMULUS_SHAPE)
         logger.warning(
             "%s: %d of %d images are smaller than %dx%d; their largest 9:16 crop is taken",
             path, smaller, count, height, width,
         )  # fmt: skip
-    return images, np.array(list(by_key), dtype=np.str_)
+    return np.stack([taken[index] for index in sorted(taken)]), np.array(list(by_key), dtype=np.str_)
 
 
 def _central_box(shape: tuple[int, int]) -> tuple[int, int, int, int] | None:

@@ -115,7 +115,7 @@ def signal_to_noise_weight(
 
     ``sigma^2 = Var_i(E_t)`` and ``eta^2 = E_i(Var_t)``, population variances. A mean of n trials keeps 1/n of
     the noise, so that pure noise still gets w = 1/3 at 10 repeats. With `bias_correction` the variances are
-    the unbiased ones and ``eta^2 mean_i(1 / n_i)`` is subtracted from sigma^2, floored at 0.
+    the unbiased ones and ``mean_i(Var_t / n_i)``, what they add to sigma^2, is subtracted; floored at 0.
 
     Parameters
     ----------
@@ -139,10 +139,11 @@ def signal_to_noise_weight(
         return np.ones(responses.shape[1])
     means, inverse, counts = average_repeats(responses, image_index[trials])
     spread, _, _ = average_repeats(np.square(responses - means[inverse]), inverse)
-    noise = (spread * (counts / (counts - ddof))[:, None]).mean(0)
+    variance = spread * (counts / (counts - ddof))[:, None]
+    noise = variance.mean(0)
     signal = means.var(0, ddof=ddof)
     if bias_correction:
-        signal = np.maximum(signal - noise * (1 / counts).mean(), 0)
+        signal = np.maximum(signal - (variance / counts[:, None]).mean(0), 0)
     # Rounding leaves a constant neuron with a noise of about eps^2 times its square.
     usable = noise > 1e-24 * np.square(responses).mean(0)
     return np.sqrt(np.divide(signal, noise, out=np.zeros_like(signal), where=usable))

@@ -363,13 +363,16 @@ class TrainingRun:
 def learning_rate(epoch: int, settings: TrainingSettings) -> float:
     """Return the learning rate of an epoch, counted from 0.
 
-    The paper's 40 epochs are 2 cycles of 5 phases of 4 epochs; other lengths are divided in proportion. Each
-    phase's rate is the one before times `phase_factor`, and each cycle starts at `learning_rate` again.
+    The paper's 40 epochs are 2 cycles of 5 phases of 4 epochs. Other lengths are divided in proportion,
+    first into cycles, then each cycle into phases, of which short ones lack some. Each phase's rate is the
+    one before times `phase_factor`, and each cycle starts at `learning_rate` again.
 
     Examples
     --------
     >>> [round(learning_rate(epoch, TrainingSettings(epochs=40)), 4) for epoch in (0, 3, 4, 19, 20)]
     [0.1, 0.1, 0.03, 0.0008, 0.1]
     """
-    phase = epoch * settings.cycles * settings.phases // settings.epochs
-    return settings.learning_rate * settings.phase_factor ** (phase % settings.phases)
+    cycle = epoch * settings.cycles // settings.epochs
+    first, following = (-(-number * settings.epochs // settings.cycles) for number in (cycle, cycle + 1))
+    phase = (epoch - first) * settings.phases // (following - first)
+    return settings.learning_rate * settings.phase_factor**phase
