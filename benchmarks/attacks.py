@@ -91,11 +91,8 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple:
     from safetensors.numpy import save_file
 
     from neuroreg.robustness.evaluation import predict, to_input
-    from neuroreg.robustness.minimal_distance import (
-        choose_samples,
-        choose_starting_points,
-        require_starting_points,
-    )
+    from neuroreg.robustness.minimal_distance import choose_samples
+    from neuroreg.robustness.starting_points import choose_starting_points, require_starting_points
     from neuroreg.seeds import derive_seed
     from neuroreg.training.checkpoints import save_model
 

@@ -14,10 +14,11 @@ from neuroreg.files.resume import ResumeFile
 from neuroreg.images.classification import stratified_sample
 from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
-from neuroreg.robustness.attacks.rows import Rows, adversarial_margin, run_watched, setting_of_rows
+from neuroreg.robustness.attacks.rows import Rows, run_watched, setting_of_rows
 from neuroreg.robustness.evaluation import FixedBatch, evaluation, predict, quick, require_finite, to_input
 from neuroreg.robustness.logit_margin import Scaled, logit_factor
 from neuroreg.robustness.rows_at_once import rows_at_once
+from neuroreg.robustness.starting_points import require_starting_points, starting_points
 from neuroreg.robustness.verification import Verified, verify
 from neuroreg.seeds import derive_seed
 
@@ -57,87 +58,6 @@ def choose_samples(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
         )
     rng = np.random.default_rng(derive_seed(seed, "attack samples"))
     return stratified_sample(labels, n, rng)
-
-
-def choose_starting_points(
-    logits: np.ndarray, pool_labels: np.ndarray, labels: np.ndarray, seeds: np.ndarray, repetition: int
-) -> np.ndarray:
-    """Return for each sample the pool image that its search starts from.
-
-    Each sample has its own random order of the pool (the same for every model); repetition k starts at the
-    k-th image of another class that the model also takes for another class, by more than 2e-5 of the
-    largest logit: the margin that attacks keep.
-
-    Parameters
-    ----------
-    logits
-        float (P, classes) of the pool.
-    pool_labels
-        int (P,).
-    labels
-        int (S,), the samples' labels.
-    seeds
-        int (S,), one per sample.
-    repetition
-        From 0; begins anew when the images are used up.
-
-    Returns
-    -------
-    ndarray
-        int64 (S,), positions in the pool; -1 where no image will do.
-    """
-    pool, chosen = torch.from_numpy(logits), np.full(len(labels), -1, dtype=np.int64)
-    taken_for_another = {
-        label: (adversarial_margin(pool, torch.full((len(pool),), int(label))) > 0).numpy()
-        for label in np.unique(labels)
-    }
-    for row, (label, seed) in enumerate(zip(labels, seeds, strict=True)):
-        eligible = (pool_labels != label) & taken_for_another[label]
-        order = np.random.default_rng(derive_seed(int(seed), "starting points")).permutation(len(pool_labels))
-        order = order[eligible[order]]
-        if len(order):
-            chosen[row] = order[repetition % len(order)]
-    return chosen
-
-
-def require_starting_points(
-    method: str, there: torch.Tensor, correct: torch.Tensor, sample: np.ndarray
-) -> None:
-    """Name in the log the samples that lack a starting point; their search fails and counts as failed.
-
-    Parameters
-    ----------
-    method
-        The attack, for the message.
-    there
-        bool (S,), whether the sample has one.
-    correct
-        bool (S,), whether it is attacked at all.
-    sample
-        int (S,), the samples' indices.
-
-    Raises
-    ------
-    InputError
-        If all samples that are attacked lack one.
-    """
-    missing = np.asarray(sample)[(correct & ~there).numpy()]
-    if len(missing) == 0:
-        return
-    expected = "a test image of another class that the model, too, clearly takes for another class"
-    if len(missing) == int(correct.sum()):
-        raise InputError(
-            f"attacks: no starting point for any of the {len(missing)} samples that {method} would attack; "
-            f"expected {expected}."
-        )
-    logger.warning(
-        "%s: %d of %d samples count as failed for want of a starting point, %s: %s",
-        method,
-        len(missing),
-        correct.sum(),
-        expected,
-        ", ".join(map(str, missing)),
-    )
 
 
 def search(
@@ -256,7 +176,7 @@ def search(
         )
         starts = torch.stack(
             [
-                _starting_points(pool, known, pool_labels, targets, seeds, repetition)
+                starting_points(pool, known, pool_labels, targets, seeds, repetition)
                 for repetition in range(repetitions)
             ]
         )
@@ -457,17 +377,3 @@ def _classes(model: nn.Module, images: torch.Tensor, *, batch_size: int, device:
         logits = predict(model, images[there, None], batch_size=batch_size, device=device, finite=False)
         classes[there] = torch.where(torch.isfinite(logits).all(dim=1), logits.argmax(dim=1), -1)
     return classes.numpy()
-
-
-def _starting_points(
-    pool: torch.Tensor,
-    pool_logits: np.ndarray,
-    pool_labels: np.ndarray,
-    labels: torch.Tensor,
-    seeds: torch.Tensor,
-    repetition: int,
-) -> torch.Tensor:
-    chosen = choose_starting_points(pool_logits, pool_labels, labels.numpy(), seeds.numpy(), repetition)
-    starts = pool[np.maximum(chosen, 0)].clone()
-    starts[chosen < 0] = torch.nan
-    return starts

@@ -14,7 +14,7 @@ from neuroreg.robustness.attacks.projected_gradient import RESOLVED, climb, smal
 from neuroreg.robustness.attacks.registry import attack_methods, complete_setting
 from neuroreg.robustness.attacks.rows import Rows, sample_normal, sample_uniform, to_images
 from neuroreg.robustness.evaluation import evaluation
-from neuroreg.robustness.minimal_distance import choose_starting_points
+from neuroreg.robustness.starting_points import choose_starting_points
 
 CHEAP = {
     "pgd": {"steps": 10, "search_steps": 8, "rel_stepsize": 0.1},
