@@ -1,5 +1,7 @@
 """Distances in one call: on a model whose distances are known, and beside the workflow's way."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,37 @@ def test_distances_to_a_plane_are_met(plane):
         assert (found["distance"].iloc[:5] >= known[norm][:5] * (1 - 1e-4)).all()
         np.testing.assert_allclose(found["distance"].iloc[:5], known[norm][:5], rtol=0.01)
         assert set(found["attack"].iloc[:5]) == {finder}
+
+
+@pytest.mark.parametrize(
+    ("attacks", "message"),
+    [
+        ("ddn", "attacks: found 'ddn'; expected a list of methods"),
+        ([], "attacks: found []; expected a list of methods"),
+        ({}, "attacks: found {}; expected a list of methods"),
+        ({"ddn": {"steps": 5}}, "attacks: found {'steps': 5} for ddn; expected a list of settings"),
+        ({"ddn": ["steps"]}, "attacks: found ['steps'] for ddn; expected a list of settings"),
+    ],
+)
+def test_attacks_of_another_form_are_refused(plane, attacks, message):
+    model, images, labels, _, _ = plane
+    with pytest.raises(InputError, match=re.escape(message)):
+        minimal_distances(model, images, labels, attacks)
+
+
+def test_models_and_labels_that_do_not_fit_are_refused(plane):
+    model, images, labels, _, _ = plane
+    with pytest.raises(
+        InputError, match="labels: 0 to 7, but the model has 2 logits; expected labels from 0 to 1"
+    ):
+        minimal_distances(model, images, np.array([0, 1, 0, 1, 0, 7]), ["ddn"])
+    with pytest.raises(InputError, match="images: none; expected one or more"):
+        minimal_distances(model, images[:0], labels[:0], ["ddn"])
+    for other, found in ((lambda x: (model(x), x), "tuple"), (lambda x: model(x).sum(dim=1), r"\(1,\)")):
+        module = torch.nn.Module()
+        module.forward = other
+        with pytest.raises(InputError, match=f"model: returns {found} for one image; expected logits"):
+            minimal_distances(module, images, labels, ["ddn"])
 
 
 def test_it_is_the_workflows_table(plane, tmp_path):

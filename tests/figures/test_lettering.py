@@ -16,7 +16,7 @@ from neuroreg.figures import lettering
 from neuroreg.figures.convergence import convergence_figure
 from neuroreg.figures.examples import examples_figure
 from neuroreg.figures.fig2 import fig2
-from neuroreg.figures.lettering import drawn
+from neuroreg.figures.lettering import WIDTH, drawn, wrapped
 from neuroreg.figures.noise import noise_figure
 from neuroreg.figures.style import new_figure, save_figure, style
 from neuroreg.figures.survival import survival_figure
@@ -47,7 +47,7 @@ FIGURES = {
 def forget():
     """Each test finds its fonts anew."""
     yield
-    for cached in (lettering.drawn, lettering._letters, lettering._found_elsewhere):
+    for cached in (lettering.drawn, lettering.wrapped, lettering._letters, lettering._found_elsewhere):
         cached.cache_clear()
 
 
@@ -65,7 +65,7 @@ def test_every_label_is_shown_as_it_is(name, labels, tmp_path):
     fig = FIGURES[name](labels)
     found = shown(fig)
     for label in labels[: len(MODELS) if name == "convergence" else 3]:
-        assert any(label in text and not mathematics for text, mathematics in found), label
+        assert any(label in text.replace("\n", " ") and not mathematics for text, mathematics in found), label
     save_figure(tmp_path / "figure.pdf", fig)
 
 
@@ -157,3 +157,31 @@ def test_a_figure_without_strange_letters_names_no_other_font(fonts, tmp_path):
     save_figure(tmp_path / "figure.pdf", fig)
     assert (tmp_path / "figure.pdf").read_bytes().count(b"/BaseFont") <= 3
     assert drawn("two\nlines\t ") == "two lines"
+
+
+def test_long_labels_are_lines_of_few_letters_and_lose_none():
+    label = (
+        "My own network, trained elsewhere (GELU), or in Donaudampfschifffahrtsgesellschaftskapitänskajüte"
+    )
+    lines = wrapped(label).split("\n")
+    assert max(map(len, lines)) <= WIDTH
+    assert "".join(lines).replace(" ", "") == label.replace(" ", "")
+    assert wrapped("Neural") == "Neural"
+    assert wrapped(" ") == drawn(" ")
+
+
+@pytest.mark.parametrize("name", ["fig2", "noise", "examples"])
+def test_long_labels_leave_room_for_the_figure(name):
+    """Labels of 40 letters: each panel keeps half of its width, and no text leaves the figure."""
+    labels = [f"{word} own network, trained elsewhere (GELU)" for word in ("My", "Your", "Our")]
+    widths = {}
+    for kind, texts in (("short", ["None", "Shuffle", "Neural"]), ("long", labels)):
+        figure = FIGURES[name](texts)
+        shown(figure)
+        widths[kind] = figure.axes[0].get_position().width * figure.get_figwidth()
+    assert widths["long"] > 0.5 * widths["short"]
+    width = figure.bbox.width
+    for text in figure.findobj(Text):
+        if text.get_visible() and "network" in text.get_text():
+            box = text.get_window_extent()
+            assert box.x0 >= -1 and box.x1 <= width + 1, text.get_text()

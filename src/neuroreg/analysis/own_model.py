@@ -11,6 +11,7 @@ from torch import nn
 from neuroreg.analysis.distances import closest_table
 from neuroreg.errors import InputError
 from neuroreg.robustness.attack_result import closest_of
+from neuroreg.robustness.evaluation import evaluation, to_input
 from neuroreg.robustness.minimal_distance import search
 from neuroreg.training.checkpoints import load_model
 
@@ -95,7 +96,8 @@ def minimal_distances(
     if isinstance(model, str | Path):
         model = load_model(model)  # type: ignore[assignment]
     pool = (images, labels) if pool_images is None else (np.asarray(pool_images), np.asarray(pool_labels))
-    settings = attacks if isinstance(attacks, Mapping) else {name: [{}] for name in attacks}
+    settings = _settings(attacks)
+    _check_labels(model, images, labels, torch.device(device))
     results = [
         search(
             model,  # type: ignore[arg-type]
@@ -114,3 +116,40 @@ def minimal_distances(
         for method, tries in settings.items()
     ]
     return closest_table(closest_of(results, list(settings)))
+
+
+def _settings(attacks: Sequence[str] | Mapping[str, Sequence[Mapping]]) -> Mapping[str, Sequence[Mapping]]:
+    """Return the settings of each method.
+
+    Raises
+    ------
+    InputError
+        If there is none, or they have another form.
+    """
+    if isinstance(attacks, str) or not len(attacks):
+        raise InputError(f"attacks: found {attacks!r}; expected a list of methods, such as ['ddn'].")
+    if not isinstance(attacks, Mapping):
+        return {name: [{}] for name in attacks}
+    for name, tries in attacks.items():
+        listed = isinstance(tries, Sequence) and not isinstance(tries, str)
+        if not (listed and all(isinstance(one, Mapping) for one in tries)):
+            raise InputError(
+                f"attacks: found {tries!r} for {name}; expected a list of settings, as [{{'steps': 50}}]."
+            )
+    return attacks
+
+
+def _check_labels(model: nn.Module, images: np.ndarray, labels: np.ndarray, device: torch.device) -> None:
+    """Raise InputError if the model does not give each image as many logits as its labels need."""
+    if not len(images):
+        raise InputError("images: none; expected one or more.")
+    with evaluation(model, device), torch.no_grad():
+        logits = model(to_input(images[:1]).to(device))
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
+        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise InputError(f"model: returns {found} for one image; expected logits (1, classes).")
+    if not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+        raise InputError(
+            f"labels: {labels.min()} to {labels.max()}, but the model has {logits.shape[1]} logits; "
+            f"expected labels from 0 to {logits.shape[1] - 1}."
+        )

@@ -89,6 +89,10 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
 
 def _log_scale(ax: Axes) -> None:
     """Show so few numbers, and so short ones, that a narrow panel has room for them, whatever its range."""
+    shown = np.concatenate([line.get_xdata() for line in ax.lines])
+    if np.ptp(shown) == 0:
+        ax.set_xticks(shown[:1])
+        return
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     few = MaxNLocator(3, integer=True, min_n_ticks=1)

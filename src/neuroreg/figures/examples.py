@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neuroreg.errors import InputError
-from neuroreg.figures.lettering import LITERAL, drawn
+from neuroreg.figures.lettering import LITERAL, drawn, wrapped
 from neuroreg.figures.style import COLUMN_WIDTH, NORM_LABELS, new_figure, stamp_simulated, style
 from neuroreg.robustness.attack_result import Closest
 from neuroreg.seeds import derive_seed
@@ -137,7 +137,7 @@ def _draw(
         part = closest[model]
         clean = part.clean[index] / 255
         _show(line[0], clean, f"{classes[part.label[index]]}", cmap="gray", vmin=0, vmax=1)
-        line[0].set_ylabel(drawn(models[model]), fontsize=7, labelpad=2, **LITERAL)
+        line[0].set_ylabel(wrapped(models[model], 16), fontsize=7, labelpad=2, **LITERAL)
         for norm, adversarial, difference in zip(NORM_LABELS, line[1::2], line[2::2], strict=True):
             image, named = part.adversarial[norm][index], part.predicted[norm][index]
             if named < 0:

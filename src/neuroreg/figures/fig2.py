@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_statistics
-from neuroreg.figures.lettering import LITERAL, drawn
+from neuroreg.figures.lettering import LITERAL, wrapped
 from neuroreg.figures.style import (
     NORM_LABELS,
     condition_colors,
@@ -57,8 +57,8 @@ def fig2(distances: pd.DataFrame, models: Mapping[str, str], note: str = "") -> 
 
 
 def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
-    names = list(map(drawn, models.values()))
-    longest = max(map(len, names))
+    names = list(map(wrapped, models.values()))
+    longest = max(len(line) for name in names for line in name.split("\n"))
     slanted = longest * len(models) > 24
     fig = new_figure(2, 1.9)
     below = 0  # lines under a panel
@@ -97,7 +97,7 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
             if tops:
                 highest = max(bar.get_height() for outline in outlines for bar in outline)
                 ax.set_ylim(top=min(1.05 * max(highest, *tops), 1.4 * max(tops)))
-            below = max(below, len(lines) + 1)
+            below = max(below, "\n".join(lines).count("\n") + 2)
             told = "No adversarial found: mean\n" + "\n".join(lines)
             ax.set_xlabel(told, fontsize=6.5, color="#a02020", **LITERAL)
     fig.axes[0].set_ylabel("Mean minimal distance")

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import textwrap
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -22,6 +23,15 @@ LITERAL: dict[str, Any] = {"parse_math": False}
 # Fonts of boxes in place of letters, and of formulas.
 _NOT_FOR_TEXT = ("Last Resort", "LastResort", "STIX", "cm", "DejaVu Sans Display", "DejaVu Serif Display")
 _UNSEEN = {"\u200c", "\u200d", "\ufe0e", "\ufe0f"}  # join letters, or choose their form
+
+
+WIDTH = 30  # letters of a user's text on one line
+
+
+@cache
+def wrapped(text: str, width: int = WIDTH) -> str:
+    """Return `drawn` on as many lines as it takes for lines of `width` letters."""
+    return "\n".join(textwrap.wrap(drawn(text), width, break_on_hyphens=False)) or drawn(text)
 
 
 @cache
@@ -52,7 +62,7 @@ def legend(owner: Figure | Axes, handles: Sequence, labels: Iterable[str], **opt
     """Add a legend with users' labels, which Matplotlib would leave out where they begin with ``_``."""
     made = owner.legend(handles, ["label"] * len(handles), **options)
     for text, label in zip(made.get_texts(), labels, strict=True):
-        text.set(text=drawn(label), **LITERAL)
+        text.set(text=wrapped(label), **LITERAL)
     return made
 
 

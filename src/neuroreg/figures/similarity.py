@@ -131,7 +131,8 @@ def similarity_figure(
             cells = list(fig.add_gridspec(1, 1 + per_scan))
         axes = iter([fig.add_subplot(cell) for cell in cells])
         for row in own:
-            _draw_scatter(next(axes), pairs, row["comparison"], row["r"])
+            of_scan = given[(given["scan"] == scan) & (given["comparison"] == row["comparison"])]["r"]
+            _draw_scatter(next(axes), pairs, row["comparison"], row["r"], of_scan.max())
         _draw_pool(next(axes), pool)
         if len(given):
             _draw_scans(next(axes), given)
@@ -152,14 +153,21 @@ def _check_matrices(matrices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
     return {name: _check_square(name, matrices[name], size) for name in names}
 
 
-def _draw_scatter(ax, pairs: Mapping[str, np.ndarray], comparison: str, r: float) -> None:
+def _draw_scatter(
+    ax, pairs: Mapping[str, np.ndarray], comparison: str, r: float, of_scan: float = np.nan
+) -> None:
+    """Draw pairs; `r` is of those shown, `of_scan` of the scan, maybe a mean over choices."""
     x, y, xlabel, ylabel = _SCATTERS[comparison]
     size = float(np.clip(100 / np.sqrt(len(pairs[x])), 1.5, 5))  # dots of few pairs must show
     ax.plot(
         pairs[x], pairs[y], ".", markersize=size, markeredgewidth=0, color=_COLOR, alpha=0.4,
         rasterized=True,
     )  # fmt: skip
-    ax.set_title(f"r = {r:.2f} (paper {PAPER_R[comparison]:.2f})")
+    means = not np.isnan(of_scan) and f"{of_scan:.2f}" != f"{r:.2f}"
+    ax.set_title(f"r = {of_scan if means else r:.2f} (paper {PAPER_R[comparison]:.2f})")
+    if means:
+        told = f"these trials: {r:.2f}"
+        ax.text(0.97, 0.03, told, transform=ax.transAxes, ha="right", va="bottom", fontsize=6.5)
     ax.set(xlabel=xlabel, ylabel=ylabel)
 
 

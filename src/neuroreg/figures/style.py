@@ -15,7 +15,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from neuroreg.errors import InputError
-from neuroreg.figures.lettering import FONT, drawn, fallback_fonts
+from neuroreg.figures.lettering import FONT, fallback_fonts, wrapped
 from neuroreg.files.storage import atomic_path, write_csv
 
 NORM_LABELS = {"l0": "$L_0$", "l1": "$L_1$", "l2": "$L_2$", "linf": r"$L_\infty$"}
@@ -103,7 +103,7 @@ def condition_colors(names: Sequence[str]) -> list[tuple[float, float, float]]:
 def not_found_line(label: str, not_found: int, tried: int, bound: float) -> str:
     """Return what a figure says of samples without an adversarial: their share, what the mean is at most."""
     percent = 100 * not_found / tried
-    return f"{drawn(label)} {percent:.{1 if percent < 10 else 0}f} %: ≤ {bound:.3g}"
+    return f"{wrapped(label, 24)} {percent:.{1 if percent < 10 else 0}f} %: ≤ {bound:.3g}"
 
 
 def stamp_simulated(fig: Figure, note: str) -> None:

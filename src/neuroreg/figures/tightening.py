@@ -12,7 +12,7 @@ from neuroreg.analysis.distances import SharedSeeds, stack_distances
 from neuroreg.analysis.intervals import contrast, positive
 from neuroreg.analysis.linear import linear_logarithms, linear_means
 from neuroreg.errors import InputError
-from neuroreg.figures.lettering import LITERAL, drawn
+from neuroreg.figures.lettering import LITERAL, wrapped
 from neuroreg.figures.style import (
     NORM_LABELS,
     condition_colors,
@@ -176,11 +176,11 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str], attacks: Sequence[st
             below.barh(places + offset, shares, height=thickness, color=color)
         above.set_title(title)
         look = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        above.set_xticks(range(len(models)), map(drawn, models.values()), **look, **LITERAL)
+        above.set_xticks(range(len(models)), map(wrapped, models.values()), **look, **LITERAL)
         if lines:
             text = "No adversarial found: means\n" + "\n".join(lines)
             above.set_xlabel(text, fontsize=5.5, color="#a02020", **LITERAL)
-            most_lines = max(most_lines, len(lines) + 1)
+            most_lines = max(most_lines, "\n".join(lines).count("\n") + 2)
         above.margins(y=0.12)
         above.set_ylim(bottom=0)
         below.set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="Share of samples closer")

@@ -11,6 +11,7 @@ from torch import nn
 
 from neuroreg.errors import InputError
 from neuroreg.files.resume import ResumeFile
+from neuroreg.files.storage import naming
 from neuroreg.images.classification import stratified_sample
 from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.registry import complete_setting, find_method
@@ -202,7 +203,8 @@ def search(
                 seeds=seeds[row].to(device),
                 starting_points=None if starts is None else starts[repetition, row].to(device),
             )
-            found, passes, not_finite = run_watched(run, attacked, rows)
+            with naming(method):
+                found, passes, not_finite = run_watched(run, attacked, rows)
         outcome = verify(model, clean[row], targets[row], found, **forward)
         _keep(state, outcome, passes.cpu(), not_finite, batches[number])
         progress.history.append({"seconds": time.perf_counter() - begun, "batch_size": batch_size})

@@ -1,6 +1,6 @@
 """What becomes of values that a lab's file lacks: NaN in responses, behaviour or pupil position."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -35,6 +35,8 @@ def scan_without_missing(missing: Missing, **fields: np.ndarray | None) -> Scan:
     InputError
         If nothing is left, or the rest is no scan.
     """
+    if missing not in get_args(Missing):
+        raise InputError(f"missing: '{missing}'; expected one of: {', '.join(get_args(Missing))}.")
     responses = fields["responses"]
     if missing == "refuse" or not any(np.isnan(fields[kind]).any() for kind in _OF_TRIALS[2:]):
         return Scan(**fields)

@@ -84,8 +84,9 @@ class ModelEntry(Entry):
     @model_validator(mode="after")
     def _target_where_alpha(self) -> "ModelEntry":
         if (self.target is None) != (self.alpha == 0):
+            way = "; in YAML no target is null" if self.target in ("None", "none", "") else ""
             raise problem(
                 f"target {show(self.target)} with alpha {self.alpha:g}; "
-                "expected a target exactly where alpha is above 0."
+                f"expected a target exactly where alpha is above 0{way}."
             )
         return self

@@ -73,6 +73,8 @@ def _start_log(snakemake: Any) -> None:
         encoding="utf-8", errors="backslashreplace",
     )  # fmt: skip
     logging.captureWarnings(True)
+    # It tells of each table of each font that goes into a PDF.
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
     # Sums of floats, and so a trained model's bytes, depend on the number of threads.
     logging.info("%s with %d threads", snakemake.rule, snakemake.threads)
     if "torch" in sys.modules:

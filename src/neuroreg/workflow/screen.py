@@ -54,8 +54,8 @@ def opening(config: Mapping, note: str, folder: str | Path) -> str:
     runs = {*grid_runs(config["sweep"]), *attacked}
     search = config["adversarial"]
     lines = [
-        f"neuroreg: {len(config['scans'])} scans, {len(runs)} networks to train, {len(attacked)} of them "
-        f"attacked by {len(search['attacks'])} attacks on {search['samples']} images.",
+        f"neuroreg, the whole config: {len(config['scans'])} scans, {len(runs)} networks, {len(attacked)} "
+        f"of them attacked by {len(search['attacks'])} attacks on {search['samples']} images.",
         note,
         f"Results appear in {folder}, logs of jobs in {folder}/logs. What still holds is not made again.",
         "Below: each job as it starts, and how many are done. Ctrl-C stops; the same command goes on.",
@@ -78,9 +78,9 @@ def closing(folder: str | Path) -> str:
             verdicts.update(row.get("verdict") or "unreadable" for row in csv.DictReader(stream))
         listed = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
         lines.append(f"Claims of the paper: {listed}.")
-    first = [str(folder / name) for name in _FIRST if (folder / name).is_file()]
+    first = [name for name in _FIRST if (folder / name).is_file()]
     if first:
-        lines.append(f"To open first: {', '.join(first)}.")
+        lines.append(f"To open first, in {folder.resolve()}: {', '.join(first)}.")
     page = folder / "index.html"
     if page.is_file():
         lines.append(f"All results on one page: {page.resolve()}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from neuroreg.errors import InputError
 from neuroreg.robustness.evaluation import Watched, label_lead
 from neuroreg.robustness.verification import MARGIN
 from neuroreg.seeds import derive_seed
@@ -95,7 +96,7 @@ def run_watched(run: Callable, model: nn.Module, rows: Rows) -> tuple[Tensor, Te
         whether the row met logits that are not finite.
     """
     watched = Watched(model)
-    found, passes = run(watched, rows)
+    found, passes = _checked(run(watched, rows), rows)
     failed = torch.zeros(len(rows), dtype=torch.bool)
     if not watched.met():
         return found, passes, failed
@@ -104,6 +105,28 @@ def run_watched(run: Callable, model: nn.Module, rows: Rows) -> tuple[Tensor, Te
     halves = torch.arange(len(rows), device=rows.x.device).chunk(2)
     found, passes, failed = zip(*(run_watched(run, model, rows.take(half)) for half in halves), strict=True)
     return torch.cat(found), torch.cat(passes), torch.cat(failed)
+
+
+def _checked(returned: tuple[Tensor, Tensor], rows: Rows) -> tuple[Tensor, Tensor]:
+    """Return what an attack returned.
+
+    Raises
+    ------
+    InputError
+        If it is not what `Rows` says, as of an attack under construction.
+    """
+    expected = f"two tensors, adversarials {tuple(rows.x.shape)} and passes ({len(rows)},), whole numbers"
+    pair = isinstance(returned, tuple) and len(returned) == 2
+    if not (pair and all(isinstance(part, Tensor) for part in returned)):
+        raise InputError(f"what the attack returned: {type(returned).__name__}; expected {expected}.")
+    found, passes = returned
+    alike = found.ndim >= rows.x.ndim and (len(found), *found.shape[-3:]) == tuple(rows.x.shape)
+    if not (alike and found.ndim <= rows.x.ndim + 1 and passes.shape == (len(rows),)):
+        shapes = f"tensors {tuple(found.shape)} and {tuple(passes.shape)}"
+        raise InputError(f"what the attack returned: {shapes}; expected {expected}.")
+    if passes.is_floating_point():
+        raise InputError(f"what the attack returned: passes of type {passes.dtype}; expected {expected}.")
+    return found, passes
 
 
 def sample_normal(rows: Rows, purpose: str) -> Tensor:
