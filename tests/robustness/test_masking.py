@@ -215,6 +215,41 @@ def test_a_model_that_attacks_fail_on_does_not_look_alike(plain, found):
     assert ratio["value"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("factor", "flag"), [(0.79, "flag"), (0.81, "ok"), (1.24, "ok"), (1.26, "flag")])
+def test_few_pixels_less_look_as_unlike_as_more(found, factor, flag):
+    """In L0 alone; and a sample that one model gets wrong counts in neither mean."""
+    wrong = np.arange(5) == 2
+    own = {norm: np.where(wrong, 0.0, factor * found.distance[norm]) for norm in NORMS}
+    closest = {("plain", 1): found, ("other", 1): replace(found, distance=own, correct=~wrong)}
+    mean = found.distance["l0"].mean()
+    own["l0"][~wrong] = factor * mean
+    table = checks({}, closest)
+    ratio = table[table["check"] == "ratio"].set_index("norm")
+    assert ratio.loc["l0", "flag"] == flag
+    assert ratio.loc["l0", "value"] == pytest.approx(factor)
+    expected = own["l2"][~wrong].mean() / found.distance["l2"].mean()
+    assert ratio.loc["l2", "value"] == pytest.approx(expected)
+    assert (ratio["n"] == 4).all()
+    assert (ratio.loc[["l1", "l2", "linf"], "flag"] == "none").all()
+
+
+@pytest.mark.parametrize(("further", "share"), [(1.001, 0.0), (1.003, 1.0)])
+def test_other_models_adversarials_have_to_be_closer_by_two_thousandths(plain, found, further, share):
+    own = replace(found, distance={norm: further * found.distance[norm] for norm in NORMS})
+    table = checks({("plain", 1): plain[0]}, {("plain", 1): own, ("plain", 2): found})
+    part = table[table["check"] == "transfer"].set_index("norm")
+    assert (part["value"] == share).all()
+    assert (part["flag"] == ("flag" if share else "ok")).all()
+
+
+def test_tries_that_met_nan_are_counted_by_attacked_sample(plain, found):
+    wrong = np.arange(5) == 2
+    distance = {norm: np.where(wrong, 0.0, found.distance[norm]) for norm in NORMS}
+    own = replace(found, correct=~wrong, distance=distance, not_finite=np.array([0, 3, 7, 1, 0]))
+    row = checks({("plain", 1): plain[0]}, {("plain", 1): own}).set_index("check").loc["not finite"]
+    assert (row["value"], row["n"], row["flag"]) == (0.5, 4, "flag")
+
+
 def test_gradients_are_looked_at_as_loud_as_attacks_saw_them(plain, found):
     seen = {("plain", 1): replace(found, logit_factor=1 / 64)}
     assert not {"float32 gradients"} & flagged(checks({("plain", 1): Louder(plain[0], 64.0)}, seen), "plain")

@@ -14,10 +14,12 @@ from training_problems import SETTINGS, digits, run, target
 
 from neuroreg.errors import InputError
 from neuroreg.files.resume import ResumeFile
+from neuroreg.images.stimuli import Stimuli
 from neuroreg.seeds import derive_seed
+from neuroreg.similarity.matrix import SimilarityMatrix
 from neuroreg.training.checkpoints import load_model, save_model
 from neuroreg.training.networks import ResNet
-from neuroreg.training.run import learning_rate, train
+from neuroreg.training.run import learning_rate, make_target, train
 from neuroreg.training.settings import TrainingSettings
 
 torch.set_num_threads(1)  # bytes are compared
@@ -282,6 +284,20 @@ def test_a_saved_model_answers_as_before(tmp_path, trained):
 def test_bad_input_is_named(changes, message):
     with pytest.raises(InputError, match=message):
         run(**changes)
+
+
+def test_a_target_has_its_images_in_the_order_of_the_matrix():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, 36, 64), dtype=np.uint8)
+    stimuli = Stimuli(images, np.array([f"c/{i}" for i in range(6)]), np.arange(6) == 5)
+    values = rng.uniform(-1, 1, (4, 4)).astype(np.float32)
+    values = np.where(np.eye(4, dtype=bool), np.float32(1), (values + values.T) / 2)
+    found = make_target(SimilarityMatrix(values, np.array(["c/3", "c/0", "c/4", "c/1"])), stimuli)
+    np.testing.assert_array_equal(found.images, images[[3, 0, 4, 1]])
+    np.testing.assert_array_equal(found.matrix, values)
+    other = SimilarityMatrix(values, np.array(["c/3", "d/1", "c/4", "d/0"]))
+    with pytest.raises(InputError, match="2 of 4 keys are not among the stimuli, the first is 'd/1'"):
+        make_target(other, stimuli)
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors"])
