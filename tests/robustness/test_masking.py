@@ -50,6 +50,18 @@ class Unsteady(Wrapped):
         return self.inner(x + 0.01 * torch.rand_like(x))
 
 
+class Drifting(Wrapped):
+    """The same classes, but all logits are larger by `step` from one pass to the next."""
+
+    def __init__(self, inner, step):
+        super().__init__(inner)
+        self.step, self.passes = step, 0
+
+    def forward(self, x):
+        self.passes += 1
+        return self.inner(x) + self.step * self.passes
+
+
 class Deaf(Wrapped):
     def forward(self, x):
         return self.inner(x.detach())
@@ -165,6 +177,16 @@ def test_a_model_that_changes_its_mind_is_flagged(plain, found):
     assert "five passes" in flagged(table, "masked")
 
 
+@pytest.mark.parametrize(("share", "flag"), [(0.8e-5, "ok"), (1.25e-5, "flag")])
+def test_logits_may_drift_by_a_hundred_thousandth(plain, found, share, flag):
+    model, images, _ = plain
+    largest = model(to_input(images[:5])).abs().amax(dim=1).min().item()
+    table = checks({("plain", 1): Drifting(model, share * largest / 4)}, {("plain", 1): found})
+    row = table.set_index("check").loc["five passes"]
+    assert row["value"] == pytest.approx(share, rel=0.1)  # rounding of float32
+    assert row["flag"] == flag
+
+
 def test_gradients_that_mislead_are_flagged(plain, found, tmp_path):
     model, images, labels = plain
     masked = Shattered(model)
@@ -184,7 +206,11 @@ def test_a_last_repetition_that_still_helps_is_flagged(plain, found):
     half = replace(found, without_last={norm: 2 * found.distance[norm] for norm in NORMS})
     same = replace(found, without_last=found.distance)
     none = replace(found, without_last={norm: np.full(5, np.inf) for norm in NORMS})
-    for closest, value, flag in ((half, 0.5, "flag"), (same, 0.0, "ok"), (none, np.nan, "none")):
+    cases = [(half, 0.5, "flag"), (same, 0.0, "ok"), (none, np.nan, "none")]
+    for fall, flag in ((0.06, "flag"), (0.04, "ok")):
+        before = {norm: found.distance[norm] / (1 - fall) for norm in NORMS}
+        cases.append((replace(found, without_last=before), fall, flag))
+    for closest, value, flag in cases:
         table = checks({("plain", 1): plain[0]}, {("plain", 1): closest})
         part = table[table["check"] == "last repetition"]
         assert (part["flag"] == flag).all()
