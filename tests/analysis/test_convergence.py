@@ -185,6 +185,29 @@ def test_each_norm_has_one_sentence():
     assert once.endswith(": not converged.")
 
 
+def test_the_verdict_is_that_of_the_model_that_gains_most():
+    # The expected smallest of one repetition is 101.5 %, that of two 100 %; the other model has settled.
+    both = {
+        ("none", 1): tries_of(np.full((2, 2, 3), 5.0)),
+        ("neural", 1): tries_of(np.tile([[[2.0], [2.06]]], (2, 1, 3))),
+    }
+    sentence = convergence(both, MODELS)["verdict"].iloc[0]
+    assert sentence.startswith("The mean falls through the last of 2 repetitions by at most 1.5 % (Neural), ")
+    assert sentence.endswith(": not converged.")
+
+
+def test_the_dearer_half_is_what_comes_after_half_of_the_passes():
+    # 1, 3, 6, 12 passes up to each setting: from 5 at half of them to 4 at the end.
+    tries = tries_of(np.array([8.0, 6.0, 5.0, 4.0])[:, None, None], passes=[1, 2, 3, 6])
+    sentence = convergence({("none", 1): tries}, {"none": "None"})["verdict"].iloc[0]
+    assert "through the dearer half of the passes by at most 20 %" in sentence
+    # The half counts in passes, not in settings, and is that of the model that gains most.
+    other = tries_of(np.array([8.0, 8.0, 8.0, 4.0])[:, None, None], passes=[1, 2, 3, 6])
+    runs = {("none", 1): tries, ("neural", 1): other}
+    sentence = convergence(runs, MODELS)["verdict"].iloc[0]
+    assert "through the dearer half of the passes by at most 50 %" in sentence
+
+
 def test_nothing_attacked_and_nothing_found():
     table = convergence({("none", 1): tries_of((2, 2, 3), correct=[False] * 3)}, {"none": "None"})
     assert (table["mean"] == 0).all()

@@ -211,6 +211,20 @@ def test_a_claim_is_decided_only_if_those_without_an_adversarial_do_not_matter()
     assert row["verdict"] == "reproduced"
 
 
+def test_the_bound_of_two_conditions_is_not_widened_by_a_third_whose_search_failed():
+    def bound(of_shuffle):
+        frame = distances(DISTANCES)
+        in_l2 = frame["norm"] == "l2"
+        lost = in_l2 & (frame["model"] == "plain") & (frame["sample"] % 4 == 0)
+        lost |= in_l2 & (frame["model"] == "mixed") & (frame["seed"] <= of_shuffle)
+        frame.loc[lost, ["distance", "attack"]] = [np.inf, ""]
+        rows = {row["claim"]: row for row in distance_claims(frame, CONDITIONS)}
+        return [rows["l2_neural_above_none"][name] for name in ("bound_low", "bound", "bound_high")]
+
+    assert bound(of_shuffle=2) == pytest.approx(bound(of_shuffle=0), rel=1e-12)
+    assert np.isfinite(bound(of_shuffle=2)).all()
+
+
 def test_models_that_are_always_wrong_leave_everything_undecided():
     frame = distances(DISTANCES).assign(correct=False, distance=0.0, attack="")
     rows = distance_claims(frame, CONDITIONS)
@@ -271,6 +285,40 @@ def test_numbers_of_cifar10_are_not_held_against_other_images(papers, classified
 
 def test_the_same_seed_gives_the_same_table(papers):
     pd.testing.assert_frame_equal(papers, table(*papers_world()))
+
+
+def test_the_order_of_noise_levels_does_not_matter(papers):
+    *of_noise, gammas, frame = papers_world()
+    mixed = [
+        ([NoiseCounts(c.sigma[[2, 0, 3, 1]], c.correct[[2, 0, 3, 1]], c.draws) for c in counts], runs)
+        for counts, runs in of_noise
+    ]
+    found = table(*mixed, gammas, frame)
+    np.testing.assert_allclose(found["estimate"].astype(float), papers["estimate"].astype(float))
+    for end in ("low", "high"):  # of several levels at once it is drawn
+        np.testing.assert_allclose(found[end].astype(float), papers[end].astype(float), atol=2e-3)
+    assert (found["verdict"] == papers["verdict"]).all()
+
+
+def test_the_smallest_step_may_be_that_of_the_most_uncertain_one():
+    # From alpha 0 to 1 twenty of 2,000 images are lost, to 8 none, but 380 are won and 380 others lost.
+    image = np.arange(2000)
+    first = image < 1000
+    second = first & (image >= 20)
+    third = (second & (image < 620)) | (image >= 1620)
+    assert third.sum() == second.sum() == 980
+    counts, runs = [], []
+    for alpha, right in ((0.0, first), (1.0, second), (8.0, third)):
+        for seed in (1, 2, 3):
+            counts.append(NoiseCounts(np.array([0.0, 0.1]), np.stack([right, right]).astype(int), 1))
+            runs.append({"model": f"alpha{alpha:g}", "seed": seed, "alpha": alpha})
+    row = {row["claim"]: row for row in sweep_claims(counts, runs)}["noise_rises_continuously"]
+    assert row["estimate"] == pytest.approx(-0.01)
+    assert "smallest from alpha 0 to 1" in row["note"]
+    # Two steps at once: 2.24 standard errors.
+    error = np.sqrt((third.astype(int) - second).var(ddof=1) / 2000)
+    assert row["low"] == pytest.approx(-2.24 * error, rel=0.03)
+    assert row["high"] < 0
 
 
 def test_runs_that_do_not_fit_together_are_refused():

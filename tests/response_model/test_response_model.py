@@ -28,7 +28,9 @@ from neuroreg.response_model.reliability import measure_neurons
 from neuroreg.response_model.settings import FitSettings
 from neuroreg.scans.reliability import single_trial_correlation
 from neuroreg.scans.scan import Scan
+from neuroreg.seeds import derive_seed
 
+LAPLACIAN = [[0.25, 0.5, 0.25], [0.5, -3.0, 0.5], [0.25, 0.5, 0.25]]
 TINY = FitSettings(channels=2, input_kernel=3, max_epochs=2, contexts=5, batch_size=16)
 
 
@@ -113,9 +115,8 @@ def test_core_keeps_the_features_of_all_layers():
 
 def test_roughness_is_the_summed_squared_laplacian():
     core = Core(3, 5, 3, generator())
-    laplacian = [[0.25, 0.5, 0.25], [0.5, -3.0, 0.5], [0.25, 0.5, 0.25]]
     kernels = core.kernels[0].detach().numpy()[:, 0]
-    expected = np.mean([(signal.convolve2d(k, laplacian, mode="same") ** 2).sum() for k in kernels])
+    expected = np.mean([(signal.convolve2d(k, LAPLACIAN, mode="same") ** 2).sum() for k in kernels])
     assert core.roughness().item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -274,6 +275,86 @@ def test_statistics_come_from_the_training_trials(small_scan):
     rows = [np.flatnonzero((states == context).all(1)) for context in contexts]
     assert all(len(row) == 1 for row in rows)
     assert len({int(row[0]) for row in rows}) == TINY.contexts
+
+
+def test_a_fit_starts_from_the_located_fields_and_the_mean_responses(small_scan):
+    train = np.flatnonzero(small_scan.tier == "train")
+    # Below and above a deviation, where the nonlinearity bends.
+    responses = small_scan.responses + np.array([0, 0, 20, 20], np.float32)
+    model = build_model(replace(small_scan, responses=responses), train, TINY, seed=0)
+    rest = elu1(model.readout.bias).detach().numpy() * model.response_std.numpy()
+    np.testing.assert_allclose(rest, responses[train].mean(0), rtol=1e-5)
+    assert (model.readout.bias < 0).any() and (model.readout.bias > 0).any()
+    located = locate_receptive_fields(small_scan.images, small_scan.image[train], responses[train])
+    # A readout at the centre of pixel k of W is at ((k + 1/2) / W) of the way from -1 to 1.
+    place = (model.readout.position.detach().numpy() + 1) / 2 * [64, 36] - 0.5
+    np.testing.assert_allclose(place, located, atol=1e-4)
+
+
+def fitted_by_hand(scan, settings, seed):
+    """The fit written out with Adam: history and kept weights; one learning rate after the other."""
+    train, validation = (np.flatnonzero(scan.tier == tier) for tier in ("train", "validation"))
+    model = build_model(scan, train, settings, seed)
+    responses = np.maximum(scan.responses[train], 0) / model.response_std.numpy()
+    rate, history, best = settings.learning_rate, [], (-np.inf,)
+    optimizer, waited = torch.optim.Adam(model.parameters(), rate), 0
+    while len(history) < settings.max_epochs:
+        draws = generator(derive_seed(seed, "epoch", len(history) + 1))
+        batches = -(-len(train) // settings.batch_size)
+        order = torch.randperm(len(train), generator=draws)
+        noises = [torch.randn(scan.responses.shape[1], 2, generator=draws) for _ in range(batches)]
+        losses = []
+        model.train()
+        for rows, noise in zip(np.array_split(order.numpy(), batches), noises, strict=True):
+            trials = train[rows]
+            pictures = torch.from_numpy(scan.images[scan.image[trials]])
+            covariates = (torch.from_numpy(part[trials]) for part in (scan.behavior, scan.pupil_center))
+            answer = model(model.map(pictures), *covariates, noise)
+            wanted = torch.from_numpy(responses[rows])
+            loss = (answer - wanted * torch.log(answer)).sum() / wanted.numel()
+            kernels, laplacian = model.core.kernels, torch.tensor(LAPLACIAN)
+            rough = sum(
+                F.conv2d(k[None], laplacian[None, None], padding=1).square().sum() for k in kernels[0]
+            )
+            small = sum(k.square().sum() / len(k) for k in kernels[1:]) / (len(kernels) - 1)
+            neurons = len(model.response_std)
+            penalties = (
+                settings.laplace * rough / len(kernels[0])
+                + settings.core_l2 * small
+                + settings.readout_l1 * model.readout.weight.abs().sum() / neurons
+                + settings.gain_l2 * model.modulator.output_weight.square().sum() / neurons
+            )
+            optimizer.zero_grad()
+            (loss + penalties).backward()
+            optimizer.step()
+            losses.append(loss.item())
+        predicted = predict_trials(model, scan, validation)
+        score = np.mean(
+            [np.corrcoef(*pair)[0, 1] for pair in zip(predicted.T, scan.responses[validation].T, strict=True)]
+        )
+        history.append([len(history) + 1, rate, np.mean(losses), score])
+        waited = 0 if score > best[0] else waited + 1
+        if score > best[0]:
+            best = score, {name: value.clone() for name, value in model.state_dict().items()}
+        if waited == settings.patience:
+            waited, rate = 0, 0.3 * rate
+            model.load_state_dict(best[1])
+            optimizer = torch.optim.Adam(model.parameters(), rate)
+    return history, best[1]
+
+
+def test_a_fit_is_the_recipe_written_out(small_scan):
+    # Strong penalties, negative responses, few trials in the last batch, two reductions.
+    scan = replace(small_scan, responses=small_scan.responses - np.array([1, 0, 2, 0], np.float32))
+    changes = {"laplace": 0.3, "core_l2": 0.2, "readout_l1": 0.5, "gain_l2": 0.4}
+    changes |= {"max_epochs": 7, "patience": 1, "batch_size": 12, "learning_rate": 0.01}
+    settings = TINY.model_copy(update=changes)
+    fitted = fit_response_model(scan, settings, seed=4)
+    history, weights = fitted_by_hand(scan, settings, 4)
+    assert len({row[1] for row in history}) > 2
+    np.testing.assert_allclose([list(row.values()) for row in fitted.history], history, rtol=1e-3, atol=1e-4)
+    for name, value in fitted.model.state_dict().items():
+        torch.testing.assert_close(value, weights[name], rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_predictions_of_trials_equal_one_at_a_time(small_scan, small_fit):

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from neuroreg.robustness.attacks.foolbox import CountingModel
 from neuroreg.robustness.evaluation import FixedBatch, Watched, folded, quick
+from neuroreg.robustness.logit_margin import Scaled
 from neuroreg.training.networks import ResNet
 
 
@@ -136,6 +138,17 @@ def test_every_pass_has_the_same_shape(rows):
     torch.testing.assert_close(logits, expected)
     gradients = [torch.autograd.grad(y.sum(), p)[0] for y, p in ((logits, point), (expected, reference))]
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("wrap", [Watched, lambda model: Scaled(model, 2.0), CountingModel])
+@pytest.mark.parametrize("training", [True, False])
+def test_wrapping_a_model_leaves_the_modes_of_its_parts(wrap, training):
+    # As of a network in training whose batch norm is frozen.
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten()).train(training)
+    model[1].train(not training)
+    wrapped = wrap(model)
+    assert wrapped.training == model.training == model[0].training == training
+    assert model[1].training != training
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])

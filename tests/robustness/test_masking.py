@@ -50,6 +50,18 @@ class Unsteady(Wrapped):
         return self.inner(x + 0.01 * torch.rand_like(x))
 
 
+class Drifting(Wrapped):
+    """The same classes, but all logits are larger by `step` from one pass to the next."""
+
+    def __init__(self, inner, step):
+        super().__init__(inner)
+        self.step, self.passes = step, 0
+
+    def forward(self, x):
+        self.passes += 1
+        return self.inner(x) + self.step * self.passes
+
+
 class Deaf(Wrapped):
     def forward(self, x):
         return self.inner(x.detach())
@@ -165,6 +177,17 @@ def test_a_model_that_changes_its_mind_is_flagged(plain, found):
     assert "five passes" in flagged(table, "masked")
 
 
+@pytest.mark.parametrize(("share", "flag"), [(0.8e-5, "ok"), (1.25e-5, "flag")])
+def test_logits_may_drift_by_a_hundred_thousandth(plain, found, share, flag):
+    model, images, _ = plain
+    logits = predict(model, to_input(images[:5]), batch_size=5, device=CPU)
+    largest = logits.abs().amax(dim=1).min().item()
+    table = checks({("plain", 1): Drifting(model, share * largest / 4)}, {("plain", 1): found})
+    row = table.set_index("check").loc["five passes"]
+    assert row["value"] == pytest.approx(share, rel=0.1)  # rounding of float32
+    assert row["flag"] == flag
+
+
 def test_gradients_that_mislead_are_flagged(plain, found, tmp_path):
     model, images, labels = plain
     masked = Shattered(model)
@@ -184,7 +207,11 @@ def test_a_last_repetition_that_still_helps_is_flagged(plain, found):
     half = replace(found, without_last={norm: 2 * found.distance[norm] for norm in NORMS})
     same = replace(found, without_last=found.distance)
     none = replace(found, without_last={norm: np.full(5, np.inf) for norm in NORMS})
-    for closest, value, flag in ((half, 0.5, "flag"), (same, 0.0, "ok"), (none, np.nan, "none")):
+    cases = [(half, 0.5, "flag"), (same, 0.0, "ok"), (none, np.nan, "none")]
+    for fall, flag in ((0.06, "flag"), (0.04, "ok")):
+        before = {norm: found.distance[norm] / (1 - fall) for norm in NORMS}
+        cases.append((replace(found, without_last=before), fall, flag))
+    for closest, value, flag in cases:
         table = checks({("plain", 1): plain[0]}, {("plain", 1): closest})
         part = table[table["check"] == "last repetition"]
         assert (part["flag"] == flag).all()
@@ -213,6 +240,41 @@ def test_a_model_that_attacks_fail_on_does_not_look_alike(plain, found):
     assert ratio["n"] == 5 and ratio["flag"] == "flag"
     expected = (4 * 1024 + found.distance["l0"][4]) / found.distance["l0"].sum()
     assert ratio["value"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("factor", "flag"), [(0.79, "flag"), (0.81, "ok"), (1.24, "ok"), (1.26, "flag")])
+def test_few_pixels_less_look_as_unlike_as_more(found, factor, flag):
+    """In L0 alone; and a sample that one model gets wrong counts in neither mean."""
+    wrong = np.arange(5) == 2
+    own = {norm: np.where(wrong, 0.0, factor * found.distance[norm]) for norm in NORMS}
+    closest = {("plain", 1): found, ("other", 1): replace(found, distance=own, correct=~wrong)}
+    mean = found.distance["l0"].mean()
+    own["l0"][~wrong] = factor * mean
+    table = checks({}, closest)
+    ratio = table[table["check"] == "ratio"].set_index("norm")
+    assert ratio.loc["l0", "flag"] == flag
+    assert ratio.loc["l0", "value"] == pytest.approx(factor)
+    expected = own["l2"][~wrong].mean() / found.distance["l2"].mean()
+    assert ratio.loc["l2", "value"] == pytest.approx(expected)
+    assert (ratio["n"] == 4).all()
+    assert (ratio.loc[["l1", "l2", "linf"], "flag"] == "none").all()
+
+
+@pytest.mark.parametrize(("further", "share"), [(1.001, 0.0), (1.003, 1.0)])
+def test_other_models_adversarials_have_to_be_closer_by_two_thousandths(plain, found, further, share):
+    own = replace(found, distance={norm: further * found.distance[norm] for norm in NORMS})
+    table = checks({("plain", 1): plain[0]}, {("plain", 1): own, ("plain", 2): found})
+    part = table[table["check"] == "transfer"].set_index("norm")
+    assert (part["value"] == share).all()
+    assert (part["flag"] == ("flag" if share else "ok")).all()
+
+
+def test_tries_that_met_nan_are_counted_by_attacked_sample(plain, found):
+    wrong = np.arange(5) == 2
+    distance = {norm: np.where(wrong, 0.0, found.distance[norm]) for norm in NORMS}
+    own = replace(found, correct=~wrong, distance=distance, not_finite=np.array([0, 3, 7, 1, 0]))
+    row = checks({("plain", 1): plain[0]}, {("plain", 1): own}).set_index("check").loc["not finite"]
+    assert (row["value"], row["n"], row["flag"]) == (0.5, 4, "flag")
 
 
 def test_gradients_are_looked_at_as_loud_as_attacks_saw_them(plain, found):

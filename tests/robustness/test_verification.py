@@ -142,6 +142,32 @@ def test_what_the_model_gets_right_is_a_failure():
     assert set(distance.values()) == {np.inf}
 
 
+class Offset(Threshold):
+    """The same with both logits larger by 1, so that a lead of e is e of the largest logit."""
+
+    def forward(self, x):
+        return 1 + super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("lead", "push"),
+    [(2e-5, 0.0), (0.5e-5, 1e-4), (-1e-5, 1e-4), (-1e-4, 1e-3), (-1e-3, 1e-2), (-1e-2, np.inf)],
+)
+def test_what_leads_by_a_hundred_thousandth_holds_and_the_rest_is_stretched(lead, push):
+    clean = image().view(1, 1, 32, 32)
+    candidate = clean.clone()
+    candidate[0, 0, 0, 0] = 0.5 + lead
+    options = {"batch_size": 4, "device": CPU}
+    found = verify(Offset(slice(0, 1)), clean, torch.tensor([0]), candidate, **options)
+    for norm in ("l1", "l2", "linf"):
+        expected = (0.25 + lead) * (1 + push)
+        assert float(found.distance[norm]) == pytest.approx(expected, rel=2e-6)
+    # A clean image is taken for what the model says of it, by however little.
+    clean[0, 0, 0, 0] = 0.5 + 5e-6
+    found = verify(Offset(slice(0, 1)), clean, torch.tensor([0]), candidate, **options)
+    assert float(found.distance["l2"]) == 0
+
+
 def test_a_misclassified_clean_sample_has_distance_0():
     candidate = image()
     candidate[0] = torch.nan

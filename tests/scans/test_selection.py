@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from neuroreg.errors import InputError
+from neuroreg.scans.reliability import jackknife_oracle
 from neuroreg.scans.scan import Scan
 from neuroreg.scans.selection import select_neurons
 
@@ -87,6 +88,14 @@ def test_by_oracle(neurons):
         assert_neurons(selection.scan, scan, np.flatnonzero(expected >= threshold - 1e-9))
         assert selection.unused is None
         assert selection.dropped == {"area": 0, "layer": 0, "oracle": (expected < threshold - 1e-9).sum()}
+
+
+def test_a_neuron_at_the_threshold_itself_is_taken():
+    scan = make_scan()
+    trials = scan.trials_of("test")
+    found = jackknife_oracle(scan.responses[trials], scan.image[trials])
+    for least in found.tolist():
+        assert_neurons(select_neurons("a", scan, min_oracle=least).scan, scan, np.flatnonzero(found >= least))
 
 
 def test_by_everything():

@@ -51,6 +51,26 @@ def test_it_is_the_cosine_of_averages(tier, images):
     np.testing.assert_allclose(found.matrix, rows, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("exponent", "bias_correction", "units"),
+    [(2.0, False, "std"), (1.0, True, "std"), (1.0, False, "source"), (0.5, True, "source")],
+)
+def test_weights_and_units_are_those_asked_for(exponent, bias_correction, units):
+    scan = make_scan()
+    found = measured_similarity(scan, exponent=exponent, bias_correction=bias_correction, units=units)
+    repeats = np.stack([scan.responses[scan.image == one] for one in (8, 9, 10, 11)]).astype(float)
+    ddof = int(bias_correction)
+    noise = repeats.var(1, ddof=ddof).mean(0)
+    signal = repeats.mean(1).var(0, ddof=ddof) - ddof * noise / 5
+    assert (signal > 0).any()
+    w = np.sqrt(np.maximum(signal, 0) / noise) ** exponent
+    in_units = w * scan.responses.astype(float).std(0) if units == "source" else w
+    rows = expected(scan, range(12), np.full(28, True), in_units)
+    np.testing.assert_allclose(found.matrix, rows, atol=1e-6)
+    asked = {"weight_exponent": exponent, "bias_correction": bias_correction, "units": units}
+    assert asked.items() <= found.provenance.items()
+
+
 def test_withheld_trials_take_no_part():
     scan = make_scan(withheld=True)
     found = measured_similarity(scan)

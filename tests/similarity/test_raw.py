@@ -117,6 +117,19 @@ def test_one_of_several_trials_is_chosen_by_the_seed(tmp_path):
     assert seen == {0, 1, 2}
 
 
+def test_each_scan_has_a_choice_of_its_own(tmp_path):
+    # The same scan under two names: a mean of two that chose alike would be the similarity of one choice.
+    scan = make_scan(3, [0, 0, 0, 1, 2, 3])
+    paths = saved(tmp_path, a=scan, b=scan)
+    differ = []
+    for seed in range(8):
+        one, other = (raw_similarity({name: paths[name]}, stimuli(), seed=seed).matrix for name in "ab")
+        both = raw_similarity(paths, stimuli(), seed=seed).matrix
+        np.testing.assert_allclose(both, (one.astype(float) + other) / 2, atol=1e-6)
+        differ.append(not np.allclose(one, other, atol=1e-3))
+    assert any(differ)
+
+
 def test_withheld_trials_are_not_measured(tmp_path):
     scan = make_scan(4, [0, 1, 2, 3, 4], validation=[5, 6], withheld=["validation", "test"])
     found = raw_similarity(saved(tmp_path, a=scan), stimuli(), seed=1)

@@ -87,6 +87,31 @@ def test_half_of_the_cells_are_simple(at_best_frequency):
     assert ((modulation > 0.6) & (modulation < 1)).mean() < 0.2
 
 
+def test_an_orthogonal_grating_suppresses_the_response_to_the_preferred_one():
+    # Divisive normalisation (Heeger 1992): what drives the pool alone lowers the others' responses.
+    y, x = np.mgrid[:36, :64] * (120 / 64)
+
+    def wave(orientation, phase):
+        return np.cos(
+            2 * np.pi * 0.04 * (x * np.cos(orientation) + y * np.sin(orientation)) + phase * np.pi / 2
+        )
+
+    orientations = np.arange(4) * np.pi / 4
+    alone = [wave(o, p) for o in orientations for p in range(4)]
+    plaids = [wave(o, p) + wave(o + np.pi / 2, q) for o in orientations for p in range(4) for q in range(4)]
+    images = np.rint(127.5 + 60 * np.array(alone + plaids)).astype(np.uint8)
+    key = np.array([f"grating/{i:03d}" for i in range(len(images))])
+    stimuli = Stimuli(images, key, np.arange(len(images)) < 2)
+    silent = {"single_trial_similarity": None, "mean_oracle": None, "noise": 0.0, "shared_noise": 0.0}
+    truth = simulate_scan(stimuli, n_neurons=NEURONS, oracle_repeats=2, seed=1, name="a", **silent).truth
+    above = truth.expected - truth.expected.min(axis=0)
+    best, neuron = above[:16].argmax(axis=0), np.arange(NEURONS)
+    masked = above[16:].reshape(16, 4, NEURONS).mean(axis=1)[best, neuron]
+    ratio = masked / above[best, neuron]
+    assert np.median(ratio) < 0.85
+    assert (ratio < 1).mean() > 0.8
+
+
 def test_mean_rates_are_log_normal(recorded):
     # Buzsaki & Mizuseki 2014.
     for rates in (recorded.truth.expected.mean(axis=0), recorded.scan.responses.mean(axis=0)):

@@ -8,7 +8,7 @@ from neuroreg.errors import InputError
 from neuroreg.images.stimuli import make_stimuli
 from neuroreg.scans.scan import Scan
 from neuroreg.simulator.calibration import single_trial_similarity
-from neuroreg.simulator.simulate import simulate_scan
+from neuroreg.simulator.simulate import _behave, _shifted, simulate_scan
 
 FIELDS = tuple(Scan.__dataclass_fields__)
 
@@ -120,6 +120,43 @@ def test_behaviour_is_autocorrelated(noise_free):
         assert np.corrcoef(trace[1:], trace[:-1])[0, 1] > 0.3
     assert behavior[:, [0, 2]].min() >= 0
     assert np.corrcoef(behavior[:, 0], behavior[:, 2])[0, 1] > 0.2
+
+
+def test_behaviours_traces_have_the_stated_spread():
+    behavior, pupil = _behave(40_000, np.random.default_rng(0))
+    size, change, running = behavior.T
+    assert np.log(size).std() == pytest.approx(0.25, rel=0.05)
+    np.testing.assert_array_equal(change[1:-1], (size[2:] - size[:-2]) / 2)
+    # It runs half of the time, then as fast as the positive half of a normal variable of deviation 8.
+    still = running < 0.5
+    assert still.mean() == pytest.approx(0.5, abs=0.06)
+    assert np.square(running[~still]).mean() == pytest.approx(64, rel=0.15)
+    np.testing.assert_allclose(pupil.mean(axis=0), [80, 60], atol=0.2)
+    np.testing.assert_allclose(pupil.std(axis=0), [4, 2.5], rtol=0.03)
+    assert abs(np.corrcoef(pupil.T)[0, 1]) < 0.05
+
+
+def test_fields_move_with_the_pupil():
+    # 0.4 pixels of the image for one of the camera: 2 to the right and 3 down.
+    contrast = np.random.default_rng(1).normal(size=(2, 36, 64)).astype(np.float32)
+    pupil = np.array([[80 + 5, 60 + 7.5], [80.0, 60.0], [80 - 2.5, 60]])
+    seen = _shifted(contrast, np.array([1, 0, 0]), pupil).reshape(3, 36, 64)
+    np.testing.assert_allclose(seen[0, :-3, :-2], contrast[1, 3:, 2:], atol=1e-5)
+    np.testing.assert_allclose(seen[1], contrast[0], atol=1e-5)
+    np.testing.assert_allclose(seen[2, :, 1:], contrast[0, :, :-1], atol=1e-5)
+    # Beyond an edge its values go on.
+    np.testing.assert_allclose(seen[2, :, 0], contrast[0, :, 0], atol=1e-5)
+
+
+def test_the_shared_gain_varies_as_images_make_responses_vary(stimuli, noise_free):
+    noisy = simulate(stimuli, noise=0.0, shared_noise=1.0)
+    gain = np.log(noisy.scan.responses / noise_free.scan.responses)
+    expected = noise_free.truth.expected.astype(np.float64)
+    variance = np.log1p((expected.std(axis=0) / expected.mean(axis=0)) ** 2)
+    ratio = gain.var(axis=0) / variance  # log-normal, of mean 1
+    assert np.median(ratio) == pytest.approx(1, abs=0.06)
+    assert np.abs(ratio - 1).max() < 0.35
+    np.testing.assert_allclose(gain.mean(axis=0), -variance / 2, atol=0.2 * np.sqrt(variance).max())
 
 
 def test_behaviour_multiplies_and_the_pupil_shifts_the_noise_free_responses(noise_free, stimuli):

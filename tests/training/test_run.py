@@ -8,12 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 from training_problems import SETTINGS, digits, run, target
 
 from neuroreg.errors import InputError
 from neuroreg.files.resume import ResumeFile
+from neuroreg.images.stimuli import Stimuli
+from neuroreg.seeds import derive_seed
+from neuroreg.similarity.matrix import SimilarityMatrix
 from neuroreg.training.checkpoints import load_model, save_model
-from neuroreg.training.run import learning_rate, train
+from neuroreg.training.networks import ResNet
+from neuroreg.training.run import learning_rate, make_target, train
 from neuroreg.training.settings import TrainingSettings
 
 torch.set_num_threads(1)  # bytes are compared
@@ -45,6 +51,120 @@ def test_history_is_complete_and_the_best_epoch_is_kept(trained):
         assert sum(gamma) == pytest.approx(1)
         assert row["train_loss"] == pytest.approx(row["task_loss"] + 5 * row["similarity_loss"], rel=1e-4)
     assert trained.history[0]["learning_rate"] > trained.history[-1]["learning_rate"]
+
+
+def cropped(image, row, column, mirrored):
+    crop = np.pad(image, 4, mode="reflect")[row : row + 32, column : column + 32]
+    return crop[:, ::-1] if mirrored else crop
+
+
+def scaled(images):
+    return torch.from_numpy(np.stack(images) / 255)[:, None]
+
+
+def trained_by_hand(images, labels, target, settings, rates, *, seed, alpha):
+    """The recipe of the paper in float64, with torch.optim and crops and pairs one by one.
+
+    Returns rows of the history, the epoch that is kept, its weights and channel means, the first weights.
+    """
+
+    def stream(*names):
+        return torch.Generator().manual_seed(derive_seed(seed, *names))
+
+    order = torch.randperm(len(images), generator=stream("validation")).numpy()
+    held, kept = np.split(order, [round(settings.validation_fraction * len(images))])
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(seed, "weights"))
+        model = ResNet("resnet18", settings.width, 10).double()
+    start = {name: value.detach().clone() for name, value in model.named_parameters()}
+    logits = torch.zeros(5, dtype=torch.float64, requires_grad=True)
+    means = [torch.zeros(count, dtype=torch.float64) for count in model.layer_channels]
+    descent = torch.optim.SGD(
+        [*model.parameters(), logits], momentum=settings.momentum, weight_decay=settings.weight_decay
+    )
+    norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    rows, best = [], (np.inf,)
+    for epoch, rate in enumerate(rates):
+        draws, pairs = stream("epoch", epoch), stream("pairs", epoch)
+        turn = kept[torch.randperm(len(kept), generator=draws).numpy()]
+        losses, compared = [], []
+        model.train()
+        for step in range(len(kept) // settings.batch_size):
+            batch = turn[settings.batch_size * step :][: settings.batch_size]
+            places = torch.randint(0, 9, (2, len(batch), 1), generator=draws)[..., 0].T.tolist()
+            mirrored = (torch.rand(len(batch), 1, generator=draws) < 0.5)[:, 0].tolist()
+            x = [cropped(images[i], *place, m) for i, place, m in zip(batch, places, mirrored, strict=True)]
+            chosen = torch.randperm(len(target.images), generator=pairs)[: 2 * settings.pairs_per_step]
+            first, second = chosen.numpy().reshape(2, -1)
+            task = F.cross_entropy(model(scaled(x)), torch.from_numpy(labels[batch]))
+            averages = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
+            features = model.features(scaled(target.images[[*first, *second]]))
+            similarity = torch.zeros(len(first), dtype=torch.float64)
+            for layer, (feature, gamma) in enumerate(zip(features, torch.softmax(logits, 0), strict=True)):
+                means[layer] = 0.9 * means[layer] + 0.1 * feature.detach().mean((0, 2, 3))
+                a, b = (feature - means[layer][:, None, None]).flatten(1).split(len(first))
+                similarity = similarity + gamma * (a * b).sum(1) / a.norm(dim=1) / b.norm(dim=1)
+            wanted = torch.from_numpy(target.matrix[first, second].astype(float))
+            z = [torch.log((1 + s + 1e-5) / (1 - s + 1e-5)) / 2 for s in (similarity, wanted)]
+            pair_loss = ((z[0] - z[1]) ** 2).sum() / len(first)
+            loss = task + alpha * pair_loss
+            descent.zero_grad()
+            loss.backward()
+            if not settings.stimuli_in_batch_norm:
+                for norm, (mean, variance) in zip(norms, averages, strict=True):
+                    norm.running_mean.copy_(mean)
+                    norm.running_var.copy_(variance)
+            descent.param_groups[0]["lr"] = rate
+            descent.step()
+            losses.append([loss.item(), task.item(), pair_loss.item()])
+            compared.append(torch.stack([similarity.detach(), wanted]).numpy())
+        model.eval()
+        with torch.no_grad():
+            answer = model(scaled(images[held]))
+        truth = torch.from_numpy(labels[held])
+        validation = F.cross_entropy(answer, truth).item()
+        accuracy = (answer.argmax(1) == truth).double().mean().item()
+        correlation = np.corrcoef(np.concatenate(compared, 1))[0, 1]
+        gamma = torch.softmax(logits, 0).tolist()
+        rows.append([epoch + 1, rate, *np.mean(losses, 0), validation, accuracy, correlation, *gamma])
+        if validation < best[0]:
+            weights = {name: value.clone() for name, value in model.state_dict().items()}
+            best = validation, epoch + 1, weights, list(means)
+    return rows, *best[1:], start
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_run_is_the_recipe_written_out(together):
+    # Rates so small that rounding does not grow, weights decay so fast that it shows.
+    settings = TrainingSettings(
+        width=4,
+        epochs=3,
+        batch_size=16,
+        pairs_per_step=4,
+        learning_rate=1e-4,
+        weight_decay=5.0,
+        cycles=1,
+        phases=3,
+        horizontal_flip=True,
+        stimuli_in_batch_norm=together,
+    )
+    images, labels = digits(64)
+    found = train(images, labels, 10, settings=settings, seed=5, alpha=2.0, target=target())
+    rates = [1e-4, 3e-5, 9e-6]
+    rows, best, weights, means, start = trained_by_hand(
+        images, labels, target(), settings, rates, seed=5, alpha=2.0
+    )
+    np.testing.assert_allclose([list(row.values()) for row in found.history], rows, rtol=1e-3)
+    assert found.best_epoch == best
+    state = found.model.state_dict()
+    for name, before in start.items():
+        moved = weights[name] - before
+        assert (state[name] - before - moved).norm() < 0.02 * moved.norm(), name
+    for name, value in state.items():
+        torch.testing.assert_close(value.double(), weights[name].double(), rtol=1e-3, atol=1e-5)
+    for layer, mean in enumerate(means):
+        kept = found.similarity[f"running_mean_{layer}"].double()
+        torch.testing.assert_close(kept, mean, rtol=1e-3, atol=1e-5)
 
 
 def test_the_objective_pulls_the_network_towards_the_target():
@@ -164,6 +284,20 @@ def test_a_saved_model_answers_as_before(tmp_path, trained):
 def test_bad_input_is_named(changes, message):
     with pytest.raises(InputError, match=message):
         run(**changes)
+
+
+def test_a_target_has_its_images_in_the_order_of_the_matrix():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, 36, 64), dtype=np.uint8)
+    stimuli = Stimuli(images, np.array([f"c/{i}" for i in range(6)]), np.arange(6) == 5)
+    values = rng.uniform(-1, 1, (4, 4)).astype(np.float32)
+    values = np.where(np.eye(4, dtype=bool), np.float32(1), (values + values.T) / 2)
+    found = make_target(SimilarityMatrix(values, np.array(["c/3", "c/0", "c/4", "c/1"])), stimuli)
+    np.testing.assert_array_equal(found.images, images[[3, 0, 4, 1]])
+    np.testing.assert_array_equal(found.matrix, values)
+    other = SimilarityMatrix(values, np.array(["c/3", "d/1", "c/4", "d/0"]))
+    with pytest.raises(InputError, match="2 of 4 keys are not among the stimuli, the first is 'd/1'"):
+        make_target(other, stimuli)
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors"])

@@ -177,7 +177,7 @@ class Watched(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model, self._met = model, []
-        self.train(model.training)
+        self.training = model.training  # not `train`, which would set the model's parts, too
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the model's logits (B, classes), 0 where one of an image's is not finite."""

@@ -26,7 +26,7 @@ class Scaled(nn.Module):
     def __init__(self, model: nn.Module, factor: float) -> None:
         super().__init__()
         self.model, self.factor = model, factor
-        self.train(model.training)
+        self.training = model.training  # not `train`, which would set the model's parts, too
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, classes) of inputs (B, 1, H, W)."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from attack_problems import balanced_network, coarse_images
+from tier_problems import margin_of, smooth_problem
 from torch import nn
 
 from neuroreg.robustness.attacks import boundary_attack
@@ -152,6 +153,61 @@ def test_no_farther_than_foolbox(network_problem):
             theirs, _ = attack("brendel_bethge_l1", model, x, labels, starts, foolbox.run, steps=100)
         ours, _ = attack("l1", model, x, labels, starts, steps=100)
         assert sizes(ours, x, "l1").mean() <= 1.02 * sizes(theirs, x, "l1").mean()
+
+
+def follow_step_by_step(variant, weights, x, label, point, steps, radius, momentum):
+    """The way along the boundary as Foolbox goes it, one image; the closest adversarial and its size."""
+    norm = boundary_attack.VARIANTS[variant]
+    best, smallest, normal, reach = None, np.inf, None, radius * len(x) ** 0.5
+
+    def look(point, best, smallest):
+        margin, rise = margin_of(weights, point, label)
+        change = np.abs(point - x)
+        size = (change > 1e-4).sum() if variant == "l0" else np.linalg.norm(change, NORMS[variant])
+        return margin, rise, *((point, size) if margin > 0 and size < smallest else (best, smallest))
+
+    for step in range(1, steps + 1):
+        margin, rise, best, smallest = look(point, best, smallest)
+        normal = rise if step == 1 else momentum * normal + (1 - momentum) * rise
+        if (step + 1) % max(1, steps // 20) == 0:
+            reach /= 2
+        # A tenth past the boundary; from beyond it, a tenth short of it.
+        c = -1.1 * margin if margin < 0 else -0.9 * margin
+        rows = (torch.tensor(np.array([part])) for part in (point, x, normal, c, reach))
+        point = norm.step(*rows)[0].numpy()
+    return look(point, best, smallest)[2:]
+
+
+@pytest.mark.parametrize(
+    ("variant", "steps", "radius", "momentum"),
+    [
+        # Which pixels may differ in L0 is no continuous choice: over many steps rounding decides.
+        ("l0", 25, 0.16, 0.3),
+        ("l1", 60, 0.05, 0.8),
+        ("l2", 60, 0.05, 0.8),
+        ("l2", 25, 0.16, 0.3),
+        ("linf", 60, 0.05, 0.8),
+    ],
+)
+def test_the_way_along_the_boundary_is_foolboxs(variant, steps, radius, momentum):
+    model, weights, x, labels = smooth_problem()
+    drawn = np.random.default_rng(5).uniform(-0.3, 1.3, (500, 49)).clip(0, 1)
+    others = [next(start for start in drawn if margin_of(weights, start, label)[0] > 0) for label in labels]
+    truth = torch.from_numpy(labels)
+    with evaluation(model, CPU):
+        norm = boundary_attack.VARIANTS[variant]
+        rows = Rows(torch.from_numpy(x).view(-1, 1, 7, 7), truth, {}, torch.zeros_like(truth), truth)
+        closest = ClosestPoints(variant, model, rows, norm.size)
+        start = torch.from_numpy(np.array(others))
+        numbers = {"radius": radius, "momentum": momentum}
+        setting = {name: torch.full((6,), number, dtype=torch.float64) for name, number in numbers.items()}
+        boundary_attack.follow(closest, norm, start, steps=steps, **setting)
+    assert (closest.passes == 2 * steps + 1).all()
+    for row in range(6):
+        case = (weights, x[row], labels[row], others[row], steps, radius, momentum)
+        best, smallest = follow_step_by_step(variant, *case)
+        assert float(closest.smallest[row]) == pytest.approx(smallest, rel=1e-5)
+        np.testing.assert_allclose(closest.best[row].numpy(), best, rtol=0, atol=1e-5)
 
 
 def test_a_flat_network_leaves_what_bisection_found():

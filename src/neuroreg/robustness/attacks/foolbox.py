@@ -81,7 +81,7 @@ class CountingModel(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.train(model.training)
+        self.training = model.training  # not `train`, which would set the model's parts, too
         self.passes = 0
 
     def forward(self, x: Tensor) -> Tensor:
