@@ -137,7 +137,8 @@ def _draw(
         part = closest[model]
         clean = part.clean[index] / 255
         _show(line[0], clean, f"{classes[part.label[index]]}", cmap="gray", vmin=0, vmax=1)
-        line[0].set_ylabel(wrapped(models[model], 16), fontsize=7, labelpad=2, **LITERAL)
+        label = wrapped(models[model], 16)
+        line[0].set_ylabel(label, fontsize=5.5 if "\n" in label else 7, labelpad=2, **LITERAL)
         for norm, adversarial, difference in zip(NORM_LABELS, line[1::2], line[2::2], strict=True):
             image, named = part.adversarial[norm][index], part.predicted[norm][index]
             if named < 0:

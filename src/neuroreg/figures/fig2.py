@@ -14,6 +14,7 @@ from neuroreg.figures.style import (
     condition_colors,
     new_figure,
     not_found_line,
+    slant_labels,
     stamp_simulated,
     style,
 )
@@ -88,9 +89,7 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
         ax.set_title(title)
         ax.set_xticks(range(len(models)), names, **LITERAL)
         if slanted:
-            ax.tick_params(axis="x", rotation=45)
-            for text in ax.get_xticklabels():
-                text.set(ha="right", rotation_mode="anchor")
+            slant_labels(ax)
         ax.set_xlim(-0.6, len(models) - 0.4)
         ax.set_ylim(bottom=0)
         if lines:
@@ -102,5 +101,5 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
             ax.set_xlabel(told, fontsize=6.5, color="#a02020", **LITERAL)
     fig.axes[0].set_ylabel("Mean minimal distance")
     # Text under the panels makes the figure higher, not the panels lower.
-    fig.set_figheight(1.9 + 0.12 * below + (0.045 * longest if slanted else 0))
+    fig.set_figheight(1.9 + 0.12 * below + (0.06 * longest if slanted else 0))
     return fig

@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib.style
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neuroreg.errors import InputError
@@ -98,6 +99,17 @@ def condition_colors(names: Sequence[str]) -> list[tuple[float, float, float]]:
         _CONDITIONS[word] if first.get(word) == index else next(spare) for index, word in enumerate(words)
     ]
     return [tuple(rgb) for rgb in sns.color_palette(colors)]
+
+
+def slant_labels(ax: Axes) -> None:
+    """Turn the labels under an axis, upright where they have several lines, for which slanted is too wide."""
+    labels = ax.get_xticklabels()
+    if any("\n" in label.get_text() for label in labels):
+        for label in labels:
+            label.set(rotation=90, ha="center", va="top", multialignment="right")
+    else:
+        for label in labels:
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
 
 
 def not_found_line(label: str, not_found: int, tried: int, bound: float) -> str:

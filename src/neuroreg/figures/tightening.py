@@ -18,6 +18,7 @@ from neuroreg.figures.style import (
     condition_colors,
     new_figure,
     not_found_line,
+    slant_labels,
     stamp_simulated,
     style,
 )
@@ -175,8 +176,8 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str], attacks: Sequence[st
             offset = (x - (len(models) - 1) / 2) * thickness
             below.barh(places + offset, shares, height=thickness, color=color)
         above.set_title(title)
-        look = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        above.set_xticks(range(len(models)), map(wrapped, models.values()), **look, **LITERAL)
+        above.set_xticks(range(len(models)), map(wrapped, models.values()), **LITERAL)
+        slant_labels(above)
         if lines:
             text = "No adversarial found: means\n" + "\n".join(lines)
             above.set_xlabel(text, fontsize=5.5, color="#a02020", **LITERAL)
