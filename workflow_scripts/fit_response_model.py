@@ -7,6 +7,7 @@ import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during th
 from neuroreg.devices import choose_device
 from neuroreg.files.records import read_record
 from neuroreg.files.resume import ResumeFile
+from neuroreg.files.storage import naming
 from neuroreg.response_model.files import save_response_model
 from neuroreg.response_model.fit import fit_response_model
 from neuroreg.response_model.predict import predict_trials
@@ -20,7 +21,7 @@ from neuroreg.workflow.job import run_job
 def main(snakemake):
     scan = read_record(snakemake.input.scan, Scan)
     path = Path(snakemake.output.weights).with_suffix(".resume.safetensors")
-    with ResumeFile(path, snakemake.params.code) as resume:
+    with naming(snakemake.wildcards.scan), ResumeFile(path, snakemake.params.code) as resume:
         fitted = fit_response_model(
             scan,
             FitSettings(**snakemake.params.settings),

@@ -80,7 +80,7 @@ def make(tmp_path, request, config, claims):
         "scan": "simulated1",
         "neurons": {"kept": 7, "read": 9},
         "trials": {"train": 3, "test": 2},
-        "images": {"count": 4, "sha256": "0" * 64},
+        "images": {"count": 4, "different": 4, "sha256": "0" * 64},
     }
     write_json(tmp_path / "simulated1.json", summary)
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neuroreg.scans.scan import Scan
+from neuroreg.errors import InputError
+from neuroreg.scans.scan import Scan, usable_trials
 from neuroreg.scans.selection import select_neurons
 from neuroreg.scans.summary import image_digest, summarise_scan, summary_lines
 
@@ -57,7 +58,7 @@ def test_summary(scan):
         "left_out_tiers": {"final_test": 2, "live": 1},
         "withheld_tiers": [],
         "negative_responses": 0.0,
-        "images": {"count": 8, "sha256": digest_of(scan)},
+        "images": {"count": 8, "different": 8, "sha256": digest_of(scan)},
         "repeats": {"1": 1, "2": 2, "3": 2},
         "ragged": True,
         "covariates": {"behavior": 2, "pupil_center": 0},
@@ -87,6 +88,24 @@ def test_negative_responses_are_told_by_their_share(scan):
     )
     v1 = select_neurons("mine", negative, areas=["V1"])
     assert summarise_scan("mine", negative, v1)["negative_responses"] == 1 / (14 * 3)
+
+
+def test_one_image_under_several_keys_is_told(scan):
+    """Labs give each trial an image of its own: nothing is then repeated."""
+    images = scan.images.copy()
+    images[[2, 4]] = images[1]
+    summary = summarise_scan("mine", replace(scan, images=images), select_neurons("mine", scan))
+    assert summary["images"]["count"] == 8
+    assert summary["images"]["different"] == 6
+    assert any("8 keys, but only 6 different images" in line for line in summary_lines(summary))
+
+
+def test_too_few_trials_of_a_tier_are_told_with_what_there_is(scan):
+    with pytest.raises(InputError, match="scan: 1 trials of tier 'validation' that can be used") as error:
+        usable_trials(scan)
+    assert "of train 2, validation 1, test 11; left out: 'final_test' 2, 'live' 1; expected" in str(
+        error.value
+    )
 
 
 def test_a_competition_scan(scan):

@@ -13,7 +13,7 @@ SUMMARY = {
     "scan": str,
     "neurons": {"kept": int, "read": int},
     "trials": {str: int},
-    "images": {"count": int, "sha256": str},
+    "images": {"count": int, "different": int, "sha256": str},
 }
 """What of a scan's summary stands on the page, as `neuroreg.files.forms` has it."""
 NORMS = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "L∞"}

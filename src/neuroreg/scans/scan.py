@@ -1,5 +1,6 @@
 """One scan: what was shown, what the neurons answered, what the animal did meanwhile."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -193,5 +194,10 @@ def usable_trials(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
     train, validation = scan.trials_of("train"), scan.trials_of("validation")
     for tier, trials in (("train", train), ("validation", validation)):
         if len(trials) < 2:
-            raise InputError(f"scan: {len(trials)} trials of tier '{tier}'; expected at least 2.")
+            there = ", ".join(f"{one} {(scan.tier == one).sum()}" for one in TIERS)
+            left_out = ", ".join(f"'{one}' {count}" for one, count in Counter(scan.left_out.tolist()).items())
+            raise InputError(
+                f"scan: {len(trials)} trials of tier '{tier}' that can be used, of {there}; left out: "
+                f"{left_out or 'none'}; expected at least 2."
+            )
     return train, validation

@@ -31,7 +31,8 @@ def summarise_scan(name: str, read: Scan, selection: Selection) -> dict:
         ``trials`` by tier and ``neurons``. ``left_out_tiers``: trials by tier. ``withheld_tiers``: those
         whose responses are all exactly 0. ``negative_responses``: the share of the kept neurons'
         responses that are below 0, as of z-scored ones, and count as 0 where response models are fitted.
-        ``images``: ``count`` and ``sha256``, see `image_digest`.
+        ``images``: ``count``, how many of them are ``different`` in their pixels, and ``sha256``, see
+        `image_digest`.
         ``repeats``: how many images of the test tier were shown once, twice, ... ``ragged``: whether not all
         equally often. ``covariates``: for each kind, how many columns hold anything but 0.
     """
@@ -54,7 +55,11 @@ def summarise_scan(name: str, read: Scan, selection: Selection) -> dict:
         "left_out_tiers": dict(Counter(read.left_out.tolist())),
         "withheld_tiers": list(kept.withheld_tiers()),
         "negative_responses": float((kept.responses < 0).mean()),
-        "images": {"count": len(read.images), "sha256": image_digest(read.key, read.images)},
+        "images": {
+            "count": len(read.images),
+            "different": len({image.tobytes() for image in read.images}),
+            "sha256": image_digest(read.key, read.images),
+        },
         "repeats": (repeats := _repeats(read)),
         "ragged": len(repeats) > 1,
         "covariates": {
@@ -92,7 +97,7 @@ def summary_lines(summary: Mapping) -> list[str]:
     )
     dropped = ", ".join(f"{count} by {reason}" for reason, count in neurons["dropped"].items() if count)
     trials = ", ".join(f"{tier} {count}" for tier, count in summary["trials"].items())
-    repeats = ", ".join(f"{images} x {times}" for times, images in summary["repeats"].items())
+    repeats = ", ".join(f"{shown} x {times}" for times, shown in summary["repeats"].items())
     covariates = ", ".join(f"{kind} {count}" for kind, count in summary["covariates"].items())
     lines = [
         f"neurons: {neurons['read']} read, {neurons['kept']} kept; dropped: {dropped or 'none'}; {places}",
@@ -101,6 +106,11 @@ def summary_lines(summary: Mapping) -> list[str]:
         f"test images x showings: {repeats or 'none'}{' (ragged)' if summary['ragged'] else ''}",
         f"covariates, columns with anything but 0: {covariates}",
     ]
+    if images["different"] < images["count"]:
+        lines.append(
+            f"images: {images['count']} keys, but only {images['different']} different images; repeats are "
+            "told by keys, so that an image under several keys is not taken for repeated"
+        )
     if summary["negative_responses"]:
         lines.append(
             f"negative responses: {summary['negative_responses']:.1%} of all; they count as 0 where response "
