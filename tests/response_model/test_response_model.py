@@ -276,6 +276,29 @@ def test_statistics_come_from_the_training_trials(small_scan):
     assert len({int(row[0]) for row in rows}) == TINY.contexts
 
 
+@pytest.mark.parametrize("kernel", [3, 9, 15])
+def test_readouts_start_at_the_very_pixel_where_their_fields_were_found(small_scan, kernel):
+    train = np.flatnonzero(small_scan.tier == "train")
+    used, image = np.unique(small_scan.image[train], return_inverse=True)
+    centres = locate_receptive_fields(small_scan.images[used], image, small_scan.responses[train])
+    model = build_model(small_scan, train, TINY.model_copy(update={"input_kernel": kernel}), seed=0).eval()
+    with torch.no_grad():
+        # The first channel of the map has the image as it is, on every second pixel.
+        model.core.kernels[0].zero_()[0, 0, kernel // 2, kernel // 2] = 1
+        weight = torch.zeros(len(centres), model.core.features)
+        weight[:, 0] = 1
+        for (x, y), position in zip(centres.astype(int), model.readout.position, strict=True):
+            dots = torch.zeros(3, 3, 36, 64)  # an image for the pixel and each of its neighbours
+            for row in range(3):
+                for column in range(3):
+                    if 0 <= y + row - 1 < 36 and 0 <= x + column - 1 < 64:
+                        dots[row, column, y + row - 1, x + column - 1] = 1
+            read = sample_and_weigh(model.core(dots.view(9, 1, 36, 64)), position[None], weight[:1])
+            expected = np.zeros((3, 3))
+            expected[1, 1] = (1 + 1e-5) ** -0.5  # what the batch norm divides by
+            np.testing.assert_allclose(read.view(3, 3), expected, atol=1e-5)
+
+
 def test_predictions_of_trials_equal_one_at_a_time(small_scan, small_fit):
     trials = np.flatnonzero(small_scan.tier == "test")[::-1]
     model = small_fit.model

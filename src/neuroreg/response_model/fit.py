@@ -82,7 +82,8 @@ def build_model(scan: Scan, trials: np.ndarray, settings: FitSettings, seed: int
     height, width = images.shape[1:]
     with torch.no_grad():
         model.readout.bias.copy_(torch.as_tensor(np.where(mean > 1, mean - 1, np.log(mean))))
-        model.readout.position.copy_(torch.as_tensor((centres + 0.5) / [width, height] * 2 - 1))
+        # The map's point m is centred on pixel 2 m; -1 and 1 are half a point, a pixel, further out.
+        model.readout.position.copy_(torch.as_tensor((centres + 1) / [width, height] * 2 - 1))
     return model
 
 
