@@ -8,6 +8,7 @@ from neuroreg.errors import InputError
 from neuroreg.images.stimuli import make_stimuli
 from neuroreg.scans.scan import Scan
 from neuroreg.simulator.calibration import single_trial_similarity
+from neuroreg.simulator.settings import FEWEST_POOL
 from neuroreg.simulator.simulate import simulate_scan
 
 FIELDS = tuple(Scan.__dataclass_fields__)
@@ -164,14 +165,42 @@ def test_the_level_is_set_to_the_similarity_of_single_trials(stimuli):
         np.testing.assert_array_equal(fixed.scan.responses, simulated.scan.responses)
 
 
+@pytest.mark.parametrize("dropped", [0.0, 0.02, 0.3, 0.9])
+def test_the_smallest_pool_leaves_two_trials_to_fit_and_two_to_validate(dropped):
+    for pool in (FEWEST_POOL, FEWEST_POOL - 1):
+        fewest = {"train": pool, "validation": pool}
+        for seed in range(8):
+            stimuli = make_stimuli("photographs", pool, 3, seed=seed)
+            scan = simulate(stimuli, n_neurons=2, dropped_fraction=dropped, seed=seed).scan
+            for tier in fewest:
+                fewest[tier] = min(fewest[tier], int((scan.tier == tier).sum()))
+        assert fewest["train"] >= 2
+        # One fewer, and there are never two.
+        assert fewest["validation"] == (2 if pool == FEWEST_POOL else 1)
+
+
+def test_dropping_takes_the_last_trials_but_for_those_that_a_fit_needs():
+    stimuli = make_stimuli("photographs", 20, 5, seed=4)
+    whole = simulate(stimuli, n_neurons=2, oracle_repeats=2, dropped_fraction=0.0, seed=4).scan
+    for dropped in (0.05, 0.5, 0.95):
+        scan = simulate(stimuli, n_neurons=2, oracle_repeats=2, dropped_fraction=dropped, seed=4).scan
+        order = list(zip(whole.key[whole.image].tolist(), whole.tier.tolist(), strict=True))
+        left = order[: 30 - round(30 * dropped)]
+        for tier in ("train", "validation"):
+            left += [one for one in [one for one in order if one[1] == tier][:2] if one not in left]
+        found = list(zip(scan.key[scan.image].tolist(), scan.tier.tolist(), strict=True))
+        assert sorted(found) == sorted(left)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"n_neurons": 0}, "simulated scan 'a': n_neurons is 0; expected at least 1"),
         ({"oracle_repeats": 0}, "oracle_repeats is 0; expected at least 1"),
-        ({"noise": -0.1}, "noise is -0.1; expected 0 or more"),
-        ({"noise": float("nan")}, "noise is nan; expected 0 or more"),
-        ({"shared_noise": -1.0}, "shared_noise is -1.0; expected 0 or more"),
+        ({"noise": -0.1}, "noise is -0.1; expected 0 to 100"),
+        ({"noise": float("nan")}, "noise is nan; expected 0 to 100"),
+        ({"noise": 1e5}, "noise is 100000.0; expected 0 to 100"),
+        ({"shared_noise": -1.0}, "shared_noise is -1.0; expected 0 to 100"),
         (
             {"noise": None},
             "simulated scan 'a': found shared_noise 0.5; expected two numbers for single_trial_similarity, ",

@@ -17,12 +17,12 @@ from neuroreg.scans.scan import Scan
 from neuroreg.seeds import derive_seed
 from neuroreg.simulator.calibration import NoiseTargets, calibrate_noise
 from neuroreg.simulator.cells import GaborCells, Population
+from neuroreg.simulator.settings import FEWEST_OF_TIER, LARGEST_LEVEL, VALIDATION_FRACTION
 from neuroreg.simulator.trial_noise import NoiseLevels, TrialNoise, tuned_loading
 from neuroreg.simulator.truth import SimulatedTruth, ideal_correlation, true_weight
 
 _PUPIL_AT_REST = np.array([80.0, 60.0])  # camera pixels
 _SHIFT = 0.4  # pixels of the image that the receptive fields move per camera pixel of pupil position
-_VALIDATION_FRACTION = 0.1
 _POOL_CELLS = 128
 _POOL_SATURATION = 0.5  # constant of the divisive normalisation, in units of the pool's mean activity
 _HALF_SATURATION = 2.0  # normalised drive, relative to its mean, at half of the largest response
@@ -81,7 +81,8 @@ def simulate_scan(
         Instead of one target or both, fixed levels of private and of shared noise, see `NoiseLevels`; two of
         the four are numbers, two are None.
     dropped_fraction
-        Share of trials left out at random, as those with missing covariates are in measured scans.
+        Share of trials left out at random, as those with missing covariates are in measured scans; two of
+        the train and two of the validation tier stay.
     seed, name
         Decide everything drawn; scans of different names have different neurons, behaviour and order.
 
@@ -144,7 +145,7 @@ def _check(
         if key in ("single_trial_similarity", "mean_oracle")
     }
     levels = {
-        key: (value, 0 <= value < np.inf, "0 or more")
+        key: (value, 0 <= value <= LARGEST_LEVEL, f"0 to {LARGEST_LEVEL:g}")
         for key, value in targets.given().items()
         if key in ("noise", "shared_noise")
     }
@@ -168,10 +169,13 @@ def _present(
     """Return the stimulus (T,) and the tier (T,) of each trial."""
     tier = np.where(stimuli.oracle, "test", "train").astype("<U10")
     single = np.flatnonzero(~stimuli.oracle)
-    tier[rng.choice(single, round(_VALIDATION_FRACTION * len(single)), replace=False)] = "validation"
+    tier[rng.choice(single, round(VALIDATION_FRACTION * len(single)), replace=False)] = "validation"
     shown = np.repeat(np.arange(len(tier)), np.where(stimuli.oracle, oracle_repeats, 1))
     rng.shuffle(shown)
-    shown = shown[: len(shown) - round(dropped_fraction * len(shown))]
+    kept = np.arange(len(shown)) < len(shown) - round(dropped_fraction * len(shown))
+    for needed in ("train", "validation"):
+        kept[np.flatnonzero(tier[shown] == needed)[:FEWEST_OF_TIER]] = True
+    shown = shown[kept]
     return shown, tier[shown]
 
 
