@@ -460,6 +460,10 @@ def test_divergence_and_unusable_scans_are_refused(small_scan):
     too_fast = TINY.model_copy(update={"learning_rate": 1e5, "max_epochs": 20})
     with pytest.raises(InputError, match=r"the loss is .* at learning_rate 100000\.0"):
         fit_response_model(small_scan, too_fast, seed=0)
+    # The last step of all: no loss is taken after it.
+    one_step = TINY.model_copy(update={"learning_rate": 1e30, "max_epochs": 1, "batch_size": 64})
+    with pytest.raises(InputError, match=r"not all predictions are finite at learning_rate 1e\+30; expected"):
+        fit_response_model(small_scan, one_step, seed=0)
     train = small_scan.tier == "train"
     for tier, message in (
         (np.where(small_scan.tier == "validation", "test", small_scan.tier), "0 trials of tier 'validation'"),

@@ -1,11 +1,12 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from neuroreg.errors import InputError
-from neuroreg.images.stimuli import make_stimuli
+from neuroreg.images.stimuli import Stimuli, make_stimuli
 from neuroreg.scans.scan import Scan
 from neuroreg.simulator.calibration import single_trial_similarity
 from neuroreg.simulator.settings import FEWEST_POOL
@@ -163,6 +164,32 @@ def test_the_level_is_set_to_the_similarity_of_single_trials(stimuli):
         assert single_trial_similarity(responses, image, seed=5) == pytest.approx(target, abs=0.03)
         fixed = simulate(stimuli, noise=simulated.truth.noise)
         np.testing.assert_array_equal(fixed.scan.responses, simulated.scan.responses)
+
+
+@pytest.mark.parametrize("level", [0, 90])
+def test_images_that_are_all_the_same_are_refused(stimuli, level):
+    flat = np.full_like(stimuli.images, level)
+    for which, alike in (("oracle", stimuli.oracle), ("pool", ~stimuli.oracle)):
+        images = np.where(alike[:, None, None], flat, stimuli.images)
+        with pytest.raises(InputError) as refused:
+            simulate(replace(stimuli, images=images))
+        assert str(refused.value) == (
+            f"simulated scan 'a': all {alike.sum()} {which} images are the same; expected different ones, "
+            "of which responses can tell."
+        )
+
+
+def test_neurons_that_no_image_drives_keep_their_baseline():
+    # Black but for one bright corner: most fields see the same in all images.
+    images = np.zeros((20, 36, 64), np.uint8)
+    images[:, :2, :2] = np.arange(1, 21)[:, None, None]
+    dim = Stimuli(images, np.array([f"c/{i}" for i in range(20)]), np.arange(20) < 5)
+    with np.errstate(all="raise", under="ignore"):
+        simulated = simulate(dim, n_neurons=300)
+    assert np.isfinite(simulated.scan.responses).all()
+    still = np.ptp(simulated.truth.expected, axis=0) == 0
+    assert still.any()
+    assert (simulated.truth.expected[:, still] > 0).all()
 
 
 @pytest.mark.parametrize("dropped", [0.0, 0.02, 0.3, 0.9])

@@ -89,11 +89,18 @@ def simulate_scan(
     Raises
     ------
     InputError
-        If a number is out of range, not two of the four that decide the noise are given, or no noise meets
-        the targets.
+        If a number is out of range, not two of the four that decide the noise are given, no noise meets the
+        targets, or all oracle or all pool images are the same.
     """
     targets = NoiseTargets(single_trial_similarity, mean_oracle, noise, shared_noise)
     _check(n_neurons, oracle_repeats, targets, dropped_fraction, name)
+    for which, chosen in (("oracle", stimuli.oracle), ("pool", ~stimuli.oracle)):
+        images = stimuli.images[chosen]
+        if len(images) > 1 and (images == images[0]).all():
+            raise InputError(
+                f"simulated scan '{name}': all {len(images)} {which} images are the same; expected different"
+                " ones, of which responses can tell."
+            )
 
     def rng(*purpose: str | int) -> np.random.Generator:
         return np.random.default_rng(derive_seed(seed, "simulated scan", name, *purpose))
@@ -235,8 +242,11 @@ def _evoke(
         neurons, used = Population.draw(_BLOCK, rng("neurons", block.start)), slice(block.stop - block.start)
         tuned = neurons.cells.drive(at_rest) / (saturation + pool_at_rest)
         half = _HALF_SATURATION * tuned.mean(axis=0)
+        # Neurons that none of these images drives are left with their baseline.
+        half[half == 0] = 1
         tuned /= half + tuned
-        scale = (1 - neurons.baseline) / tuned.mean(axis=0)
+        driven = tuned.mean(axis=0)
+        scale = np.divide(1 - neurons.baseline, driven, out=np.zeros(len(driven)), where=driven > 0)
         expected[:, block] = (neurons.rate * (neurons.baseline + scale * tuned))[:, used]
         tuned = neurons.cells.drive(moved) / (saturation + pool_moved)
         tuned /= half + tuned
