@@ -25,7 +25,7 @@ class SimulatorSettings(Settings):
     """Presentations of each oracle image; other images are shown once."""
     single_trial_similarity: Annotated[float, Field(gt=0, lt=1)] | None = 0.39
     """Noise is set, scan by scan, so that similarities of single trials correlate this well with those
-    averaged over the other repeats (0.39 in the paper), in units std."""
+    averaged over the other repeats (0.39 in the paper), with the defaults of reliability whatever it says."""
     mean_oracle: Annotated[float, Field(gt=0, lt=1)] | None = 0.35
     """Noise is set, scan by scan, so that neurons' oracle correlations (of a trial with the mean of the
     image's other trials) have this mean, as in recordings. The two targets decide how much noise is private
