@@ -9,6 +9,9 @@ __version__ = "0.3.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
+    submodules=[
+        *("files", "images", "response_model", "robustness", "scans", "similarity", "simulator", "training"),
+    ],
     submod_attrs={
         "analysis.distances": ["load_distances"],
         "analysis.own_model": ["minimal_distances"],

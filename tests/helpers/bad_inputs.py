@@ -194,16 +194,19 @@ VALUES = [
     ("missing", "ignore"),
     ("simulator.oracle_repeats", 1),
     ("simulator.mean_oracle", 1.0),
+    ("simulator.shared_noise", 1e5),
     ("simulator.dropped_fraction", -0.1),
     ("neurons.areas", "V1"),
     ("neurons.min_oracle", 2),
     ("response_model.channels", 0),
     ("response_model.input_kernel", 4),
+    ("response_model.spread", 1e39),
     ("response_model.learning_rate", 0),
     ("response_model.learning_rate", "1e-3"),
     ("response_model.patience", 2.5),
     ("reliability.units", "variance"),
     ("reliability.weight_exponent", 0),
+    ("reliability.weight_exponent", 2000),
     ("reliability.weight_exponent", float("nan")),
     ("targets", []),
     ("targets", [{"name": "neural", "kind": "denoised", "scans": ["nobody"]}]),
@@ -673,8 +676,8 @@ FOLDERS = [
 
 
 def photographs(folder, change):
-    """A folder of twelve pictures, changed."""
-    for number in range(12):
+    """A folder of eighteen pictures, changed."""
+    for number in range(18):
         picture(folder / "images" / "cat" / f"{number}.png")
     change(folder / "images")
 
@@ -690,12 +693,16 @@ _PHOTOGRAPHS = {
         lambda place: ((place / "cat/0.png").unlink(), picture(place / "other/cat/1.png")),
         "same key 'cat/1'",
     ),
+    "in a folder whose name is not UTF-8": (
+        lambda place: (place / "cat").rename(os.fsdecode(bytes(place) + b"/\xff")),
+        "images/\\xff",
+    ),
 }
 FOLDERS += [
     Case(
         "images",
         f"photographs, {what}",
-        "stimuli: {source: image_folder, path: images, pool_size: 9, oracle_size: 3}\n"
+        "stimuli: {source: image_folder, path: images, pool_size: 15, oracle_size: 3}\n"
         "training: {pairs_per_step: 2}\n",
         lambda folder, change=change: photographs(folder, change),
         ("results/stimuli.h5",),

@@ -579,12 +579,25 @@ for _part in ("images", "responses", "tiers", "image_id", "image_class"):
     def _without(folder, part=_part):
         return hdf5(folder, {name: values for name, values in good().items() if name != part})
 
+
+for _part in good():
+
     @case("shapes, types, values", f"HDF5, {_part} a group", f"hdf5_group_{_part}")
     def _group(folder, part=_part):
         path = hdf5(folder, {name: values for name, values in good().items() if name != part})
         with h5py.File(path, "r+") as file:
             file.create_group(HDF5_NAMES.get(part, part))
         return path
+
+
+@case("shapes, types, values", "HDF5, behavior a data type")
+def hdf5_type(folder):
+    return relinked(folder, "behavior", np.dtype("f4"))
+
+
+@case("shapes, types, values", "HDF5, neurons one table")
+def hdf5_table(folder):
+    return relinked(folder, "neurons", np.zeros(NEURONS, [("unit_ids", "i4"), ("layer", "i4")]))
 
 
 @case("shapes, types, values", "HDF5, responses without a value at all")
@@ -687,6 +700,24 @@ for _name, _what, _file, _content in (
 @case("no plain array", "zip, a trial's responses missing")
 def npy_missing(folder):
     return rezipped(folder, lambda files: files.pop("data/responses/3.npy"))
+
+
+for _kind in ("images", "responses", "behavior", "pupil_center"):
+    for _named, _called in (
+        ("{}/{:05d}.npy", "numbers with leading zeros"),
+        ("{}/trial_{}.npy", "names that are no numbers"),
+        ("{}/{}.npz", "another ending"),
+        ("{}/all/{}.npy", "a folder in between"),
+        ("{}.npy", "one file for all trials"),
+    ):
+
+        @case("no plain array", f"zip, {_kind}: {_called}", f"npy_{_kind}_{_called.replace(' ', '_')}")
+        def _renamed(folder, kind=_kind, named=_named):
+            def rename(files):
+                for trial in range(TRIALS):
+                    files[named.format(f"data/{kind}", trial)] = files.pop(f"data/{kind}/{trial}.npy")
+
+            return rezipped(folder, rename)
 
 
 @case("no plain array", "zip, a file twice")

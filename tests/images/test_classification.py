@@ -70,7 +70,7 @@ def test_digits_depend_on_the_seed():
     assert not np.array_equal(make_classification("digits", seed=1).test_images, other.test_images)
 
 
-@pytest.mark.parametrize("size", [1, 10, 57, 1438])
+@pytest.mark.parametrize("size", [10, 57, 1438])
 def test_subset_is_stratified(size):
     whole = make_classification("digits", seed=1)
     part = make_classification("digits", seed=1, train_size=size, test_size=20)
@@ -82,10 +82,37 @@ def test_subset_is_stratified(size):
     assert all(image.tobytes() in rows for image in part.train_images)
 
 
+def test_a_rare_class_is_trained_on_or_the_size_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, counts in (("train", {"rare": 3, "often": 40}), ("test", {"rare": 1, "often": 9})):
+        for name, count in counts.items():
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (32, 32), np.uint8)
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{number}.png")
+    trained = []
+    for size in range(1, 44):
+        # The rare class has its share of the size, rounded.
+        if round(size * 3 / 43) == 0:
+            with pytest.raises(InputError, match=f"train_size is {size}, .* 1 of 2 classes .* at least 15,"):
+                make_classification("image_folder", path=tmp_path, train_size=size, seed=1)
+        else:
+            data = make_classification("image_folder", path=tmp_path, train_size=size, test_size=2, seed=1)
+            trained.append(np.bincount(data.train_labels).tolist())
+    assert [sum(counts) for counts in trained] == list(range(8, 44))
+    assert all(min(counts) for counts in trained)
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
         ({"source": "digits", "train_size": 1439}, "train_size is 1439; expected at most 1438"),
+        (
+            {"source": "digits", "train_size": 5},
+            "classification: train_size is 5, which leaves 5 of 10 classes without an image; "
+            "expected at least 11, to train on some of each",
+        ),
+        ({"source": "digits", "train_size": 1, "test_size": 1}, "train_size is 1, which leaves 9 of 10 cl"),
         ({"source": "digits", "test_size": 360}, "test_size is 360; expected at most 359"),
         ({"source": "mnist"}, "source 'mnist'; expected photograph_patches, digits, cifar10, cifar100"),
         ({"source": "cifar10"}, "source 'cifar10' without a path"),

@@ -1,6 +1,8 @@
 import logging
 import os
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -104,6 +106,26 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "ok" / os.fsdecode(b"\xff.png")).touch()
     with pytest.raises(InputError, match=r"ok/\\xff\.png: a name that is not UTF-8"):
         find_images(tmp_path / "ok")
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_of_16_bits_gray_is_refused_and_the_high_byte_of_colours_taken(tmp_path, colour_type, channels):
+    def chunk(kind, content):
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    values = np.random.default_rng(0).integers(0, 2**16, (5, 7, channels), dtype=np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", 7, 5, 16, colour_type, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    path = tmp_path / "deep.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks))
+    if channels == 1:
+        with pytest.raises(InputError, match=r"deep\.png: pixels of mode I;16; expected an 8-bit"):
+            open_image(path)
+        return
+    colours = values[..., :3] if channels > 2 else values[..., [0, 0, 0]]
+    np.testing.assert_array_equal(np.asarray(open_image(path)), colours >> 8)
 
 
 # Formats without loss, in which the pixels must come back exactly, and those that lose some.

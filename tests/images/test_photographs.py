@@ -1,10 +1,14 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 from skimage.transform import downscale_local_mean
 
 from neuroreg.errors import InputError
+from neuroreg.files.records import read_record, write_record
 from neuroreg.images.photographs import area_reduce, folder_stimuli, photograph_stimuli
+from neuroreg.images.stimuli import Stimuli
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +148,23 @@ def test_folder_errors(tmp_path):
     save_image(tmp_path / "b" / "a" / "x.jpg", (40, 70))
     with pytest.raises(InputError, match="same key 'a/x' as"):
         folder_stimuli(tmp_path, 2, seed=0)
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_where_it_makes_keys(tmp_path):
+    bad = tmp_path / os.fsdecode(b"\xffdir")
+    for i in range(3):
+        save_image(bad / "below" / f"{i}.png", (36, 64), seed=i)
+    # A folder further up is no part of the keys: they are stored and read again.
+    images, key = folder_stimuli(tmp_path, 3, seed=0)
+    write_record(tmp_path / "s.h5", Stimuli(images, key, np.zeros(3, np.bool_)))
+    assert read_record(tmp_path / "s.h5", Stimuli).key.tolist() == ["below/0", "below/1", "below/2"]
+    # A link is called by what it leads to.
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "link").symlink_to(bad)
+    save_image(bad / "x.png", (36, 64), seed=9)
+    for folder in (tmp_path, bad, tmp_path / "other" / "link"):
+        with pytest.raises(InputError, match=r"/\\xffdir: a name that is not UTF-8; expected another"):
+            folder_stimuli(folder, 3, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_a_sample_of_one_scan():
     assert all(len(keys) == 3 and "c/2" in keys and list(keys) == sorted(keys) for keys in samples)
     assert len(samples) > 3
     with pytest.raises(
-        InputError, match=r"5 images in any scan, repeated .*; expected at least 6 \(pool_size\)"
+        InputError, match=r"5 images in scan 'a', repeated .*; expected at least 6 \(pool_size\)"
     ):
         stimuli_from_scans([scan], 6, seed=0)
 
@@ -127,6 +127,8 @@ def test_the_union_holds_each_image_of_any_scan_once():
     assert set(stimuli.key[stimuli.oracle]) == {"c/0", "c/3"}
     sample = stimuli_from_scans(SCANS, 3, seed=0)
     assert (~sample.oracle).sum() == 3
+    with pytest.raises(InputError, match=r"6 images in any scan, .*; expected at least 7 \(pool_size\)\."):
+        stimuli_from_scans(SCANS, 7, seed=0)
     assert set(sample.key) < set(stimuli.key)
 
 
@@ -154,7 +156,7 @@ def test_what_another_scan_repeats_is_not_in_the_pool_of_one_scan():
     stimuli = stimuli_from_scans([one], None, seed=0, others=[other, shown("c", {"e/5": 5}, ["e/5"])])
     assert described(stimuli) == {f"c/{i}": i for i in range(6)}
     assert stimuli.key[stimuli.oracle].tolist() == ["c/0", "c/1", "c/5"]
-    with pytest.raises(InputError, match=r"3 images in any scan, .*; expected at least 4 \(pool_size\)\."):
+    with pytest.raises(InputError, match=r"3 images in scan 'a', .*; expected at least 4 \(pool_size\)\."):
         stimuli_from_scans([one], 4, seed=0, others=[other, shown("c", {"e/5": 5}, ["e/5"])])
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from make_believe_gpu import MakeBelieveGpu
 
+from neuroreg.files.resume import ResumeFile
 from neuroreg.response_model.fit import _Fit, build_model, fit_response_model
 from neuroreg.response_model.model import TILE, _tiles, sample_and_weigh
 from neuroreg.response_model.predict import predict_pool, predict_trials
@@ -112,3 +113,16 @@ def test_no_map_needs_more_tiles_than_a_gpu_has():
             assert slot.max() < len(tile_point) * TILE
             assert len(slot.unique()) == entries
             assert torch.equal(tile_point[slot // TILE], point)
+
+
+def test_what_was_begun_on_one_kind_of_device_does_not_go_on_on_the_other(any_gpu, tmp_path, scan):
+    begun = {}
+    with any_gpu():
+        for first, then in (("cuda", "cpu"), ("cpu", "cuda"), ("cpu", "cpu"), ("cuda", "cuda")):
+            lines: list[str] = []
+            for device in (first, then):
+                lines.clear()
+                resume = ResumeFile(tmp_path / f"{first}_{then}.safetensors")
+                fit_response_model(scan, SETTINGS, seed=1, device=device, resume=resume, log=lines.append)
+            begun[first, then] = not any("going on after" in line for line in lines)
+    assert [pair for pair, anew in begun.items() if anew] == [("cuda", "cpu"), ("cpu", "cuda")]

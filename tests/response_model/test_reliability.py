@@ -137,11 +137,41 @@ def test_without_two_repeated_images_every_weight_is_one(image, bias_correction)
     np.testing.assert_array_equal(jackknife_oracle(responses, image), np.zeros(3))
 
 
-def test_one_repeated_image_gives_no_scores_of_repeats():
-    scan = make_scan(np.random.default_rng(8))
-    test = np.flatnonzero(scan.tier == "test")
+@pytest.mark.parametrize(("images", "repeats"), [(1, 1), (1, 10), (2, 1), (2, 5), (3, 1), (3, 4)])
+def test_a_test_tier_of_few_images_gives_way_to_the_validation_tier(images, repeats):
+    rng = np.random.default_rng(8)
+    full = make_scan(rng)
+    image = np.concatenate([np.arange(20), np.repeat(np.arange(20, 20 + images), repeats)])
+    trials = len(image)
+    scan = replace(
+        full,
+        image=image,
+        tier=full.tier[:trials],
+        responses=rng.gamma(2.0, 1.0, (trials, 6)).astype(np.float32),
+        behavior=full.behavior[:trials],
+        pupil_center=full.pupil_center[:trials],
+    )
+    predicted = scan.responses + rng.normal(size=scan.responses.shape)
+    lines = []
+    quality = measure_neurons(scan, lambda trials: predicted[trials], log=lines.append)
+    tier = "test" if images == 3 else "validation"
+    of_tier = scan.tier == tier
+    assert quality.tier == tier
+    expected = [np.corrcoef(predicted[of_tier, n], scan.responses[of_tier, n])[0, 1] for n in range(6)]
+    np.testing.assert_allclose(quality.v, np.maximum(expected, 0), rtol=1e-5)
+    assert any(f"of {images} different images, fewer than 3" in line for line in lines) == (images < 3)
+    if (images, repeats) == (3, 4):
+        assert quality.oracle is not None
+        assert (quality.w != 1).all()
+    else:
+        np.testing.assert_array_equal(quality.w, np.ones(6))
+        assert quality.oracle is quality.correlation_to_average is quality.feve is None
+
+
+def test_one_repeated_image_among_several_gives_no_scores_of_repeats():
+    scan = make_scan(np.random.default_rng(8), repeated=False)
     image = scan.image.copy()
-    image[test] = image[test[0]]
+    image[-1] = image[-2]
     quality = measure_neurons(replace(scan, image=image), lambda trials: scan.responses[trials])
     assert quality.tier == "test"
     np.testing.assert_array_equal(quality.w, np.ones(6))

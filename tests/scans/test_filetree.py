@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -212,6 +213,31 @@ def test_errors_name_the_file_and_what_is_wrong(write, change, message):
     path = write(files)
     with pytest.raises(InputError, match=rf"lab\.scan: .*{message}"):
         read_filetree(path)
+
+
+@pytest.mark.parametrize("root", ["", ROOT])
+@pytest.mark.parametrize("kind", ["behavior", "pupil_center"])
+@pytest.mark.parametrize(
+    "named", ["{}/{:05d}.npy", "{}/trial_{}.npy", "{}/{}.npz", "{}/all/{}.npy", "{}/{}.csv", "{}.npy"]
+)
+def test_other_names_do_not_count_as_missing(write, root, kind, named):
+    files = files_of(content())
+    others = {}
+    for trial in range(len(TIERS)):
+        others[named.format(f"data/{kind}", trial)] = files.pop(f"data/{kind}/{trial}.npy")
+    path = write({root + name: data for name, data in (files | others).items()})
+    message = (
+        f"lab.scan: holds '{min(others)}' ({len(others)} such files in all), but no 'data/{kind}/0.npy'; "
+        f"expected data/{kind}/{{i}}.npy for trials i = 0, 1, 2, ..., or nothing of the name '{kind}'."
+    )
+    with pytest.raises(InputError, match=re.escape(message) + "$"):
+        read_filetree(path)
+
+
+def test_hidden_files_and_empty_folders_are_no_covariates(write, tmp_path):
+    files = {name: data for name, data in files_of(content()).items() if "/behavior/" not in name}
+    path = write(files | {"data/behavior/._0.npy": b"junk", "data/behavior/.cache/0.npy": b"junk"})
+    assert read_filetree(path).behavior.shape == (len(TIERS), 0)
 
 
 def test_pickles_are_not_executed(write, tmp_path):

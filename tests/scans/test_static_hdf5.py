@@ -132,6 +132,35 @@ def test_errors_name_the_file_and_what_is_wrong(tmp_path, change, message):
         read_static_hdf5(path)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("images", "responses", "behavior", "pupil_center", "tiers", "item_info/frame_image_id"),
+        *("item_info/frame_image_class", "neurons/unit_ids", "neurons/area", "neurons/layer"),
+    ],
+)
+def test_what_is_no_array_does_not_count_as_missing(tmp_path, name):
+    path = write(tmp_path / "scan.h5", content())
+    for make, found in (
+        (lambda file: file.create_dataset(f"{name}/values", data=np.zeros(6)), "group"),
+        (lambda file: file.create_group(name), "group"),
+        (lambda file: file.__setitem__(name, np.dtype("f4")), "data type"),
+    ):
+        with h5py.File(path, "r+") as file:
+            if name in file:
+                del file[name]
+            make(file)
+        with pytest.raises(InputError, match=rf"scan\.h5: dataset '{name}' is a {found}; expected an array"):
+            read_static_hdf5(path)
+
+
+def test_neurons_in_one_table_do_not_count_as_missing(tmp_path):
+    datasets = {name: values for name, values in content().items() if not name.startswith("neurons/")}
+    path = write(tmp_path / "scan.h5", datasets | {"neurons": np.zeros(4, [("unit_ids", "i4")])})
+    with pytest.raises(InputError, match=r"scan\.h5: 'neurons' is a dataset; expected a group"):
+        read_static_hdf5(path)
+
+
 def test_other_files_are_refused(tmp_path):
     path = write(tmp_path / "scan.h5", content())
     whole = path.read_bytes()

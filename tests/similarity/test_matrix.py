@@ -119,6 +119,23 @@ def test_cosine_refuses(responses, weights, message):
         centred_cosine(np.array(responses), np.array(weights), key)
 
 
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (0,), (5,), (1, 5)])
+def test_cosine_refuses_what_has_no_rows_or_columns(shape):
+    with pytest.raises(InputError):
+        centred_cosine(np.empty(shape))
+
+
+@pytest.mark.parametrize("images", [3, 7, 100])
+def test_equal_rows_have_no_similarity_though_their_mean_is_rounded(images):
+    rows = np.repeat(np.random.default_rng(0).random((1, 40)), images, 0)
+    assert (rows - rows.mean(0)).any()
+    with pytest.raises(InputError, match="image '0' has a zero vector"):
+        centred_cosine(rows)
+    # Nor do neurons that are constant count beside others.
+    some = np.random.default_rng(1).random((images, 2))
+    np.testing.assert_array_equal(centred_cosine(np.hstack([some, 1e12 * rows])), centred_cosine(some))
+
+
 def test_denoised_weights():
     w, v = np.array([2.0, 0.5, 3.0]), np.array([0.5, 0.4, 0.0])
     np.testing.assert_allclose(denoised_weights(w, v), [1.0, 0.2, 0.0])

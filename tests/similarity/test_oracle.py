@@ -3,12 +3,14 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from neuroreg.errors import InputError
 from neuroreg.scans.scan import Scan
-from neuroreg.similarity.denoised import PredictedResponses
+from neuroreg.similarity.denoised import PredictedResponses, denoised_similarity
 from neuroreg.similarity.matrix import centred_cosine, similarity_correlation
 from neuroreg.similarity.oracle import BETWEEN_SCANS, MODEL, SINGLE_TRIAL, compare_scans, oracle_similarities
 
@@ -78,6 +80,22 @@ def test_scans_with_too_few_repeated_images_are_compared_between_scans_only():
         scaled = responses.predicted * (responses.w.astype(np.float64) * responses.v) ** 2
         share = (scaled / responses.std if row.units == "std" else scaled).var(0)
         assert row.effective == pytest.approx(share.sum() ** 2 / np.square(share).sum())
+
+
+@pytest.mark.parametrize("oracle", [0, 4])
+def test_a_scan_that_has_no_similarity_is_named(oracle):
+    good, (scan, responses) = make_scan(1, oracle), make_scan(2, oracle)
+    flat = responses.predicted.copy()
+    flat[:] = flat[:1]
+    for changes, message in (
+        ({"v": np.zeros(NEURONS, np.float32)}, "^scan 'b': weights: all 0; expected at least one neuron"),
+        ({"predicted": flat}, "^scan 'b': responses: image 'c/0' has a zero vector after centring"),
+    ):
+        bad = replace(responses, **changes)
+        with pytest.raises(InputError, match=message):
+            compare_scans([("a", *good), ("b", scan, bad)], exponent=1.0, seed=0)
+        with pytest.raises(InputError, match=message):
+            denoised_similarity("b", bad, 1.0)
 
 
 def test_both_comparisons_are_in_the_units_asked_for():

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,6 +154,25 @@ def test_what_was_never_shown_has_no_raw_similarity(tmp_path):
         raw_similarity({name: paths[name] for name in "ab"}, stimuli(), seed=1)
     with pytest.raises(InputError, match="scan 'c' has other pixels under the key 'c/5' than the pool"):
         raw_similarity(paths, stimuli(), seed=1)
+
+
+def test_a_scan_that_has_no_similarity_is_named(tmp_path):
+    good = make_scan(1, range(11))
+    # Every repeat is alike, so that no neuron's noise is known and w is 0 for all.
+    noiseless = np.where((good.tier == "test")[:, None], good.image[:, None], good.responses)
+    # One image to which every neuron answers with its mean over all of them: 9, between 9 - k and 9 + k.
+    average = good.responses.copy()
+    others = np.flatnonzero((good.tier != "test") & (good.image != 3))
+    steps = np.random.default_rng(0).integers(1, 9, (5, NEURONS))
+    average[others] = 9 + np.concatenate([steps, -steps])
+    average[good.image == 3] = 9
+    for responses, message in (
+        (noiseless, r"^scan 'b': weights: all 0; expected at least one neuron"),
+        (average, r"^scan 'b': responses: image 'c/3' has a zero vector after centring"),
+    ):
+        paths = saved(tmp_path, a=good, b=replace(good, responses=responses.astype(np.float32)))
+        with pytest.raises(InputError, match=message):
+            raw_similarity(paths, stimuli(), units="source", seed=1)
 
 
 def test_raw_similarity_imports_no_torch():

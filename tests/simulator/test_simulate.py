@@ -1,13 +1,15 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from neuroreg.errors import InputError
-from neuroreg.images.stimuli import make_stimuli
+from neuroreg.images.stimuli import Stimuli, make_stimuli
 from neuroreg.scans.scan import Scan
 from neuroreg.simulator.calibration import single_trial_similarity
+from neuroreg.simulator.settings import FEWEST_POOL
 from neuroreg.simulator.simulate import _behave, _shifted, simulate_scan
 
 FIELDS = tuple(Scan.__dataclass_fields__)
@@ -201,14 +203,68 @@ def test_the_level_is_set_to_the_similarity_of_single_trials(stimuli):
         np.testing.assert_array_equal(fixed.scan.responses, simulated.scan.responses)
 
 
+@pytest.mark.parametrize("level", [0, 90])
+def test_images_that_are_all_the_same_are_refused(stimuli, level):
+    flat = np.full_like(stimuli.images, level)
+    for which, alike in (("oracle", stimuli.oracle), ("pool", ~stimuli.oracle)):
+        images = np.where(alike[:, None, None], flat, stimuli.images)
+        with pytest.raises(InputError) as refused:
+            simulate(replace(stimuli, images=images))
+        assert str(refused.value) == (
+            f"simulated scan 'a': all {alike.sum()} {which} images are the same; expected different ones, "
+            "of which responses can tell."
+        )
+
+
+def test_neurons_that_no_image_drives_keep_their_baseline():
+    # Black but for one bright corner: most fields see the same in all images.
+    images = np.zeros((20, 36, 64), np.uint8)
+    images[:, :2, :2] = np.arange(1, 21)[:, None, None]
+    dim = Stimuli(images, np.array([f"c/{i}" for i in range(20)]), np.arange(20) < 5)
+    with np.errstate(all="raise", under="ignore"):
+        simulated = simulate(dim, n_neurons=300)
+    assert np.isfinite(simulated.scan.responses).all()
+    still = np.ptp(simulated.truth.expected, axis=0) == 0
+    assert still.any()
+    assert (simulated.truth.expected[:, still] > 0).all()
+
+
+@pytest.mark.parametrize("dropped", [0.0, 0.02, 0.3, 0.9])
+def test_the_smallest_pool_leaves_two_trials_to_fit_and_two_to_validate(dropped):
+    for pool in (FEWEST_POOL, FEWEST_POOL - 1):
+        fewest = {"train": pool, "validation": pool}
+        for seed in range(8):
+            stimuli = make_stimuli("photographs", pool, 3, seed=seed)
+            scan = simulate(stimuli, n_neurons=2, dropped_fraction=dropped, seed=seed).scan
+            for tier in fewest:
+                fewest[tier] = min(fewest[tier], int((scan.tier == tier).sum()))
+        assert fewest["train"] >= 2
+        # One fewer, and there are never two.
+        assert fewest["validation"] == (2 if pool == FEWEST_POOL else 1)
+
+
+def test_dropping_takes_the_last_trials_but_for_those_that_a_fit_needs():
+    stimuli = make_stimuli("photographs", 20, 5, seed=4)
+    whole = simulate(stimuli, n_neurons=2, oracle_repeats=2, dropped_fraction=0.0, seed=4).scan
+    for dropped in (0.05, 0.5, 0.95):
+        scan = simulate(stimuli, n_neurons=2, oracle_repeats=2, dropped_fraction=dropped, seed=4).scan
+        order = list(zip(whole.key[whole.image].tolist(), whole.tier.tolist(), strict=True))
+        left = order[: 30 - round(30 * dropped)]
+        for tier in ("train", "validation"):
+            left += [one for one in [one for one in order if one[1] == tier][:2] if one not in left]
+        found = list(zip(scan.key[scan.image].tolist(), scan.tier.tolist(), strict=True))
+        assert sorted(found) == sorted(left)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"n_neurons": 0}, "simulated scan 'a': n_neurons is 0; expected at least 1"),
         ({"oracle_repeats": 0}, "oracle_repeats is 0; expected at least 1"),
-        ({"noise": -0.1}, "noise is -0.1; expected 0 or more"),
-        ({"noise": float("nan")}, "noise is nan; expected 0 or more"),
-        ({"shared_noise": -1.0}, "shared_noise is -1.0; expected 0 or more"),
+        ({"noise": -0.1}, "noise is -0.1; expected 0 to 100"),
+        ({"noise": float("nan")}, "noise is nan; expected 0 to 100"),
+        ({"noise": 1e5}, "noise is 100000.0; expected 0 to 100"),
+        ({"shared_noise": -1.0}, "shared_noise is -1.0; expected 0 to 100"),
         (
             {"noise": None},
             "simulated scan 'a': found shared_noise 0.5; expected two numbers for single_trial_similarity, ",

@@ -88,3 +88,17 @@ def test_a_killed_run_goes_on_there(any_gpu, tmp_path):
     assert [row["epoch"] for row in resumed.history] == [1, 2]
     for name, tensor in whole.model.state_dict().items():
         assert not gpu.exact or torch.equal(tensor, resumed.model.state_dict()[name])
+
+
+def test_what_was_begun_on_one_kind_of_device_does_not_go_on_on_the_other(any_gpu, tmp_path, caplog):
+    caplog.set_level("INFO", "neuroreg")
+    settings = TrainingSettings(**ONE_EPOCH)
+    begun = {}
+    with any_gpu():
+        for first, then in (("cuda", "cuda"), ("cuda", "cpu"), ("cpu", "cuda")):
+            path = tmp_path / f"{first}_{then}.safetensors"
+            run(settings=settings, device=first, resume=ResumeFile(path))
+            caplog.clear()
+            run(settings=settings, device=then, resume=ResumeFile(path))
+            begun[first, then] = not any("going on after" in message for message in caplog.messages)
+    assert [pair for pair, anew in begun.items() if anew] == [("cuda", "cpu"), ("cpu", "cuda")]

@@ -315,11 +315,55 @@ def test_settings_cannot_be_changed():
             "config key 'stimuli.pool_size': found 10; expected at least 16, "
             "two for each of training.pairs_per_step 8.",
         ),
+        (
+            "response_model.spread",
+            1e39,
+            "config key 'response_model.spread': found 1e+39; expected at most 2.",
+        ),
+        (
+            "response_model.largest_shift",
+            2.5,
+            "config key 'response_model.largest_shift': found 2.5; expected at most 2.",
+        ),
+        (
+            "response_model.spread",
+            1e-320,
+            "config key 'response_model.spread': found 1e-320; expected at least 1e-06.",
+        ),
+        (
+            "reliability.weight_exponent",
+            2000.0,
+            "config key 'reliability.weight_exponent': found 2000.0; expected at most 10.",
+        ),
+        (
+            "simulator.noise",
+            1e5,
+            "config key 'simulator.noise': found 100000.0; expected at most 100.",
+        ),
+        (
+            "simulator.shared_noise",
+            1e300,
+            "config key 'simulator.shared_noise': found 1e+300; expected at most 100.",
+        ),
     ],
 )
 def test_a_mistake_gets_one_sentence(config, key, value, message):
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         validate_config(changed(config, key, value))
+
+
+def test_simulated_scans_need_a_larger_pool_than_recorded_ones(config):
+    config["training"]["pairs_per_step"] = 4
+    validate_config(changed(config, "stimuli.pool_size", 15))
+    with pytest.raises(InputError) as refused:
+        validate_config(changed(config, "stimuli.pool_size", 14))
+    assert str(refused.value) == (
+        "config key 'stimuli.pool_size': found 14; expected at least 15, "
+        "2 of them in the validation tier of simulated scans."
+    )
+    for index, scan in enumerate(config["scans"]):
+        config["scans"][index] = {"name": scan["name"], "source": "recorded", "path": f"{index}.h5"}
+    validate_config(changed(config, "stimuli.pool_size", 8))
 
 
 def test_a_setting_that_an_attack_lacks_is_named(config):

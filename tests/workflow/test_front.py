@@ -25,6 +25,22 @@ def test_the_page_names_nothing_else(root):
     assert used <= set(neuroreg.__all__)
 
 
+def test_rooms_are_handed_out_by_a_fresh_import(root):
+    page = (root / "docs" / "python.md").read_text()
+    rooms = {path.parent.name for path in (root / "src" / "neuroreg").glob("*/__init__.py")}
+    listing = {
+        room for room in rooms if "lazy_loader" in (root / f"src/neuroreg/{room}/__init__.py").read_text()
+    }
+    used = listing & set(neuroreg.__all__) | {"response_model", "similarity"}
+    assert used == listing
+    for room in sorted(used):
+        assert f"`{room}`" in page
+        code = f"import neuroreg; print(neuroreg.{room}.__name__, *dir(neuroreg.{room}))"
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        assert said.split()[0] == f"neuroreg.{room}"
+        assert len(said.split()) > 2
+
+
 def test_importing_it_loads_nothing_heavy():
     code = "import sys, neuroreg; dir(neuroreg); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

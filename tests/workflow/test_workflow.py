@@ -536,7 +536,7 @@ def test_the_jobs_of_the_public_scans(fresh):
     [
         ({"noise": {"drawz": 2}}, "config key 'noise.drawz': unknown; did you mean 'draws'?"),
         ({"training": {"epochs": "many"}}, "config key 'training.epochs': found \"many\"; expected integer."),
-        ({"stimuli": {"pool_size": 7}}, "config key 'stimuli.pool_size': found 7; expected at least 8"),
+        ({"stimuli": {"pool_size": 7}}, "config key 'stimuli.pool_size': found 7; expected at least 15"),
         (
             only_scan(source="recorded", path="data/absent.h5"),
             "config key 'scans[0].path': no file or folder 'data/absent.h5'; expected a recorded scan.",

@@ -78,17 +78,20 @@ def make_classification(
     download
         Whether CIFAR may be fetched into `path` when it is not there.
     train_size, test_size
-        How many images, in the proportions of the classes; None takes all.
+        How many images, in the proportions of the classes; None takes all. Of each class some are trained
+        on; a test set may lack classes.
     seed
         Decides the subsets, of digits also what is trained on and what tested, and which patches there are.
 
     Raises
     ------
     InputError
-        If the source is unknown, its files are missing or damaged, or it holds fewer images than asked for.
+        If the source is unknown, its files are missing or damaged, it holds fewer images than asked for, or
+        the training set would lack a class.
     """
     data = _read_source(source, path, download, seed)
     train = _subset(data.train_labels, train_size, "train_size", seed)
+    _expect_all_classes(data.train_labels, train)
     test = _subset(data.test_labels, test_size, "test_size", seed)
     return ClassificationData(
         data.train_images[train],
@@ -236,6 +239,18 @@ def _subset(labels: np.ndarray, size: int | None, name: str, seed: int) -> np.nd
     if size > len(labels):
         raise InputError(f"classification: {name} is {size}; expected at most {len(labels)}, all there are.")
     return stratified_sample(labels, size, np.random.default_rng(derive_seed(seed, name)))
+
+
+def _expect_all_classes(labels: np.ndarray, train: np.ndarray) -> None:
+    classes, counts = np.unique(labels, return_counts=True)
+    lacking = len(classes) - len(np.unique(labels[train]))
+    if lacking:
+        # As many as give the smallest class a whole share.
+        enough = -(-len(labels) // int(counts.min()))
+        raise InputError(
+            f"classification: train_size is {len(train)}, which leaves {lacking} of {len(classes)} classes "
+            f"without an image; expected at least {enough}, to train on some of each."
+        )
 
 
 def stratified_sample(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

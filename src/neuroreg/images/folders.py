@@ -54,7 +54,7 @@ def find_images(folder: str | Path) -> list[Path]:
 def _sorted_images(folder: Path, left_out: Counter[str]) -> list[Path]:
     files = list(_walk(folder, left_out, ())) if folder.is_dir() else []
     for file in files:
-        _check_name(file)
+        check_name(file)
     return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
 
 
@@ -89,12 +89,27 @@ def class_folders(folder: str | Path) -> list[str]:
     names = []
     for entry in _listed(folder, left_out):
         if _is_folder(entry):
-            _check_name(folder / entry.name)
+            check_name(folder / entry.name)
             names.append(entry.name)
         else:
             left_out["beside the folders"] += 1
     note_taken(folder, f"{len(names)} folders", left_out)
     return sorted(names)
+
+
+def check_name(path: Path) -> None:
+    """Refuse a file or folder whose own name no text can hold: classes and images are called by their names.
+
+    Raises
+    ------
+    InputError
+        If it is not UTF-8.
+    """
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise InputError(f"{shown}: a name that is not UTF-8; expected another.") from error
 
 
 def note_taken(folder: Path, taken: str, left_out: Counter[str]) -> None:
@@ -149,15 +164,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
                 f"{entry.path}: a link to itself; expected links that lead in no circle."
             ) from error
         raise
-
-
-def _check_name(path: Path) -> None:
-    """Refuse a name that no text can hold, since classes and images are called by their names."""
-    try:
-        path.name.encode()
-    except UnicodeEncodeError as error:
-        shown = os.fsencode(path).decode(errors="backslashreplace")
-        raise InputError(f"{shown}: a name that is not UTF-8; expected another.") from error
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from neuroreg.errors import InputError
-from neuroreg.images.folders import find_images, read_gray
+from neuroreg.images.folders import check_name, find_images, read_gray
 from neuroreg.scans.scan import STIMULUS_SHAPE
 from neuroreg.seeds import derive_seed
 
@@ -216,12 +216,14 @@ def folder_stimuli(
     ------
     InputError
         If the folder is missing, holds too few different images, an image is unreadable or smaller than
-        36x64, or two images have the same key.
+        36x64, a name that keys are made of is not UTF-8, or two images have the same key.
     """
     path = Path(path)
     if not path.is_dir():
         raise InputError(f"{path}: no such folder; expected a folder of images.")
     files = find_images(path)
+    for folder in sorted({file.parent for file in files}):
+        check_name(folder.resolve())
     if len(files) < count:
         raise InputError(f"{path}: {len(files)} images found; {count} stimuli were asked for.")
     rng = np.random.default_rng(derive_seed(seed, "image folder"))

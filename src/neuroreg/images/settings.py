@@ -24,9 +24,10 @@ class ClassificationSettings(Settings):
     download: bool = False
     """Whether torchvision may download CIFAR into path."""
     train_size: Count | None = None
-    """Use only so many training images, drawn evenly from the classes; null for all."""
+    """Use only so many training images, drawn from the classes in proportion to their sizes, at least one of
+    each; null for all."""
     test_size: Count | None = None
-    """Likewise for the test images."""
+    """Likewise for the test images, of which a class may have none."""
 
     @model_validator(mode="after")
     def _source(self) -> "ClassificationSettings":
@@ -50,8 +51,8 @@ class StimuliSettings(Settings):
     scan: str | None = None
     """For source scan, the name of that scan."""
     pool_size: Annotated[int, Field(ge=2)] | None = 500
-    """Images of the common pool, over which similarities are computed (5,000 in the paper); null for all that
-    scans have shown."""
+    """Images of the common pool, over which similarities are computed (5,000 in the paper), at least 15 where
+    scans are simulated; null for all that scans have shown."""
     oracle_size: Annotated[int, Field(ge=3)] = 100
     """Images that simulated scans repeat (100 in the paper); in recorded scans they are found."""
 

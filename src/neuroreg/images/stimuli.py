@@ -139,8 +139,9 @@ def stimuli_from_scans(
     oracle = np.array([pixels in repeated for pixels in key_of], dtype=np.bool_)
     pool = np.flatnonzero(~oracle)
     if len(pool) < (pool_size or 2):
+        where = f"scan '{scans[0].scan}'" if len(scans) == 1 else f"{'every' if shared else 'any'} scan"
         raise InputError(
-            f"stimuli: {len(pool)} images in {'every' if shared else 'any'} scan, repeated ones left out; "
+            f"stimuli: {len(pool)} images in {where}, repeated ones left out; "
             f"expected at least {pool_size or 2}{' (pool_size)' if pool_size else ''}."
         )
     if pool_size is not None:

@@ -82,7 +82,8 @@ def build_model(scan: Scan, trials: np.ndarray, settings: FitSettings, seed: int
     height, width = images.shape[1:]
     with torch.no_grad():
         model.readout.bias.copy_(torch.as_tensor(np.where(mean > 1, mean - 1, np.log(mean))))
-        model.readout.position.copy_(torch.as_tensor((centres + 0.5) / [width, height] * 2 - 1))
+        # The map's point m is centred on pixel 2 m; -1 and 1 are half a point, a pixel, further out.
+        model.readout.position.copy_(torch.as_tensor((centres + 1) / [width, height] * 2 - 1))
     return model
 
 
@@ -244,7 +245,7 @@ def fit_response_model(
     Raises
     ------
     InputError
-        If the scan has too few usable training or validation trials, or the loss diverges.
+        If the scan has too few usable training or validation trials, or loss or predictions diverge.
     """
     settings = settings or FitSettings()
     train, validation = usable_trials(scan)
@@ -252,7 +253,8 @@ def fit_response_model(
     if negative:
         log(f"{negative} negative training responses count as 0: a Poisson rate has none")
     resume = resume or ResumeFile()
-    progress = resume.load([settings.model_dump(), seed], vars(scan).values())
+    # A GPU rounds otherwise: of either kind of device alone, bytes can be told to be the same.
+    progress = resume.load([settings.model_dump(), seed, torch.device(device).type], vars(scan).values())
     if progress.history:
         log(f"going on after epoch {len(progress.history)}")
         model = empty_model(scan.responses.shape[1], scan.behavior.shape[1], settings)
@@ -270,6 +272,12 @@ def fit_response_model(
         # One stream per epoch: a resumed fit draws what an uninterrupted one would.
         loss = fit.epoch(Generator().manual_seed(derive_seed(seed, "epoch", epoch)))
         predicted = predict_trials(fit.model, scan, validation)
+        # A correlation would not tell: of what is not finite it is 0.
+        if not np.isfinite(predicted).all():
+            raise InputError(
+                f"response model: not all predictions are finite at learning_rate {settings.learning_rate};"
+                " expected finite ones (lower the learning rate, or look for outlying responses)."
+            )
         score = float(single_trial_correlation(predicted, observed).mean())
         history.append(
             {"epoch": epoch, "learning_rate": rate, "train_loss": loss, "validation_correlation": score}

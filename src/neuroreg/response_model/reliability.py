@@ -18,6 +18,8 @@ from neuroreg.scans.reliability import (
 from neuroreg.scans.scan import Scan
 
 logger = logging.getLogger(__name__)
+FEWEST_TEST_IMAGES = 3
+"""Of two a correlation over single trials is 1 or -1, whatever the prediction; one's shows no tuning."""
 LEAST_EXPLAINABLE = 0.15  # of the variance; below it the ratio is noise (Cadena et al. 2019)
 
 
@@ -71,8 +73,8 @@ def measure_neurons(
 ) -> NeuronQuality:
     """Return the scores of a prediction and the weights of the neurons.
 
-    w comes from the images repeated in the test tier, v from `score_predictions`. Without usable repeats w is
-    1 for every neuron.
+    w comes from the images repeated in the test tier, v from `score_predictions`. Without usable repeats, or
+    if that tier scores no predictions, w is 1 for every neuron.
 
     Parameters
     ----------
@@ -101,9 +103,9 @@ def score_predictions(
 ) -> PredictionScores:
     """Return how well held-out responses of a scan are predicted.
 
-    All scores come from the test tier. If that is missing or withheld, the validation tier takes its place,
-    without the scores that need repeats; that one had a say in the fit, so that its correlations are slightly
-    too high.
+    All scores come from the test tier. If that is missing, withheld or of fewer than `FEWEST_TEST_IMAGES`
+    images, the validation tier takes its place, without the scores that need repeats; that one had a say in
+    the fit, so that its correlations are slightly too high.
 
     Parameters
     ----------
@@ -114,10 +116,10 @@ def score_predictions(
     log
         Gets one line for each thing that could not be measured as usual.
     """
-    usable = np.any(scan.tier == "test") and "test" not in scan.withheld_tiers()
-    tier = "test" if usable else "validation"
-    if tier != "test":
-        log("test tier missing or withheld (all responses exactly 0): correlations from the validation tier")
+    unusable = _why_no_test_tier(scan)
+    tier = "validation" if unusable else "test"
+    if unusable:
+        log(f"{unusable}: correlations from the validation tier")
     trials = scan.trials_of(tier)
     observed, predicted, image = scan.responses[trials], predict(trials), scan.image[trials]
     single = single_trial_correlation(predicted, observed)
@@ -131,6 +133,18 @@ def score_predictions(
         log(f"FEVE leaves out {left_out} of {len(explained)} neurons: explainable variance below 15 %")
     to_average = correlation_to_average(predicted, observed, image)
     return PredictionScores(single, to_average, explained, jackknife_oracle(observed, image), tier)
+
+
+def _why_no_test_tier(scan: Scan) -> str | None:
+    """Return what keeps the test tier from scoring predictions, None if nothing does."""
+    if "test" in scan.withheld_tiers():
+        return "test tier withheld (all responses exactly 0)"
+    images = len(np.unique(scan.image[scan.tier == "test"]))
+    if not images:
+        return "test tier missing"
+    if images < FEWEST_TEST_IMAGES:
+        return f"test tier of {images} different images, fewer than {FEWEST_TEST_IMAGES}"
+    return None
 
 
 def feve(predicted: np.ndarray, observed: np.ndarray, image_index: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from typing import Annotated, Literal
 
+from pydantic import Field
+
 from neuroreg.settings import Count, NonNegative, Positive, Settings, Whole, WholeNumbers
 
 ARCHITECTURE = (
@@ -24,11 +26,11 @@ class FitSettings(Settings):
     """Kernel size of the first layer, odd."""
     hidden_kernel: Annotated[Literal[1, 3, 5, 7, 9, 11, 13, 15], WholeNumbers] = 5
     """Kernel size of the other layers, odd."""
-    spread: Positive = 0.1
+    spread: Annotated[float, Field(ge=1e-6, le=2)] = 0.1
     """Initial blur of the readout positions; 2 is the image's width or height."""
     shifter_hidden: Count = 5
     """Hidden units of the shifter (pupil position to shift of the readout)."""
-    largest_shift: Positive = 0.5
+    largest_shift: Annotated[float, Field(gt=0, le=2)] = 0.5
     """Bound of the shift; 2 is the image's width or height."""
     modulator_hidden: Count = 8
     """Hidden units of the modulator (behaviour to gain)."""

@@ -19,7 +19,8 @@ from neuroreg.scans.missing import Missing
 from neuroreg.scans.scan import Scan
 
 _EXPECTED = "a scan in the FileTree layout"
-_KINDS = ("images", "responses", "behavior", "pupil_center")
+_MAY_BE_MISSING = ("behavior", "pupil_center")
+_KINDS = ("images", "responses", *_MAY_BE_MISSING)
 _TIERS = "meta/trials/tiers.npy"
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _OTHER_PACKING = {
@@ -34,6 +35,8 @@ _MEMBER = re.compile(
     rf"(?P<root>(?:(?!\.)[^/\\]+/){{0,2}})"
     rf"(?P<name>data/(?:{'|'.join(_KINDS)})/(?:0|[1-9][0-9]*)\.npy|meta/(?:trials|neurons)/[A-Za-z0-9_]+\.npy)"
 )
+# What seems to be of a kind: in its folder at any depth, or in one file; neither hidden nor a zip's folder.
+_OTHERS = r"{}data/{}(\.[^/]*|(/[^./][^/]*)+)$"
 
 
 def read_filetree(path: str | Path, missing: Missing = "refuse") -> Scan:
@@ -45,8 +48,9 @@ def read_filetree(path: str | Path, missing: Missing = "refuse") -> Scan:
     ``meta/neurons/{unit_ids, area, layer}.npy`` (N,). Images are (1, 36 f, 64 f) with a whole number f,
     gray levels 0..255: blocks of f x f pixels are averaged; levels are rounded to uint8. Responses are
     (N,), behavior (B,), pupil_center (2,), with or without a leading axis of 1. The folders of the last two
-    may be missing, as may what is in ``meta/neurons``. Other files are ignored. `layout.read_layout` says
-    what becomes of repeats, other tiers, what is missing and NaN.
+    may be missing, but not hold files of other names; what is in ``meta/neurons`` may be missing. Other
+    files are ignored. `layout.read_layout` says what becomes of repeats, other tiers, what is missing and of
+    NaN.
 
     Raises
     ------
@@ -74,7 +78,7 @@ def recognises_filetree(path: Path) -> bool:
 def _stored_files(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
     """Yield what returns each file's bytes, by its name inside the folder or zip."""
     if path.is_dir():
-        yield {file.relative_to(path).as_posix(): file.read_bytes for file in _arrays_in(path, 5)}
+        yield {file.relative_to(path).as_posix(): file.read_bytes for file in _files_in(path, 5)}
         return
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder; expected {_EXPECTED}.")
@@ -98,15 +102,19 @@ def _stored_files(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
         yield {name: partial(archive.read, info) for name, info in members.items()}
 
 
-def _arrays_in(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield the .npy files in a folder and, by so many levels in all, those in it; links are followed."""
+def _files_in(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield the files in a folder and, by so many levels in all, those in it; links are followed."""
     for entry in sorted(folder.iterdir()):
         if entry.suffix == ".npy" and not entry.is_dir():
             if entry.exists() and not entry.is_file():  # reading a pipe or a device has no end
                 raise InputError(f"{entry}: is neither a file nor a folder; expected an array.")
             yield entry
-        elif depth > 1 and not entry.name.startswith(".") and entry.is_dir():
-            yield from _arrays_in(entry, depth - 1)
+        elif entry.name.startswith("."):
+            continue
+        elif not entry.is_dir():
+            yield entry
+        elif depth > 1:
+            yield from _files_in(entry, depth - 1)
 
 
 def _refuse_packing(path: Path, name: str, info: zipfile.ZipInfo) -> None:
@@ -135,6 +143,15 @@ class _FileTree(Layout):
             raise InputError(f"holds {len(roots)} files '{_TIERS}'; expected one, of {_EXPECTED}.")
         self._read = {match["name"]: read for match, read in matches if (match["root"] or "") == roots[0]}
         self._kinds = {name.split("/")[1] for name in self._read if name.startswith("data/")}
+        for kind in _MAY_BE_MISSING:
+            # What may be missing as a whole must not be lost to other names.
+            others = sorted(filter(re.compile(_OTHERS.format(re.escape(roots[0]), kind)).match, stored))
+            if others and kind not in self._kinds:
+                raise InputError(
+                    f"holds '{others[0].removeprefix(roots[0])}' ({len(others)} such files in all), but no "
+                    f"'data/{kind}/0.npy'; expected data/{kind}/{{i}}.npy for trials i = 0, 1, 2, ..., or "
+                    f"nothing of the name '{kind}'."
+                )
 
     def __contains__(self, name: str) -> bool:
         return name in self._read

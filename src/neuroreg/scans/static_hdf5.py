@@ -71,12 +71,14 @@ class _StaticHdf5(Layout):
         self._file = file
         for name in ("images", "responses", self.tiers):
             self._dataset(name)
+        for columns in (self.trial_columns, self.neuron_columns):
+            group = columns.partition("/")[0]
+            if isinstance(file.get(group), h5py.Dataset):
+                raise InputError(f"'{group}' is a dataset; expected a group, of {_EXPECTED}.")
 
     def __contains__(self, name: str) -> bool:
-        if isinstance(self._file.get(name), h5py.Dataset):
-            return True
-        # What may be missing as a whole must not be lost to a link that leads nowhere.
-        return missing_target(self._file, name) is not None
+        # What may be missing as a whole must not be lost to a group, or to a link that leads nowhere.
+        return self._file.get(name) is not None or missing_target(self._file, name) is not None
 
     def _dataset(self, name: str) -> h5py.Dataset:
         dataset = self._file.get(name)
@@ -84,6 +86,9 @@ class _StaticHdf5(Layout):
             target = missing_target(self._file, name)
             if target:
                 raise InputError(f"dataset '{name}' is {target}; expected it inside this file.")
+            if dataset is not None:
+                found = "group" if isinstance(dataset, h5py.Group) else "data type"
+                raise InputError(f"dataset '{name}' is a {found}; expected an array, of {_EXPECTED}.")
             raise InputError(f"no dataset '{name}'; expected {_EXPECTED}.")
         check_content(dataset)
         return dataset

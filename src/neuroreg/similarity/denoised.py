@@ -6,7 +6,7 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.records import check_record, dataset
-from neuroreg.similarity.matrix import SimilarityMatrix, centred_cosine, denoised_weights
+from neuroreg.similarity.matrix import SimilarityMatrix, centred_cosine, denoised_weights, naming_scan
 from neuroreg.similarity.units import Units, effective_neurons, warn_of_few
 
 
@@ -73,8 +73,14 @@ def denoised_similarity(
         Neurons are weighted by (w v)^exponent.
     units
         Of the responses that are weighted, see `neuroreg.similarity.units.response_units`.
+
+    Raises
+    ------
+    InputError
+        With the scan's name, if all weights are 0 or an image's predicted responses are the mean over images.
     """
-    weights = responses.weights(exponent, units)
-    warn_of_few(scan, effective_neurons(responses.predicted, weights), len(weights), units)
-    matrix = centred_cosine(responses.predicted, weights, responses.key)
+    with naming_scan(scan):
+        weights = responses.weights(exponent, units)
+        warn_of_few(scan, effective_neurons(responses.predicted, weights), len(weights), units)
+        matrix = centred_cosine(responses.predicted, weights, responses.key)
     return SimilarityMatrix(matrix, responses.key, (scan,))

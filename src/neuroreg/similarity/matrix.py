@@ -1,6 +1,7 @@
 """Similarity of images as a population of neurons sees it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,15 @@ class SimilarityMatrix:
         order = self.permutation
         if order is not None and not np.array_equal(np.sort(order), np.arange(len(matrix))):
             raise InputError(f"similarity: permutation expected of all {len(matrix)} images, found another.")
+
+
+@contextmanager
+def naming_scan(name: str) -> Iterator[None]:
+    """Put a scan's name before the message of an `InputError` about its neurons or images."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"scan '{name}': {error}") from error
 
 
 def denoised_weights(
@@ -141,7 +151,8 @@ def centred_cosine(
     Raises
     ------
     InputError
-        If the sizes differ, a value is not finite, all weights are 0, or an image's centred vector is zero.
+        If the sizes differ, there is no image, a value is not finite, all weights are 0, or an image's
+        centred vector is zero.
     """
     weights = np.asarray(np.ones(responses.shape[1:]) if weights is None else weights, np.float64)
     if responses.ndim != 2 or weights.shape != responses.shape[1:]:
@@ -149,6 +160,8 @@ def centred_cosine(
             f"responses: found shape {responses.shape} with weights of shape {weights.shape};"
             " expected (images, neurons) and (neurons,)."
         )
+    if not len(responses):
+        raise InputError("responses: 0 images; expected at least 1.")
     if not np.isfinite(weights).all():
         raise InputError("responses: values or weights that are not finite; expected finite ones.")
     if not weights.any():
@@ -187,7 +200,10 @@ def _centred_blocks(responses: np.ndarray, weights: np.ndarray) -> Iterator[np.n
     """Yield the weighted, centred responses of `CHUNK` neurons at a time, float64 (P, <= CHUNK)."""
     for start in range(0, len(weights), CHUNK):
         block = responses[:, start : start + CHUNK] * weights[start : start + CHUNK]
+        # The mean of equal numbers may be off by a rounding, which must not pass for a signal.
+        constant = block.max(0) == block.min(0)
         block -= block.mean(0)
+        block[:, constant] = 0
         yield block
 
 

@@ -15,6 +15,7 @@ from neuroreg.similarity.matrix import (
     FEWEST_IMAGES,
     centred_cosine,
     denoised_weights,
+    naming_scan,
     similarity_correlation,
     split_repeats,
 )
@@ -101,31 +102,39 @@ def compare_scans(
         Of the responses, see `neuroreg.similarity.units.response_units`.
     seed
         Chooses the single trials.
+
+    Raises
+    ------
+    InputError
+        With the scan's name, if all weights are 0 or there is no similarity to correlate.
     """
     within, rows, effective, modelled = {}, [], [], {}
     for name, scan, responses in scans:
-        if len(scan.repeated_images()) >= FEWEST_IMAGES and "test" not in scan.withheld_tiers():
-            similarities = oracle_similarities(
-                scan,
-                responses.oracle_predicted,
-                responses.w,
-                responses.v,
-                exponent=exponent,
-                units=units,
-                seed=seed,
-            )
-            within[name] = similarities
-            rows.append((name, SINGLE_TRIAL, similarities.single_trial_to_average))
-            rows.append((name, MODEL, similarities.model_to_average))
-        chosen = slice(0, COMPARED_IMAGES)
-        for one in UNITS:
-            number = effective_neurons(responses.predicted, responses.weights(exponent, one))
-            effective.append((name, one, len(responses.w), number))
-        weights = responses.weights(exponent, units)
-        similarity = centred_cosine(responses.predicted[chosen], weights, responses.key[chosen])
-        for other, matrix in modelled.items():
-            rows.append((f"{other} and {name}", BETWEEN_SCANS, similarity_correlation(matrix, similarity)))
-        modelled[name] = similarity
+        with naming_scan(name):
+            if len(scan.repeated_images()) >= FEWEST_IMAGES and "test" not in scan.withheld_tiers():
+                similarities = oracle_similarities(
+                    scan,
+                    responses.oracle_predicted,
+                    responses.w,
+                    responses.v,
+                    exponent=exponent,
+                    units=units,
+                    seed=seed,
+                )
+                within[name] = similarities
+                rows.append((name, SINGLE_TRIAL, similarities.single_trial_to_average))
+                rows.append((name, MODEL, similarities.model_to_average))
+            chosen = slice(0, COMPARED_IMAGES)
+            for one in UNITS:
+                number = effective_neurons(responses.predicted, responses.weights(exponent, one))
+                effective.append((name, one, len(responses.w), number))
+            weights = responses.weights(exponent, units)
+            similarity = centred_cosine(responses.predicted[chosen], weights, responses.key[chosen])
+            for other, matrix in modelled.items():
+                rows.append(
+                    (f"{other} and {name}", BETWEEN_SCANS, similarity_correlation(matrix, similarity))
+                )
+            modelled[name] = similarity
     return ScanComparison(
         within,
         pd.DataFrame(rows, columns=["scan", "comparison", "r"]),

@@ -19,6 +19,7 @@ from neuroreg.similarity.matrix import (
     centred_cosine,
     denoised_weights,
     mean_similarity,
+    naming_scan,
 )
 from neuroreg.similarity.units import Units, effective_neurons, response_units, warn_of_few
 
@@ -71,7 +72,8 @@ def raw_similarity(
     ------
     InputError
         If a scan has measured none of the pool, all together fewer than `FEWEST_IMAGES`, a scan has other
-        pixels under a key of the pool, or all weights of a scan are 0.
+        pixels under a key of the pool, or, with the scan's name, all its weights are 0 or an image's
+        responses are the mean over images.
     """
     pool = {key: index for index, key in enumerate(stimuli.key.tolist()) if not stimuli.oracle[index]}
 
@@ -80,7 +82,8 @@ def raw_similarity(
         w = repeat_weights(name, scan, bias_correction)
         trial_of = _single_trials(name, scan, stimuli.images, pool, seed)
         unit = response_units(scan, units)
-        return _Measured(trial_of, denoised_weights(w, np.ones_like(w), exponent, unit))
+        with naming_scan(name):
+            return _Measured(trial_of, denoised_weights(w, np.ones_like(w), exponent, unit))
 
     measured = {name: measure(name) for name in paths}
     key = [key for key in pool if all(key in scan.trial_of for scan in measured.values())]
@@ -95,8 +98,9 @@ def raw_similarity(
     def of_one(name: str) -> SimilarityMatrix:
         responses = read_record(paths[name], Scan).responses[[measured[name].trial_of[one] for one in key]]
         weights = measured[name].weights
-        warn_of_few(name, effective_neurons(responses, weights), len(weights), units)
-        return SimilarityMatrix(centred_cosine(responses, weights, keys), keys, (name,))
+        with naming_scan(name):
+            warn_of_few(name, effective_neurons(responses, weights), len(weights), units)
+            return SimilarityMatrix(centred_cosine(responses, weights, keys), keys, (name,))
 
     provenance = {
         "kind": "raw",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from neuroreg.settings import Distinct, Entry, Name, Positive, Settings
+from neuroreg.settings import Distinct, Entry, Name, Settings
 
 
 class ReliabilitySettings(Settings):
@@ -13,7 +13,7 @@ class ReliabilitySettings(Settings):
     units: Literal["std", "source"] = "std"
     """std: each neuron's responses are divided by their standard deviation before they are weighted, as the
     lab's own loaders do. source: they stay as the scan has them, so that bright neurons count more."""
-    weight_exponent: Positive = 1.0
+    weight_exponent: Annotated[float, Field(gt=0, le=10)] = 1.0
     """Each neuron is scaled by (w v) to this power, measured responses by w to it; 1 in the main text."""
     bias_correction: bool = False
     """Whether the signal variance in w is freed from the noise that is left in averages."""

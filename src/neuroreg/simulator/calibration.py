@@ -33,7 +33,8 @@ _CHUNK = 256  # neurons at a time; bounds the memory of copies in double precisi
 def single_trial_similarity(responses: np.ndarray, image: np.ndarray, seed: int) -> float:
     """Return how well similarities of single trials correlate with those averaged over the other repeats.
 
-    As `similarity.oracle.oracle_similarities` has it in units ``std``, but with each neuron's deviation over
+    As `similarity.oracle.oracle_similarities` has it in units ``std`` and with exponent 1, of w without bias
+    correction, whatever a config says of `reliability`; but with each neuron's deviation over
     the repeated trials alone, and averaged over choices of the single trials, of which one alone may be off
     by several hundredths: three rounds in which each trial has its turn.
 

@@ -17,12 +17,12 @@ from neuroreg.scans.scan import Scan
 from neuroreg.seeds import derive_seed
 from neuroreg.simulator.calibration import NoiseTargets, calibrate_noise
 from neuroreg.simulator.cells import GaborCells, Population
+from neuroreg.simulator.settings import FEWEST_OF_TIER, LARGEST_LEVEL, VALIDATION_FRACTION
 from neuroreg.simulator.trial_noise import NoiseLevels, TrialNoise, tuned_loading
 from neuroreg.simulator.truth import SimulatedTruth, ideal_correlation, true_weight
 
 _PUPIL_AT_REST = np.array([80.0, 60.0])  # camera pixels
 _SHIFT = 0.4  # pixels of the image that the receptive fields move per camera pixel of pupil position
-_VALIDATION_FRACTION = 0.1
 _POOL_CELLS = 128
 _POOL_SATURATION = 0.5  # constant of the divisive normalisation, in units of the pool's mean activity
 _HALF_SATURATION = 2.0  # normalised drive, relative to its mean, at half of the largest response
@@ -81,18 +81,26 @@ def simulate_scan(
         Instead of one target or both, fixed levels of private and of shared noise, see `NoiseLevels`; two of
         the four are numbers, two are None.
     dropped_fraction
-        Share of trials left out at random, as those with missing covariates are in measured scans.
+        Share of trials left out at random, as those with missing covariates are in measured scans; two of
+        the train and two of the validation tier stay.
     seed, name
         Decide everything drawn; scans of different names have different neurons, behaviour and order.
 
     Raises
     ------
     InputError
-        If a number is out of range, not two of the four that decide the noise are given, or no noise meets
-        the targets.
+        If a number is out of range, not two of the four that decide the noise are given, no noise meets the
+        targets, or all oracle or all pool images are the same.
     """
     targets = NoiseTargets(single_trial_similarity, mean_oracle, noise, shared_noise)
     _check(n_neurons, oracle_repeats, targets, dropped_fraction, name)
+    for which, chosen in (("oracle", stimuli.oracle), ("pool", ~stimuli.oracle)):
+        images = stimuli.images[chosen]
+        if len(images) > 1 and (images == images[0]).all():
+            raise InputError(
+                f"simulated scan '{name}': all {len(images)} {which} images are the same; expected different"
+                " ones, of which responses can tell."
+            )
 
     def rng(*purpose: str | int) -> np.random.Generator:
         return np.random.default_rng(derive_seed(seed, "simulated scan", name, *purpose))
@@ -144,7 +152,7 @@ def _check(
         if key in ("single_trial_similarity", "mean_oracle")
     }
     levels = {
-        key: (value, 0 <= value < np.inf, "0 or more")
+        key: (value, 0 <= value <= LARGEST_LEVEL, f"0 to {LARGEST_LEVEL:g}")
         for key, value in targets.given().items()
         if key in ("noise", "shared_noise")
     }
@@ -168,10 +176,13 @@ def _present(
     """Return the stimulus (T,) and the tier (T,) of each trial."""
     tier = np.where(stimuli.oracle, "test", "train").astype("<U10")
     single = np.flatnonzero(~stimuli.oracle)
-    tier[rng.choice(single, round(_VALIDATION_FRACTION * len(single)), replace=False)] = "validation"
+    tier[rng.choice(single, round(VALIDATION_FRACTION * len(single)), replace=False)] = "validation"
     shown = np.repeat(np.arange(len(tier)), np.where(stimuli.oracle, oracle_repeats, 1))
     rng.shuffle(shown)
-    shown = shown[: len(shown) - round(dropped_fraction * len(shown))]
+    kept = np.arange(len(shown)) < len(shown) - round(dropped_fraction * len(shown))
+    for needed in ("train", "validation"):
+        kept[np.flatnonzero(tier[shown] == needed)[:FEWEST_OF_TIER]] = True
+    shown = shown[kept]
     return shown, tier[shown]
 
 
@@ -231,8 +242,11 @@ def _evoke(
         neurons, used = Population.draw(_BLOCK, rng("neurons", block.start)), slice(block.stop - block.start)
         tuned = neurons.cells.drive(at_rest) / (saturation + pool_at_rest)
         half = _HALF_SATURATION * tuned.mean(axis=0)
+        # Neurons that none of these images drives are left with their baseline.
+        half[half == 0] = 1
         tuned /= half + tuned
-        scale = (1 - neurons.baseline) / tuned.mean(axis=0)
+        driven = tuned.mean(axis=0)
+        scale = np.divide(1 - neurons.baseline, driven, out=np.zeros(len(driven)), where=driven > 0)
         expected[:, block] = (neurons.rate * (neurons.baseline + scale * tuned))[:, used]
         tuned = neurons.cells.drive(moved) / (saturation + pool_moved)
         tuned /= half + tuned

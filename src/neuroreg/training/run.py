@@ -141,7 +141,8 @@ def train(
     run = TrainingRun(images, labels, classes, settings, seed, alpha, target, device)
     resume = resume or ResumeFile()
     target_arrays = [] if target is None else [target.images, target.matrix]
-    progress = resume.load([settings.model_dump(), seed, alpha], [images, labels, *target_arrays])
+    decisive = [settings.model_dump(), seed, alpha, run.device.type]  # a GPU rounds otherwise
+    progress = resume.load(decisive, [images, labels, *target_arrays])
     start, first = time.monotonic(), len(progress.history)
     if first:
         run.restore(progress)

@@ -23,7 +23,7 @@ from neuroreg.scans.settings import (
 )
 from neuroreg.settings import Count, Distinct, Name, Settings, Whole, dotted, validate
 from neuroreg.similarity.settings import DenoisedTarget, ReliabilitySettings, ShuffledTarget, TargetEntry
-from neuroreg.simulator.settings import SimulatorSettings
+from neuroreg.simulator.settings import FEWEST_OF_TIER, FEWEST_POOL, SimulatorSettings
 from neuroreg.training.settings import ModelEntry, NetworkSettings, RecipeSettings
 from neuroreg.workflow.inputs import Brought, brought
 from neuroreg.workflow.yaml_checks import check_types
@@ -212,12 +212,12 @@ def _stimuli(config: Config) -> Problems:
                     "expected a recorded scan.",
                 )
     pairs = config.training.pairs_per_step
-    if stimuli.pool_size is not None and stimuli.pool_size < 2 * pairs:
-        yield (
-            "stimuli.pool_size",
-            f"found {stimuli.pool_size}; expected at least {2 * pairs}, "
-            f"two for each of training.pairs_per_step {pairs}.",
-        )
+    needs = {2 * pairs: f"two for each of training.pairs_per_step {pairs}"}
+    if any(isinstance(scan, SimulatedScan) for scan in config.scans):
+        needs[FEWEST_POOL] = f"{FEWEST_OF_TIER} of them in the validation tier of simulated scans"
+    fewest = max(needs)
+    if stimuli.pool_size is not None and stimuli.pool_size < fewest:
+        yield "stimuli.pool_size", f"found {stimuli.pool_size}; expected at least {fewest}, {needs[fewest]}."
 
 
 def _targets(config: Config) -> Problems:
