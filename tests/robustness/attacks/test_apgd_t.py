@@ -8,11 +8,13 @@ from tier_problems import (
     mean_distance,
     smooth_problem,
 )
+from torch import nn
 
 from neuroreg.robustness.attacks.apgd_t import climb, targeted_dlr
 from neuroreg.robustness.attacks.closest_points import ClosestPoints
 from neuroreg.robustness.attacks.rows import Rows
 from neuroreg.robustness.evaluation import evaluation
+from neuroreg.robustness.verification import measure
 
 
 def dlr(weights, point, label, target):
@@ -133,3 +135,22 @@ def test_an_even_race_at_the_start_is_no_end():
 def test_it_is_near_the_best_attack_of_its_norm(norm, best, setting):
     ours = mean_distance(f"apgd_t_{norm}", norm, steps=40)
     assert ours < 1.03 * mean_distance(best, norm, **setting)
+
+
+class OutOfReach(nn.Module):
+    """Of the two other classes the nearest by gradient stays .05 behind, the other wins from .3 on."""
+
+    def forward(self, x):
+        first, second = x.flatten(1)[:, 0] - 0.5, x.flatten(1)[:, 1] - 0.5
+        return torch.stack(
+            [torch.zeros_like(first), 0.2 * torch.tanh(10 * first) - 0.25, second - 0.3], dim=1
+        )
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("repetition", [0, 1])
+def test_a_target_that_cannot_be_reached_gives_way_to_the_next(norm, repetition):
+    x, labels = torch.full((1, 1, 4, 4), 0.5), torch.zeros(1, dtype=torch.int64)
+    found, passes = run_attack(f"apgd_t_{norm}", OutOfReach(), x, labels, repetition, steps=10)
+    assert 0.3 < float(measure(x, found)[norm]) < 0.301
+    assert passes.item() <= 3 + 30 * (2 * 11 + 10)

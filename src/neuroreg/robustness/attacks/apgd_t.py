@@ -38,19 +38,21 @@ def run(variant: str, model: nn.Module, batch: Rows) -> tuple[Tensor, Tensor]:
     first. Epsilon grows until there is an adversarial; where the loss was largest, the point is drawn in
     along the line to the image. From then on epsilon is a little below the closest adversarial: by twice as
     much after each success, half as much after each failure. A failure at 0.1 % below ends the target; each
-    further one has to succeed there first. Any class other than the label counts.
+    further one has to succeed there first. A target that yields none in the largest ball there is ends too,
+    and the next one begins at its own linear estimate. Any class other than the label counts.
 
     The first repetition starts each climb at the image, the others on the ball's surface in a random
     direction of their own.
     """
     setting, closest = batch.setting, ClosestPoints(variant, model, batch)
     x0 = closest.x0
-    targets, distances, spent = nearest_classes(variant, model, batch, setting["targets"])
-    closest.passes += spent
+    targets, distances, asked = nearest_classes(variant, model, batch, setting["targets"])
+    closest.passes += asked
     noise = start_noise(batch).flatten(1)
     noise = noise / closest.size(noise)[:, None].clamp(min=1e-12)
     largest = closest.size(torch.ones_like(x0))
-    epsilon = (EXCESS * distances[:, 0]).clamp(min=SMALLEST).minimum(largest)
+    estimates = (EXCESS * distances).clamp(min=SMALLEST).minimum(largest[:, None])
+    epsilon = estimates[:, 0].clone()
     shrink, rank = torch.full_like(epsilon, MOST), torch.zeros_like(batch.labels)
     rows = torch.arange(len(x0), device=x0.device)
     for _ in range(setting["search_steps"]):
@@ -62,13 +64,16 @@ def run(variant: str, model: nn.Module, batch: Rows) -> tuple[Tensor, Tensor]:
 
         smallest, own = closest.smallest[rows], shrink[rows]
         none, success = smallest.isinf(), smallest < before
-        done = ~none & ~success & (own <= LEAST)
+        # Below the closest adversarial, or in all of the box.
+        spent = torch.where(none, epsilon[rows] >= largest[rows], ~success & (own <= LEAST))
         own = torch.where(success, 2 * own, own / 2).clamp(LEAST, MOST)
         shrink[rows] = torch.where(none, MOST, own)
-        epsilon[rows] = torch.where(
-            none, (GROWTH * epsilon[rows]).minimum(largest[rows]), (1 - own) * smallest
+        following = (rank[rows] + spent).clamp(max=targets.shape[1] - 1)
+        larger = torch.where(
+            spent, estimates[rows, following], (GROWTH * epsilon[rows]).minimum(largest[rows])
         )
-        rank[rows] += done
+        epsilon[rows] = torch.where(none, larger, (1 - own) * smallest)
+        rank[rows] += spent
         rows = rows[rank[rows] < targets.shape[1]]
         if not len(rows):
             break
