@@ -4,15 +4,22 @@ import foolbox
 import numpy as np
 import pytest
 import torch
-from attack_problems import CPU, balanced_network, coarse_images, run_attack, smooth_network
+from attack_problems import CPU, balanced_network, coarse_images, linear_model, run_attack, smooth_network
 from foolbox.criteria import Misclassification
 from torch import nn
 
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.foolbox import CountingModel, GuardedSolver
 from neuroreg.robustness.attacks.projected_gradient import RESOLVED, climb, smallest_epsilon
-from neuroreg.robustness.attacks.registry import attack_methods, complete_setting
-from neuroreg.robustness.attacks.rows import Rows, sample_normal, sample_uniform, to_images
+from neuroreg.robustness.attacks.registry import attack_methods, complete_setting, find_method
+from neuroreg.robustness.attacks.rows import (
+    Rows,
+    run_watched,
+    sample_normal,
+    sample_uniform,
+    setting_of_rows,
+    to_images,
+)
 from neuroreg.robustness.evaluation import evaluation
 from neuroreg.robustness.starting_points import choose_starting_points
 
@@ -246,6 +253,20 @@ def test_carlini_wagner_says_where_nothing_was_found():
     assert torch.isnan(found).all()
 
 
+def test_carlini_wagner_ends_with_nothing_however_often_its_constant_has_grown():
+    """In float32 a constant that grows fiftyfold by ten is infinite, the loss NaN."""
+    weight = np.random.default_rng(0).standard_normal((3, 16))
+    model = linear_model(weight, np.array([100.0, 0.0, 0.0])).float()
+    x, labels = torch.full((2, 1, 4, 4), 0.5), torch.zeros(2, dtype=torch.int64)
+    setting = complete_setting("carlini_wagner", {"binary_search_steps": 60, "steps": 3})
+    asked = setting_of_rows([setting], labels, x)
+    rows = Rows(x, labels, asked, torch.tensor([0, 1]), torch.arange(2))
+    with evaluation(model, CPU):
+        found, _, failed = run_watched(find_method("carlini_wagner").load(), model, rows)
+    assert torch.isnan(found).all()
+    assert not failed.any()
+
+
 def saturated_problem():
     """The smooth network and images with a fifth of the pixels black and a fifth white, one all black."""
     model, _ = smooth_network(1)
@@ -412,7 +433,10 @@ def test_defaults_complete_a_setting():
         ("fgsm", {}, "method 'fgsm'; expected one of pgd"),
         ("ddn", {"step": 3}, "setting 'step' of ddn; expected one of steps, gamma"),
         ("foolbox_carlini_wagner", {"box": 0.99}, r"box is 0\.99; expected a number from 0\.999999 to 0"),
-        ("ddn", {"steps": 0}, r"ddn\.steps is 0; expected a whole number from 1"),
+        ("pgd", {"steps": 0}, r"pgd\.steps is 0; expected a whole number from 1"),
+        ("ddn", {"steps": 1}, r"ddn\.steps is 1; expected a whole number from 2"),
+        ("carlini_wagner", {"steps": 1}, r"carlini_wagner\.steps is 1; expected a whole number from 2"),
+        ("warm_brendel_bethge_l2", {"start_steps": 1}, r"start_steps is 1; expected a whole number from 2"),
         ("ddn", {"steps": 2.5}, r"ddn\.steps is 2\.5"),
         ("ddn", {"steps": True}, r"ddn\.steps is True"),
         ("pgd", {"epsilon": float("nan")}, r"pgd\.epsilon is nan; expected a number"),
