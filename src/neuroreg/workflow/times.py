@@ -95,9 +95,9 @@ def _bound(method: str, setting: Mapping) -> int:
         case "fab_l1" | "fab_l2" | "fab_linf":
             return (setting["steps"] + 1) * (1 + setting["targets"]) + setting["steps"] + _BISECTIONS
         case "warm_brendel_bethge_l2":
-            return 2 * setting["start_steps"] + _BISECTIONS + along + 2
+            return 2 * setting["start_steps"] + _BISECTIONS + along + 1
         case "warm_brendel_bethge_linf":
-            return _WARM_EPSILONS * (2 * setting["start_steps"] + 1) + along + 2
+            return _WARM_EPSILONS * (2 * setting["start_steps"] + 1) + along + 1
     # Along the boundary, sigma-zero, PDPGD.
     return along + _BISECTIONS + 1
 

@@ -53,7 +53,6 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
         some, norm = rows.take(there), VARIANTS[variant]
         closest = ClosestPoints(variant, model, some, norm.size)
         point = start[there].flatten(1)
-        closest.margin(point)
         along = {name: some.setting[name] for name in ("steps", "radius", "momentum")}
         follow(closest, norm, point, **along)
         found[there], spent = closest.result()
