@@ -109,7 +109,8 @@ def test_epsilon_grows_until_the_attack_succeeds():
     assert (passes < 30 * (2 * 5 + 1)).all()
     found, passes = attack("pgd", model, x, labels, setting | {"search_steps": 3})
     assert torch.isnan(found).all()
-    assert (passes == 3 * (2 * 5 + 1)).all()
+    # The image itself is asked once.
+    assert (passes == 2 + 3 * (2 * 4 + 1)).all()
 
 
 def test_epsilon_is_found_or_cannot_be_found():
@@ -244,6 +245,41 @@ def test_random_repetitions_are_those_with_foolboxs_classes(method):
         # Ours stops where Foolbox goes on to the last step.
         assert (norms(found, x, np.inf) <= 1.01 * norms(theirs, x, np.inf)).all()
         assert (passes < spent).all()
+
+
+@pytest.mark.parametrize("method", ["pgd", "adam_pgd"])
+def test_projected_gradient_asks_once_of_the_image(method):
+    model, x, labels, _ = linear_problem()
+    setting = CHEAP[method] | {"epsilon": 0.001}
+    at_image, asked = [], []
+
+    def count(module, inputs, logits):
+        at_image.append(int((inputs[0] == x[0]).flatten(1).all(dim=1).sum()))
+        asked.append(len(logits))
+
+    hook = model.register_forward_hook(count)
+    alone, passes = attack(method, model, x[:1], labels[:1], setting)
+    hook.remove()
+    assert sum(at_image) == 1
+    # Each forward pass but the last of an epsilon that failed has a backward one.
+    assert sum(asked) <= passes.item() <= 2 * sum(asked)
+    # Searches that ask every time find the same.
+    closest, _ = smallest_epsilon(
+        lambda epsilon, some: climb(
+            {"pgd": "plain", "adam_pgd": "adam"}[method],
+            model,
+            x[some],
+            labels[some],
+            epsilon=epsilon,
+            stepsize=setting["rel_stepsize"] * epsilon,
+            steps=setting["steps"],
+            start=torch.zeros_like(x[some]),
+        )[0],
+        x[:1],
+        torch.tensor([setting["epsilon"]]),
+        setting["search_steps"],
+    )
+    assert torch.equal(alone, closest)
 
 
 def test_carlini_wagner_says_where_nothing_was_found():
