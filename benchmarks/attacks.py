@@ -211,7 +211,7 @@ def ours(arguments: argparse.Namespace, attack: str, model, samples: dict, *, fi
         samples["images"],
         samples["labels"],
         method=method or attack,
-        settings=[setting(attack, arguments) | ({"steps": 1} if first else {})],
+        settings=[setting(attack, arguments) | ({"steps": 2} if first else {})],
         repetitions=1 if first else arguments.repetitions,
         seed=1,
         batch_size=arguments.batch,
@@ -230,7 +230,7 @@ def foolboxs(arguments: argparse.Namespace, attack: str, model, samples: dict, *
 
     if attack in PROJECTED:
         return ours(arguments, attack, model, samples, first=first, method=f"foolbox_{attack}")
-    told = setting(attack, arguments) | ({"steps": 1} if first else {})
+    told = setting(attack, arguments) | ({"steps": 2} if first else {})
     wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=arguments.device)
     x = to_input(samples["images"][samples["chosen"]]).to(arguments.device)
     y = torch.from_numpy(samples["labels"][samples["chosen"]]).to(arguments.device)

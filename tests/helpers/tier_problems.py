@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from attack_problems import CPU, linear_model, run_attack, smooth_logits, smooth_network
 from sklearn.datasets import load_digits
-from torch import nn
+from torch import Tensor, nn
 
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.robustness.minimal_distance import search
@@ -65,6 +65,22 @@ def smooth_problem(rows: int = 6) -> tuple[nn.Module, tuple, np.ndarray, np.ndar
     model, weights = smooth_network(1)
     x = np.random.default_rng(2).uniform(-0.3, 1.3, (rows, 49)).clip(0, 1)
     return model, weights, x, np.array([smooth_logits(weights, row)[0].argmax() for row in x])
+
+
+def almost_on_the_boundary() -> tuple[nn.Module, Tensor, Tensor, dict[str, float]]:
+    """Return a linear model of two classes and 1,024 pixels, an image next to the boundary, and its label.
+
+    Its logits are about -.6 and differ by 1e-4. Also the least distances, of which Linf is below 1e-6.
+    """
+    rng = np.random.default_rng(0)
+    weight, x = 0.1 * rng.standard_normal((2, 1024)), np.uint8(rng.integers(60, 190, 1024)) / 255
+    model = linear_model(weight, np.array([-0.6377, -0.6378]) - weight @ x).float()
+    images = torch.from_numpy(x).float().view(1, 1, 32, 32)
+    logits = predict(model, images, batch_size=1, device=CPU)[0]
+    plane, gap = weight[1] - weight[0], float(logits[0] - logits[1])
+    assert 5e-5 < gap < 2e-4
+    least = {"l1": np.abs(plane).max(), "l2": np.linalg.norm(plane), "linf": np.abs(plane).sum()}
+    return model, images, torch.tensor([0]), {norm: gap / dual for norm, dual in least.items()}
 
 
 def margin_of(weights: tuple, point: np.ndarray, label: int) -> tuple[float, np.ndarray]:

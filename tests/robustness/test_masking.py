@@ -206,7 +206,7 @@ def test_gradients_that_mislead_are_flagged(plain, found, tmp_path):
 def test_a_last_repetition_that_still_helps_is_flagged(plain, found):
     half = replace(found, without_last={norm: 2 * found.distance[norm] for norm in NORMS})
     same = replace(found, without_last=found.distance)
-    none = replace(found, without_last={norm: np.full(5, np.inf) for norm in NORMS})
+    none = replace(found, without_last={norm: np.full(5, np.inf) for norm in NORMS}, repetitions=1)
     cases = [(half, 0.5, "flag"), (same, 0.0, "ok"), (none, np.nan, "none")]
     for fall, flag in ((0.06, "flag"), (0.04, "ok")):
         before = {norm: found.distance[norm] / (1 - fall) for norm in NORMS}
@@ -230,6 +230,15 @@ def test_what_only_the_last_repetition_found_is_no_settled_search(plain, found):
     farthest = np.maximum(pixel, 1 - pixel).sum()
     was = farthest + found.distance["l1"][1:].sum()
     assert part.loc["l1", "value"] == pytest.approx(1 - found.distance["l1"].sum() / was)
+
+
+def test_a_search_of_which_only_the_last_repetition_found_anything_is_not_settled(plain, found):
+    assert found.repetitions == 2
+    before = {norm: np.full(5, np.inf) for norm in NORMS}
+    table = checks({("plain", 1): plain[0]}, {("plain", 1): replace(found, without_last=before)})
+    part = table[table["check"] == "last repetition"].set_index("norm")
+    assert (part["flag"] == "flag").all() and (part["n"] == 5).all()
+    assert part.loc["l0", "value"] == pytest.approx(1 - found.distance["l0"].mean() / 1024)
 
 
 def test_a_model_that_attacks_fail_on_does_not_look_alike(plain, found):

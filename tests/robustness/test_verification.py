@@ -3,6 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from tier_problems import almost_on_the_boundary
 from torch import nn
 
 from neuroreg.robustness.verification import measure, verify
@@ -90,6 +91,25 @@ def test_a_sample_tipped_back_by_the_snapping_is_pushed_over():
     assert distance["l0"] == 1
     assert 0.25 < distance["l2"] < 0.25 * 1.0011
     assert (found.adversarial["l2"].double() - 0.5).sum() > 0
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_an_image_next_to_the_boundary_has_a_distance_though_its_least_is_under_what_counts(norm):
+    model, clean, labels, least = almost_on_the_boundary()
+    assert least["linf"] < 1e-6
+    plane = model[1].weight[1] - model[1].weight[0]
+    direction = plane / plane.norm() if norm == "l2" else plane.sign()
+    candidate = clean + 1.1 * least[norm] * direction.detach().view_as(clean)
+    found = verify(model, clean, labels, candidate, batch_size=1, device=CPU)
+    for other, distance in found.distance.items():
+        tensor = found.adversarial[other]
+        assert least.get(other, 0) < distance < np.inf
+        assert measure(clean, tensor)[other] == distance
+        assert ((tensor == clean) | ((tensor - clean).abs() > 9.9e-7)).all()
+        with torch.no_grad():
+            assert copy.deepcopy(model).double()(tensor.double()).argmax() != labels
+    # A root mean square of 4e-6 at most.
+    assert found.distance["l2"] < 4.1e-6 * 32
 
 
 def test_pixels_under_1e_4_do_not_count_if_the_rest_holds():

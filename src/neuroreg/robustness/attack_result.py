@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -118,6 +118,8 @@ class Closest:
         int64 (S,), tries of all attacks that met logits that are NaN or infinite, and so failed.
     logit_factor
         What attacks saw the model's logits multiplied by.
+    repetitions
+        How often each setting was tried; the most of all attacks.
     """
 
     sample: np.ndarray
@@ -131,6 +133,7 @@ class Closest:
     attack: dict[str, np.ndarray]
     not_finite: np.ndarray
     logit_factor: float = 1.0
+    repetitions: int = 1
 
 
 def closest_adversarials(paths: Iterable[str | Path], attacks: Sequence[str]) -> Closest:
@@ -159,6 +162,7 @@ def closest_of(results: Iterable[AttackResult], attacks: Sequence[str]) -> Close
     closest: Closest | None = None
     for result, attack in zip(results, attacks, strict=True):
         closest = closest or _nothing(result)
+        closest = replace(closest, repetitions=max(closest.repetitions, result.passes.shape[1]))
         np.add(closest.not_finite, result.not_finite.sum(axis=(0, 1)), out=closest.not_finite)
         for norm in NORMS:
             fewer = result.distance[norm][:, :-1].min(axis=(0, 1), initial=np.inf)

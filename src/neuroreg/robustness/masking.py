@@ -133,7 +133,7 @@ def _last_repetition(own: Closest, norm: str) -> dict:
     counted, before = own.correct & np.isfinite(own.distance[norm]), own.without_last[norm]
     fall = np.nan
     # With one repetition there is nothing before the last one.
-    if np.isfinite(before[counted]).any():
+    if own.repetitions > 1 and counted.any():
         before = _or_largest(before, own, norm)
         fall = 1 - own.distance[norm][counted].mean() / before[counted].mean()
     expected = f"at most {SETTLED:g}"

@@ -1,5 +1,6 @@
 """The one producer of adversarial distances: no attack's own word for them is taken."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +11,14 @@ from neuroreg.robustness.evaluation import label_lead, predict
 
 SNAP = 1e-6
 SNAP_L0 = 1e-4
+TINY = 1e-30
 # Sums of convolutions differ by about 1e-6 between batch shapes: what holds by less might not hold alone.
 MARGIN = 1e-5
 # Attacks end within a float's rounding of the boundary, where snapping alone often tips a sample back.
 PUSHES = (0.0, 1e-4, 1e-3, 1e-2)
+# Of an image so near to the boundary that snapping takes the difference itself: what the changed pixels' root
+# mean square is raised to.
+LIFTS = (2e-6, 4e-6)
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,11 @@ def verify(
     Candidates are clamped to [0, 1] and differences from the clean image under 1e-6 are set to 0. The result
     goes through the model; it holds if another class has a larger logit than the label, by more than 1e-5 of
     the largest logit, so that no batch shape takes it back; where a logit is not finite it does not. If it
-    does not hold, the difference is stretched by 1e-4, 1e-3, then 1e-2 of itself, and the same is done again.
-    Where there are differences under 1e-4, a second tensor without them is tested in the same way (it changes
-    fewer pixels); each norm takes the smaller of what held. Distance and forward pass are always those of the
-    same stored tensor.
+    does not hold, the difference is stretched by 1e-4, 1e-3, then 1e-2 of itself, and the same is done again;
+    at last, if its L2 norm is 1e-6 or more, until the root mean square over the changed pixels is 2e-6, then
+    4e-6, where that is further. Where there are differences under 1e-4, a second tensor without them is
+    tested in the same way, but for the last stretch (it changes fewer pixels); each norm takes the smaller of
+    what held. Distance and forward pass are always those of the same stored tensor.
 
     Parameters
     ----------
@@ -105,11 +111,13 @@ def verify(
         point = torch.where(_as_rows(usable), found, clean).clamp(0.0, 1.0)
         small = ((point.double() - clean.double()).abs() < SNAP_L0) & (point != clean)
         for threshold, pending in ((SNAP, usable), (SNAP_L0, usable & small.flatten(1).any(dim=1))):
-            for push in PUSHES:
-                tensor = _snap(clean, (point + push * (point - clean)).clamp(0.0, 1.0), threshold)
+            for further in _stretched(clean, point, lift=threshold == SNAP):
+                if not pending.any():
+                    break
+                tensor = _snap(clean, further.clamp(0.0, 1.0), threshold)
                 rows = pending & (tensor != clean).flatten(1).any(dim=1)
                 if not rows.any():
-                    break
+                    continue
                 held = wrong(tensor, rows, MARGIN)
                 keep(held, tensor)
                 pending = pending & ~held
@@ -119,6 +127,23 @@ def verify(
 
 def _as_rows(mask: Tensor) -> Tensor:
     return mask.view(-1, 1, 1, 1)
+
+
+def _stretched(clean: Tensor, point: Tensor, lift: bool) -> Iterator[Tensor]:
+    """Yield `point` (B, 1, H, W), then ever further ones on its line; the clean image where there is none.
+
+    The last of them only if `lift`.
+    """
+    for push in PUSHES:
+        yield point + push * (point - clean)
+    if lift:
+        difference = point.double() - clean.double()
+        length, changed = difference.flatten(1).norm(dim=1), (difference != 0).flatten(1).sum(dim=1)
+        typical = length / changed.clamp(min=1).sqrt()
+        for size in LIFTS:
+            lifted = (length >= SNAP) & (typical < size)
+            share = torch.where(lifted, size / typical.clamp(min=TINY), 0.0)
+            yield (clean + _as_rows(share) * difference).to(clean.dtype)
 
 
 def _snap(clean: Tensor, candidates: Tensor, threshold: float) -> Tensor:

@@ -5,14 +5,17 @@ from attack_problems import CPU, run_attack, smooth_logits
 from tier_problems import (
     NORM,
     linear_ratios,
+    margin_of,
     mean_distance,
     smooth_problem,
 )
+from torch import nn
 
 from neuroreg.robustness.attacks.apgd_t import climb, targeted_dlr
 from neuroreg.robustness.attacks.closest_points import ClosestPoints
 from neuroreg.robustness.attacks.rows import Rows
 from neuroreg.robustness.evaluation import evaluation
+from neuroreg.robustness.verification import measure
 
 
 def dlr(weights, point, label, target):
@@ -75,12 +78,16 @@ def test_the_climb_is_auto_pgd(norm, steps):
         closest = ClosestPoints(norm, model, rows)
         chosen = torch.tensor([0, 2, 3, 5])
         arrays = map(torch.from_numpy, (targets[chosen], radius[chosen], start[chosen]))
-        end = climb(closest, chosen, *arrays, steps).numpy()
+        end, over = climb(closest, chosen, *arrays, steps)
+        end = end.numpy()
     for row, best in zip(chosen.tolist(), end, strict=True):
         case = (weights, x[row], labels[row], targets[row], radius[row, 0], start[row], steps, norm)
         np.testing.assert_allclose(best, auto_pgd_step_by_step(*case), rtol=0, atol=1e-8)
         size = np.linalg.norm(best - x[row], 2 if norm == "l2" else np.inf)
         assert size <= radius[row, 0] * (1 + 1e-9)
+    assert over.tolist() == [
+        margin_of(weights, best, labels[row])[0] > 0 for row, best in zip(chosen.tolist(), end, strict=True)
+    ]
     assert closest.passes.tolist() == [2 * (steps + 1) if row in chosen else 0 for row in range(6)]
 
 
@@ -133,3 +140,35 @@ def test_an_even_race_at_the_start_is_no_end():
 def test_it_is_near_the_best_attack_of_its_norm(norm, best, setting):
     ours = mean_distance(f"apgd_t_{norm}", norm, steps=40)
     assert ours < 1.03 * mean_distance(best, norm, **setting)
+
+
+class OutOfReach(nn.Module):
+    """Of the two other classes the nearest by gradient stays .05 behind, the other wins from .3 on."""
+
+    def forward(self, x):
+        first, second = x.flatten(1)[:, 0] - 0.5, x.flatten(1)[:, 1] - 0.5
+        return torch.stack(
+            [torch.zeros_like(first), 0.2 * torch.tanh(10 * first) - 0.25, second - 0.3], dim=1
+        )
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("repetition", [0, 1])
+def test_a_target_that_cannot_be_reached_gives_way_to_the_next(norm, repetition):
+    x, labels = torch.full((1, 1, 4, 4), 0.5), torch.zeros(1, dtype=torch.int64)
+    found, passes = run_attack(f"apgd_t_{norm}", OutOfReach(), x, labels, repetition, steps=10)
+    assert 0.3 < float(measure(x, found)[norm]) < 0.301
+    assert passes.item() <= 3 + 30 * (2 * 11 + 10)
+
+
+def test_ends_that_are_not_adversarial_are_not_drawn_in():
+    """Neither class wins anywhere: the search asks for its climbs alone, two passes a point."""
+    model, x = OutOfReach(), torch.full((1, 1, 4, 4), 0.5)
+    asked = []
+    model.register_forward_hook(lambda module, inputs, logits: asked.append(len(logits)))
+    labels = torch.zeros(1, dtype=torch.int64)
+    found, passes = run_attack("apgd_t_l2", model, x, labels, steps=5, targets=1, search_steps=3)
+    assert torch.isnan(found).all()
+    # One at first, with a gradient for each other class.
+    assert sum(asked) == 1 + 3 * 6
+    assert passes.item() == 3 + 2 * 3 * 6

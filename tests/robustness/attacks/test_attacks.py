@@ -4,15 +4,22 @@ import foolbox
 import numpy as np
 import pytest
 import torch
-from attack_problems import CPU, balanced_network, coarse_images, run_attack, smooth_network
+from attack_problems import CPU, balanced_network, coarse_images, linear_model, run_attack, smooth_network
 from foolbox.criteria import Misclassification
 from torch import nn
 
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.foolbox import CountingModel, GuardedSolver
 from neuroreg.robustness.attacks.projected_gradient import RESOLVED, climb, smallest_epsilon
-from neuroreg.robustness.attacks.registry import attack_methods, complete_setting
-from neuroreg.robustness.attacks.rows import Rows, sample_normal, sample_uniform, to_images
+from neuroreg.robustness.attacks.registry import attack_methods, complete_setting, find_method
+from neuroreg.robustness.attacks.rows import (
+    Rows,
+    run_watched,
+    sample_normal,
+    sample_uniform,
+    setting_of_rows,
+    to_images,
+)
 from neuroreg.robustness.evaluation import evaluation
 from neuroreg.robustness.starting_points import choose_starting_points
 
@@ -102,7 +109,8 @@ def test_epsilon_grows_until_the_attack_succeeds():
     assert (passes < 30 * (2 * 5 + 1)).all()
     found, passes = attack("pgd", model, x, labels, setting | {"search_steps": 3})
     assert torch.isnan(found).all()
-    assert (passes == 3 * (2 * 5 + 1)).all()
+    # The image itself is asked once.
+    assert (passes == 2 + 3 * (2 * 4 + 1)).all()
 
 
 def test_epsilon_is_found_or_cannot_be_found():
@@ -239,11 +247,60 @@ def test_random_repetitions_are_those_with_foolboxs_classes(method):
         assert (passes < spent).all()
 
 
+@pytest.mark.parametrize("method", ["pgd", "adam_pgd"])
+def test_projected_gradient_asks_once_of_the_image(method):
+    model, x, labels, _ = linear_problem()
+    setting = CHEAP[method] | {"epsilon": 0.001}
+    at_image, asked = [], []
+
+    def count(module, inputs, logits):
+        at_image.append(int((inputs[0] == x[0]).flatten(1).all(dim=1).sum()))
+        asked.append(len(logits))
+
+    hook = model.register_forward_hook(count)
+    alone, passes = attack(method, model, x[:1], labels[:1], setting)
+    hook.remove()
+    assert sum(at_image) == 1
+    # Each forward pass but the last of an epsilon that failed has a backward one.
+    assert sum(asked) <= passes.item() <= 2 * sum(asked)
+    # Searches that ask every time find the same.
+    closest, _ = smallest_epsilon(
+        lambda epsilon, some: climb(
+            {"pgd": "plain", "adam_pgd": "adam"}[method],
+            model,
+            x[some],
+            labels[some],
+            epsilon=epsilon,
+            stepsize=setting["rel_stepsize"] * epsilon,
+            steps=setting["steps"],
+            start=torch.zeros_like(x[some]),
+        )[0],
+        x[:1],
+        torch.tensor([setting["epsilon"]]),
+        setting["search_steps"],
+    )
+    assert torch.equal(alone, closest)
+
+
 def test_carlini_wagner_says_where_nothing_was_found():
     model, x, labels, _ = linear_problem()
     setting = {"steps": 2, "binary_search_steps": 1, "initial_const": 1e-9}
     found, _ = attack("carlini_wagner", model, x, labels, setting)
     assert torch.isnan(found).all()
+
+
+def test_carlini_wagner_ends_with_nothing_however_often_its_constant_has_grown():
+    """In float32 a constant that grows fiftyfold by ten is infinite, the loss NaN."""
+    weight = np.random.default_rng(0).standard_normal((3, 16))
+    model = linear_model(weight, np.array([100.0, 0.0, 0.0])).float()
+    x, labels = torch.full((2, 1, 4, 4), 0.5), torch.zeros(2, dtype=torch.int64)
+    setting = complete_setting("carlini_wagner", {"binary_search_steps": 60, "steps": 3})
+    asked = setting_of_rows([setting], labels, x)
+    rows = Rows(x, labels, asked, torch.tensor([0, 1]), torch.arange(2))
+    with evaluation(model, CPU):
+        found, _, failed = run_watched(find_method("carlini_wagner").load(), model, rows)
+    assert torch.isnan(found).all()
+    assert not failed.any()
 
 
 def saturated_problem():
@@ -412,7 +469,10 @@ def test_defaults_complete_a_setting():
         ("fgsm", {}, "method 'fgsm'; expected one of pgd"),
         ("ddn", {"step": 3}, "setting 'step' of ddn; expected one of steps, gamma"),
         ("foolbox_carlini_wagner", {"box": 0.99}, r"box is 0\.99; expected a number from 0\.999999 to 0"),
-        ("ddn", {"steps": 0}, r"ddn\.steps is 0; expected a whole number from 1"),
+        ("pgd", {"steps": 0}, r"pgd\.steps is 0; expected a whole number from 1"),
+        ("ddn", {"steps": 1}, r"ddn\.steps is 1; expected a whole number from 2"),
+        ("carlini_wagner", {"steps": 1}, r"carlini_wagner\.steps is 1; expected a whole number from 2"),
+        ("warm_brendel_bethge_l2", {"start_steps": 1}, r"start_steps is 1; expected a whole number from 2"),
         ("ddn", {"steps": 2.5}, r"ddn\.steps is 2\.5"),
         ("ddn", {"steps": True}, r"ddn\.steps is True"),
         ("pgd", {"epsilon": float("nan")}, r"pgd\.epsilon is nan; expected a number"),

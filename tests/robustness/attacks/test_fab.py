@@ -1,15 +1,18 @@
 import numpy as np
 import pytest
 import torch
-from attack_problems import run_attack, smooth_logits
+from attack_problems import CPU, run_attack, smooth_logits
 from scipy.optimize import brentq, linprog
 from tier_problems import (
     NORM,
+    almost_on_the_boundary,
     linear_ratios,
     margin_of,
     mean_distance,
     smooth_problem,
 )
+
+from neuroreg.robustness.verification import measure, verify
 
 ORDERS = {norm: order for order, norm in NORM.items() if order}
 
@@ -40,6 +43,8 @@ def fab_step_by_step(norm, weights, x, label, steps, alpha_max, eta, beta):
         logits, jacobian = smooth_logits(weights, point)
         planes = [(logits[k] - logits[label], jacobian[k] - jacobian[label]) for k in range(5) if k != label]
         f, w = min(planes, key=lambda plane: abs(plane[0]) / np.linalg.norm(plane[1], dual))
+        if f <= 0:  # beyond the paper: overshot, at least so far
+            f = min(f, (f - 3e-5 * np.abs(logits).max()) / eta)
         d1 = nearest(norm, point, w, -f) - point
         d2 = nearest(norm, x, w, -f + w @ (point - x)) - x
         one, other = (max(np.linalg.norm(d, order), 1e-8) for d in (d1, d2))
@@ -91,3 +96,14 @@ def test_linear_minimum(order, classes, repetition):
 def test_it_is_near_the_best_attack_of_its_norm(norm, best, setting):
     ours = mean_distance(f"fab_{norm}", norm, repetitions=2, steps=50)
     assert ours < 1.1 * mean_distance(best, norm, **setting)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
+def test_an_image_next_to_the_boundary_is_carried_past_the_margin(norm):
+    model, x, labels, least = almost_on_the_boundary()
+    found, _ = run_attack(f"fab_{norm}", model, x, labels, steps=5)
+    assert torch.isfinite(found).all()
+    # What verification asks for is an eighth further, the floor a fifth.
+    assert least[norm] < measure(x, found)[norm] < 1.5 * least[norm]
+    outcome = verify(model, x, labels, found, batch_size=1, device=CPU)
+    assert least[norm] < outcome.distance[norm] < 20 * least[norm]

@@ -11,11 +11,16 @@ from tier_problems import (
 )
 
 from neuroreg.robustness.attacks import pdpgd
+from neuroreg.robustness.attacks.rows import Rows, start_noise
 
 
-def pdpgd_step_by_step(weights, x, label, steps, eta, rate):
-    """Algorithm 1 of the paper with Adam, one image; the proximal map by minimising over each pixel."""
-    r, m, v = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
+def pdpgd_step_by_step(weights, x, label, steps, eta, rate, start=None):
+    """Algorithm 1 of the paper with Adam, one image; the proximal map by minimising over each pixel.
+
+    Without Adam's metric while `start`, an image, is adversarial.
+    """
+    r, m, v = np.zeros_like(x) if start is None else start - x, np.zeros_like(x), np.zeros_like(x)
+    met = False
     dual, average = -np.log(0.01), 1 / 1.01
     best = None
 
@@ -30,7 +35,8 @@ def pdpgd_step_by_step(weights, x, label, steps, eta, rate):
         # The slope of log(1 + exp(.)) of how far the label is ahead.
         gradient = -rise / (1 + np.exp(margin)) if margin < 0 else 0 * rise
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
-        size = np.sqrt(v / (1 - 0.999 ** (step + 1))) + 1e-8
+        met = met or margin < 0
+        size = np.sqrt(v / (1 - 0.999 ** (step + 1))) + 1e-8 if met else np.ones_like(x)
         now = eta * 0.01 ** (step / steps)
         r = r - now * m / (1 - 0.9 ** (step + 1)) / size
         weight = now * (1 - average) / average
@@ -67,6 +73,36 @@ def test_it_is_the_published_algorithm(eta, rate):
     for row in range(len(x)):
         end = pdpgd_step_by_step(weights, x[row], labels[row], 60, eta, rate)
         np.testing.assert_allclose(found[row].flatten().numpy(), end, rtol=0, atol=1e-8)
+
+
+def noisy_starts(x, repetition):
+    rows = torch.arange(len(x))
+    batch = Rows(
+        torch.from_numpy(x).view(-1, 1, 7, 7), rows, {}, torch.full_like(rows, repetition), rows + 100
+    )
+    return (x + 0.5 * start_noise(batch).flatten(1).numpy()).clip(0, 1)
+
+
+def test_a_start_that_is_adversarial_is_shrunk_and_each_repetition_goes_its_own_way():
+    model, weights, x, labels = smooth_problem(30)
+    starts = [noisy_starts(x, repetition) for repetition in (1, 2)]
+    both = [
+        row
+        for row in range(len(x))
+        if all(margin_of(weights, start[row], labels[row])[0] > 0 for start in starts)
+    ][:3]
+    assert len(both) == 3
+    found, images = [], torch.from_numpy(x).view(-1, 1, 7, 7)
+    for repetition in (1, 2):
+        setting = {"stepsize": 0.1, "dual_rate": 0.1, "steps": 60}
+        ends, _ = run_attack("pdpgd", model, images, torch.from_numpy(labels), repetition, **setting)
+        found.append(ends[both].flatten(1).numpy())
+        for end, row in zip(found[-1], both, strict=True):
+            expected = pdpgd_step_by_step(
+                weights, x[row], labels[row], 60, 0.1, 0.1, starts[repetition - 1][row]
+            )
+            np.testing.assert_allclose(end, expected, rtol=0, atol=1e-8)
+    assert (found[0] != found[1]).any(axis=1).all()
 
 
 @pytest.mark.parametrize(("classes", "tolerance"), [(2, 1.02), (10, 1.05)])

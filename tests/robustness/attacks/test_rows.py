@@ -17,13 +17,14 @@ def test_gradients_of_all_classes_are_autograds():
     model, labels = balanced_network(x)
     x, labels = x[:3], labels[:3]
     with evaluation(model, torch.device("cpu")):
-        classes, margins, gradients = class_margins(model, x.flatten(1), labels, x.shape[1:])
+        classes, margins, gradients, every = class_margins(model, x.flatten(1), labels, x.shape[1:])
         few = class_margins(model, x.flatten(1), labels, x.shape[1:], most=2)
         for row in range(3):
             point = x[row : row + 1].clone().requires_grad_(True)
             logits = model(point)[0]
             others = [k for k in logits.argsort(descending=True).tolist() if k != labels[row]]
             assert classes[row].tolist() == others
+            torch.testing.assert_close(every[row], logits.detach(), rtol=1e-3, atol=1e-4)
             for rank, k in enumerate(others):
                 margin = logits[k] - logits[labels[row]]
                 gradient = torch.autograd.grad(margin, point, retain_graph=True)[0].flatten()

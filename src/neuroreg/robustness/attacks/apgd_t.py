@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg.robustness.attacks.closest_points import ClosestPoints, nearest_classes
-from neuroreg.robustness.attacks.rows import Rows, start_noise
+from neuroreg.robustness.attacks.rows import Rows, adversarial_margin, start_noise
 
 METHODS = {
     "apgd_t_l2": {
@@ -36,39 +36,47 @@ def run(variant: str, model: nn.Module, batch: Rows) -> tuple[Tensor, Tensor]:
     parameter-free attacks" (ICML 2020, arXiv 2003.01690), with their targeted DLR loss (eq. 7), climbs within
     a ball; here each row has its own ball. The target whose boundary is nearest, were the model linear, comes
     first. Epsilon grows until there is an adversarial; where the loss was largest, the point is drawn in
-    along the line to the image. From then on epsilon is a little below the closest adversarial: by twice as
-    much after each success, half as much after each failure. A failure at 0.1 % below ends the target; each
-    further one has to succeed there first. Any class other than the label counts.
+    along the line to the image if it is adversarial. From then on epsilon is a little below the closest
+    adversarial: by twice as much after each success, half as much after each failure. A failure at 0.1 %
+    below ends the target; each further one has to succeed there first. A target that yields none in the
+    largest ball there is ends too, and the next one begins at its own linear estimate. Any class other than
+    the label counts.
 
     The first repetition starts each climb at the image, the others on the ball's surface in a random
     direction of their own.
     """
     setting, closest = batch.setting, ClosestPoints(variant, model, batch)
     x0 = closest.x0
-    targets, distances, spent = nearest_classes(variant, model, batch, setting["targets"])
-    closest.passes += spent
+    targets, distances, asked = nearest_classes(variant, model, batch, setting["targets"])
+    closest.passes += asked
     noise = start_noise(batch).flatten(1)
     noise = noise / closest.size(noise)[:, None].clamp(min=1e-12)
     largest = closest.size(torch.ones_like(x0))
-    epsilon = (EXCESS * distances[:, 0]).clamp(min=SMALLEST).minimum(largest)
+    estimates = (EXCESS * distances).clamp(min=SMALLEST).minimum(largest[:, None])
+    epsilon = estimates[:, 0].clone()
     shrink, rank = torch.full_like(epsilon, MOST), torch.zeros_like(batch.labels)
     rows = torch.arange(len(x0), device=x0.device)
     for _ in range(setting["search_steps"]):
         before = closest.smallest[rows]
         radius = epsilon[rows][:, None]
         start = (x0[rows] + radius * noise[rows]).clamp(0.0, 1.0)
-        end = climb(closest, rows, targets[rows, rank[rows]], radius, start, setting["steps"])
-        closest.draw_in(end, rows)
+        end, over = climb(closest, rows, targets[rows, rank[rows]], radius, start, setting["steps"])
+        there = over.nonzero()[:, 0]
+        if len(there):
+            closest.draw_in(end[there], rows[there])
 
         smallest, own = closest.smallest[rows], shrink[rows]
         none, success = smallest.isinf(), smallest < before
-        done = ~none & ~success & (own <= LEAST)
+        # Below the closest adversarial, or in all of the box.
+        spent = torch.where(none, epsilon[rows] >= largest[rows], ~success & (own <= LEAST))
         own = torch.where(success, 2 * own, own / 2).clamp(LEAST, MOST)
         shrink[rows] = torch.where(none, MOST, own)
-        epsilon[rows] = torch.where(
-            none, (GROWTH * epsilon[rows]).minimum(largest[rows]), (1 - own) * smallest
+        following = (rank[rows] + spent).clamp(max=targets.shape[1] - 1)
+        larger = torch.where(
+            spent, estimates[rows, following], (GROWTH * epsilon[rows]).minimum(largest[rows])
         )
-        rank[rows] += done
+        epsilon[rows] = torch.where(none, larger, (1 - own) * smallest)
+        rank[rows] += spent
         rows = rows[rank[rows] < targets.shape[1]]
         if not len(rows):
             break
@@ -95,8 +103,10 @@ def _length(values: Tensor) -> Tensor:
 
 def climb(
     closest: ClosestPoints, rows: Tensor, targets: Tensor, radius: Tensor, start: Tensor, steps: int
-) -> Tensor:
-    """Return where Auto-PGD finds the largest loss; `closest` sees every point on the way.
+) -> tuple[Tensor, Tensor]:
+    """Return where Auto-PGD finds the largest loss, and whether that point is adversarial.
+
+    `closest` sees every point on the way.
 
     Parameters
     ----------
@@ -115,18 +125,20 @@ def climb(
 
     Returns
     -------
-    Tensor
-        (R, pixels), in ball and box.
+    tuple
+        (R, pixels), in ball and box; bool (R,).
     """
     norm, x0, labels = closest.norm, closest.x0[rows], closest.labels[rows]
 
-    def ask(point: Tensor) -> tuple[Tensor, Tensor]:
+    def ask(point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         point = point.detach().requires_grad_(True)
-        loss = targeted_dlr(closest.logits(point, rows), labels, targets)
-        return loss.detach(), torch.autograd.grad(loss.sum(), point)[0]
+        logits = closest.logits(point, rows)
+        loss = targeted_dlr(logits, labels, targets)
+        over = adversarial_margin(logits.detach(), labels) > 0
+        return loss.detach(), torch.autograd.grad(loss.sum(), point)[0], over
 
     point = previous = best = start
-    loss, gradient = ask(point)
+    loss, gradient, best_over = ask(point)
     highest, best_gradient = loss, gradient
     # At the first checkpoint only the rises count.
     known, halved, rises = highest, torch.ones_like(loss, dtype=torch.bool), torch.zeros_like(loss)
@@ -136,11 +148,11 @@ def climb(
         moved = _into_ball(norm, x0, point + stepsize * _steepest(norm, gradient), radius)
         moved = point + share * (moved - point) + (1 - share) * (point - previous)
         previous, point = point, _into_ball(norm, x0, moved, radius)
-        last, (loss, gradient) = loss, ask(point)
+        last, (loss, gradient, over) = loss, ask(point)
         rises, since = rises + (loss > last), since + 1
         higher = loss > highest
         highest = torch.where(higher, loss, highest)
-        best = torch.where(higher[:, None], point, best)
+        best, best_over = torch.where(higher[:, None], point, best), torch.where(higher, over, best_over)
         best_gradient = torch.where(higher[:, None], gradient, best_gradient)
         if since == interval:
             halved = (rises <= RISING * since) | (~halved & (highest <= known))
@@ -150,7 +162,7 @@ def climb(
             loss, known, rises = torch.where(halved, highest, loss), highest, torch.zeros_like(rises)
             interval = max(interval - max(int(SHORTER * steps), 1), int(SHORTEST * steps), 1)
             since = 0
-    return best
+    return best, best_over
 
 
 def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:

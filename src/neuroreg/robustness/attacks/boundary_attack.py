@@ -25,7 +25,8 @@ METHODS = {
     "brendel_bethge_l2": {"like": "brendel_bethge_l0", "norm": "l2"},
     "brendel_bethge_linf": {"like": "brendel_bethge_l0", "norm": "linf"},
 }
-# As in Foolbox: aim a tenth past the boundary, halve the radius twenty times.
+# As in Foolbox: aim a tenth past the boundary, and halve the radius about twenty times, every so many steps.
+# These are rounded down: below 40 steps each step halves it, and below 60 already the first one.
 OVERSHOOT = 1.1
 RADIUS_DECAY, RADIUS_DECAYS = 0.5, 20
 

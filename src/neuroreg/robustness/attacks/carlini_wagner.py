@@ -14,7 +14,7 @@ METHODS = {
         "norm": "l2",
         "settings": {
             "binary_search_steps": (5, 1, 100, "values of the constant c tried"),
-            "steps": (1000, 1, 100_000, "iterations at each c"),
+            "steps": (1000, 2, 100_000, "iterations at each c"),
             "stepsize": (5e-3, 1e-6, 10.0, "Adam's step size in tanh space"),
             "initial_const": (1e-2, 1e-9, 1e9, "the first c"),
             "start_noise": (0.01, 0.0, 10.0, "std of the start in tanh space, from the second repetition on"),
@@ -31,7 +31,7 @@ METHODS = {
 }
 
 # As in Foolbox: from 10 searches on the last one takes the smallest constant that succeeded once more, at
-# most this.
+# most this. Nor does it grow further: the loss is all that counts there, and would overflow at last.
 REPEATED_FROM, LARGEST = 10, 1e10
 # As in the authors' code and Foolbox: the loss falls if it is below this share of what it was.
 FALLING = 0.9999
@@ -40,10 +40,10 @@ FALLING = 0.9999
 def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     """Lower the squared distance to the image plus c times the label's lead over the other logits.
 
-    Adam does so in tanh space, for each value of the constant c, which grows tenfold until it yields an
-    adversarial and is bisected from then on. Confidence is 0. All as in Foolbox, but that each row by itself
-    leaves a search early, not the whole batch. At the end, beyond the paper, the closest adversarial is drawn
-    in along the line to the image.
+    Adam does so in tanh space, for each value of the constant c, which grows tenfold, to 1e10, until it
+    yields an adversarial and is bisected from then on. Confidence is 0. All as in Foolbox, but that each row
+    by itself leaves a search early, not the whole batch. At the end, beyond the paper, the closest
+    adversarial is drawn in along the line to the image.
 
     [0, 1] is the share `box` of tanh's range, and places in tanh space are kept to it. The nearer it is to 1,
     the flatter tanh is at black and white pixels; at Foolbox's value they hardly move.
@@ -67,7 +67,7 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
         success = _search(model, rows, start, c.to(x.dtype), closest, passes)
         succeeded = torch.where(success, c, succeeded)
         failed = torch.where(success, failed, c)
-        c = torch.where(succeeded.isinf(), 10.0 * c, (failed + succeeded) / 2)
+        c = torch.where(succeeded.isinf(), (10.0 * c).clamp(max=LARGEST), (failed + succeeded) / 2)
     return drawn_in(model, rows, closest, passes)
 
 

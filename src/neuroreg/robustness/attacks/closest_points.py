@@ -141,6 +141,6 @@ def nearest_classes(norm: str, model: nn.Module, rows: Rows, most: int) -> tuple
     The distances are estimates in `norm` (``"l1"``, ``"l2"`` or ``"linf"``), exact were the model linear. K
     is `most`, or how many other classes there are.
     """
-    classes, margins, gradients = class_margins(model, rows.x.flatten(1), rows.labels, rows.shape)
+    classes, margins, gradients, _ = class_margins(model, rows.x.flatten(1), rows.labels, rows.shape)
     distance, order = (-margins / DUALS[norm](gradients).clamp(min=1e-12)).sort(dim=1, stable=True)
     return classes.gather(1, order)[:, :most], distance[:, :most], 1 + margins.shape[1]

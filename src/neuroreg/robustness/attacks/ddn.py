@@ -12,7 +12,7 @@ METHODS = {
     "ddn": {
         "norm": "l2",
         "settings": {
-            "steps": (100, 1, 100_000, "iterations"),
+            "steps": (100, 2, 100_000, "iterations"),
             "gamma": (0.05, 1e-6, 0.999, "relative change of the norm at each iteration"),
             "init_epsilon": (1.0, 1e-6, 32.0, "the first norm, in pixels"),
             "bisections": (10, 0, 100, "of the way from the image to the closest adversarial, at the end"),

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from neuroreg.robustness.attacks.closest_points import DUALS, ClosestPoints
 from neuroreg.robustness.attacks.projections import nearest_in_l1, nearest_in_l2, nearest_in_linf
 from neuroreg.robustness.attacks.rows import Rows, class_margins, start_noise
+from neuroreg.robustness.verification import MARGIN
 
 METHODS = {
     "fab_l1": {
@@ -34,6 +35,8 @@ PROJECTIONS = {
     "l2": nearest_in_l2,
     "linf": lambda point, normal, gap: nearest_in_linf(point, normal, gap, point),
 }
+# How far past the boundary at least, as a share of the largest logit; adversarials lead by 2 * MARGIN.
+LEAST = 3 * MARGIN
 
 
 def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
@@ -44,7 +47,8 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     linear, and projects the point and the image onto the boundary's plane within the box, both in the
     attack's norm; the next point lies between the two, a little beyond the plane. From an adversarial point
     the way back towards the image is cut to `back`. At the end the closest one is drawn in along the line to
-    the image, which stands for the paper's final search.
+    the image, which stands for the paper's final search. Beyond the paper the overshoot has a floor: an image
+    very near to the boundary would else stay within the margin that verification asks for.
 
     The first repetition starts from the image. The others start in a random direction of their own, at
     `start` times the linear estimate of the distance, because there is no earlier adversarial yet to set the
@@ -56,11 +60,14 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     back = setting["back"][:, None]
 
     def nearest_boundary(point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        _, margins, gradients = class_margins(model, point, labels, closest.shape, targets)
+        _, margins, gradients, logits = class_margins(model, point, labels, closest.shape, targets)
         closest.passes += 1 + margins.shape[1]
         distance, rank = (margins.abs() / DUALS[variant](gradients).clamp(min=1e-12)).min(dim=1)
         normal = gradients.gather(1, rank[:, None, None].expand(-1, 1, x0.shape[1]))[:, 0]
-        return distance[:, None], normal.double(), -margins.gather(1, rank[:, None])[:, 0].double()
+        gap = -margins.gather(1, rank[:, None])[:, 0].double()
+        # Overshot, the way to the plane ends beyond it by what an adversarial's margin asks for at least.
+        least = (gap + LEAST * logits.abs().amax(dim=1).double()) / overshoot[:, 0].double()
+        return distance[:, None], normal.double(), torch.where(gap >= 0, torch.maximum(gap, least), gap)
 
     estimate, normal, gap = nearest_boundary(x0)
     noise = start_noise(rows).flatten(1)

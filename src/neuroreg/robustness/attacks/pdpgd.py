@@ -39,7 +39,10 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     Adam's metric, which is diagonal, that map is a soft threshold for each pixel, taken here at once instead
     of by inner iterations. At the end the closest point is drawn in along the line to the image.
 
-    The first repetition starts from the image; the others with Gaussian noise on it.
+    The first repetition starts from the image; the others with Gaussian noise on it, which most often is
+    adversarial already. Adam has seen no gradient then, and its metric of nothing would take the whole
+    perturbation back at once: until there is one the metric is the identity, and the proximal map alone
+    shrinks the noise until the label wins again.
     """
     setting, closest = rows.setting, ClosestPoints(variant, model, rows)
     x0, steps = closest.x0, setting["steps"]
@@ -47,6 +50,7 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     noise = setting["start_noise"][:, None] * start_noise(rows).flatten(1)
     change = (x0 + noise).clamp(0.0, 1.0) - x0
     mean, square = torch.zeros_like(x0), torch.zeros_like(x0)
+    met = torch.zeros_like(x0[:, :1], dtype=torch.bool)
     # The logarithm of the loss's weight by the norm's, and the loss's share of the two.
     dual = torch.full_like(x0[:, :1], -math.log(FIRST_RATIO))
     share = _sigmoid(dual)
@@ -57,7 +61,8 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
         gradient = torch.autograd.grad((_sigmoid(short.detach()) * short).sum(), point)[0]
         mean = DECAY * mean + (1 - DECAY) * gradient
         square = SQUARE_DECAY * square + (1 - SQUARE_DECAY) * gradient.square()
-        slope = (square / (1 - SQUARE_DECAY ** (step + 1))).sqrt() + TINY
+        met = met | (short.detach() > 0)[:, None]
+        slope = torch.where(met, (square / (1 - SQUARE_DECAY ** (step + 1))).sqrt() + TINY, 1.0)
         # What a pixel moves by for each unit of the loss's gradient.
         scale = stepsize * LAST_SHARE ** (step / steps) / slope
         change = change - scale * mean / (1 - DECAY ** (step + 1))

@@ -95,11 +95,15 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
 
     Steps and projection are Foolbox 3's, but for a gradient that does not saturate (see
     `cross_entropy_direction`). At each epsilon the first adversarial iterate counts, as in Foolbox 2, and the
-    row stops there. The first repetition starts from the image, the others from a random point within
-    epsilon.
+    row stops there. The first repetition starts from the image, whose gradient is asked for once, the others
+    from a random point within epsilon.
     """
     x, labels, setting, start = rows.x, rows.labels, rows.setting, random_start(rows)
-    passes = torch.zeros_like(labels)
+    passes, at_start = torch.zeros_like(labels), torch.full_like(x, torch.nan)
+    first = (rows.repetition == 0).nonzero()[:, 0]
+    if len(first):
+        _, at_start[first] = cross_entropy_direction(model, x[first], labels[first])
+        passes[first] += 2
 
     def attempt(epsilon: Tensor, some: Tensor) -> Tensor:
         found, spent = climb(
@@ -111,6 +115,7 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
             stepsize=setting["rel_stepsize"][some] * epsilon,
             steps=setting["steps"],
             start=start[some],
+            at_start=at_start[some],
         )
         passes[some] += spent
         return found
@@ -134,6 +139,7 @@ def climb(
     stepsize: Tensor,
     steps: int,
     start: Tensor,
+    at_start: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the first adversarial among the start and `steps` steps up the cross-entropy, and the passes.
 
@@ -151,6 +157,8 @@ def climb(
         How many at most.
     start
         float32 (rows, 1, H, W) in [-1, 1], the first offset in units of epsilon.
+    at_start
+        float32 (rows, 1, H, W), the gradient there where it is known and no adversarial; NaN elsewhere.
 
     Returns
     -------
@@ -163,9 +171,13 @@ def climb(
     adam = Adam(x, stepsize) if variant == "adam" else None
     point = (x + epsilon * start).clamp(0.0, 1.0)
     for step in range(steps):
-        logits, gradient = cross_entropy_direction(model, point, labels)
-        passes[rows] += torch.where(done, 0, 2)
-        over = (adversarial_margin(logits, labels) > 0) & ~done
+        if step == 0 and at_start is not None:
+            over, gradient, spent = _ask_unknown(model, point, labels, at_start)
+            passes += spent
+        else:
+            logits, gradient = cross_entropy_direction(model, point, labels)
+            passes[rows] += torch.where(done, 0, 2)
+            over = (adversarial_margin(logits, labels) > 0) & ~done
         found[rows] = torch.where(to_images(over), point, found[rows])
         done = done | over
         if (step + 1) % LEAVE_EVERY == 0:
@@ -185,3 +197,20 @@ def climb(
     passes[rows] += torch.where(done, 0, 1)
     found[rows] = torch.where(to_images(over), point, found[rows])
     return found, passes
+
+
+def _ask_unknown(
+    model: nn.Module, point: Tensor, labels: Tensor, known: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which points are adversarial, the gradients there, of which some are `known`, and the passes."""
+    over, gradient, passes = (
+        torch.zeros_like(labels, dtype=torch.bool),
+        known.clone(),
+        torch.zeros_like(labels),
+    )
+    rows = known.isnan().flatten(1).any(dim=1).nonzero()[:, 0]
+    if len(rows):
+        logits, gradient[rows] = cross_entropy_direction(model, point[rows], labels[rows])
+        over[rows] = adversarial_margin(logits, labels[rows]) > 0
+        passes[rows] = 2
+    return over, gradient, passes

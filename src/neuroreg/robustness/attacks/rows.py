@@ -191,8 +191,8 @@ def cross_entropy_direction(model: nn.Module, points: Tensor, labels: Tensor) ->
 
 def class_margins(
     model: nn.Module, points: Tensor, labels: Tensor, shape: Sequence[int], most: int | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the likeliest other classes, their logits less the label's, and the gradients of these.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the likeliest other classes, their logits less the label's, the gradients of these; all logits.
 
     Parameters
     ----------
@@ -210,8 +210,8 @@ def class_margins(
     Returns
     -------
     tuple
-        int64 (rows, K), by falling logits; float32 (rows, K); float32 (rows, K, pixels). It takes a forward
-        and K backward passes.
+        int64 (rows, K), by falling logits; float32 (rows, K); float32 (rows, K, pixels); float32 (rows,
+        classes). It takes a forward and K backward passes.
     """
     points = points.detach().requires_grad_(True)
     logits = model(points.view(-1, *shape))
@@ -225,7 +225,7 @@ def class_margins(
         torch.autograd.grad(margins[:, rank].sum(), points, retain_graph=rank < last)[0]
         for rank in range(last + 1)
     ]
-    return classes, margins.detach(), torch.stack(gradients, dim=1)
+    return classes, margins.detach(), torch.stack(gradients, dim=1), logits.detach()
 
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8

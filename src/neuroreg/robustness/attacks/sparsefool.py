@@ -104,7 +104,7 @@ def deepfool(
     passes = torch.zeros_like(labels)
     rows, point = torch.arange(len(start), device=start.device), start
     for _ in range(DEEPFOOL_STEPS):
-        _, margins, gradients = class_margins(model, point, labels[rows], shape, CLASSES)
+        _, margins, gradients, _ = class_margins(model, point, labels[rows], shape, CLASSES)
         passes[rows] += 1 + margins.shape[1]
         lengths = gradients.norm(dim=2)
         distance, nearest = torch.where(lengths > 0, margins.abs() / lengths, torch.inf).min(dim=1)

@@ -15,7 +15,7 @@ METHODS = {
     "warm_brendel_bethge_l2": {
         "norm": "l2",
         "settings": {
-            "start_steps": (60, 1, 100_000, "iterations of the attack that finds the start"),
+            "start_steps": (60, 2, 100_000, "iterations of the attack that finds the start"),
             "steps": (100, 1, 100_000, "iterations along the boundary"),
             "radius": (0.004, 1e-6, 10.0, "first trust radius as a fraction of the pixel box's diagonal, 32"),
             "momentum": (0.0, 0.0, 0.999, "averaging of the boundary's normal over iterations"),
@@ -53,7 +53,6 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
         some, norm = rows.take(there), VARIANTS[variant]
         closest = ClosestPoints(variant, model, some, norm.size)
         point = start[there].flatten(1)
-        closest.margin(point)
         along = {name: some.setting[name] for name in ("steps", "radius", "momentum")}
         follow(closest, norm, point, **along)
         found[there], spent = closest.result()
