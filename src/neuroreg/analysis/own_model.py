@@ -97,7 +97,7 @@ def minimal_distances(
         model = load_model(model)  # type: ignore[assignment]
     pool = (images, labels) if pool_images is None else (np.asarray(pool_images), np.asarray(pool_labels))
     settings = _settings(attacks)
-    _check_labels(model, images, labels, torch.device(device))
+    _check_labels(model, images, labels, torch.device(device))  # type: ignore[arg-type]
     results = [
         search(
             model,  # type: ignore[arg-type]

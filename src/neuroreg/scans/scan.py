@@ -195,7 +195,8 @@ def usable_trials(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
     for tier, trials in (("train", train), ("validation", validation)):
         if len(trials) < 2:
             there = ", ".join(f"{one} {(scan.tier == one).sum()}" for one in TIERS)
-            left_out = ", ".join(f"'{one}' {count}" for one, count in Counter(scan.left_out.tolist()).items())
+            others = Counter(scan.left_out.tolist())  # type: ignore[union-attr]
+            left_out = ", ".join(f"'{one}' {count}" for one, count in others.items())
             raise InputError(
                 f"scan: {len(trials)} trials of tier '{tier}' that can be used, of {there}; left out: "
                 f"{left_out or 'none'}; expected at least 2."
