@@ -81,11 +81,11 @@ def test_the_note_stands_on_the_figure_and_only_if_there_is_one(name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_is_cut_off_and_the_note_covers_nothing(name):
     fig, _ = FIGURES[name](NOTE)
-    with style():
+    with style():  # of which the ticks' labels are, too
         fig.draw_without_rendering()
-    top_of_note = fig.texts[0].get_window_extent().ymax
-    for ax in fig.axes:
-        box = ax.get_tightbbox()
+        top_of_note = fig.texts[0].get_window_extent().ymax
+        boxes = [ax.get_tightbbox() for ax in fig.axes]
+    for box in boxes:
         assert box.x0 >= -1
         assert box.x1 <= fig.bbox.x1 + 1
         assert box.y1 <= fig.bbox.y1 + 1

@@ -28,7 +28,7 @@ Error in rule train_model:
 def test_the_start_counts_what_the_config_asks_for(config):
     text = opening(config, "Simulated.", "results")
     # Three conditions and three alphas, one of which is a condition's, with three seeds each.
-    assert "3 scans, 18 networks to train, 9 of them attacked by 10 attacks on 28 images" in text
+    assert "3 scans, 18 networks, 9 of them attacked by 10 attacks on 28 images" in text
     assert "Simulated." in text.splitlines()
     assert "Results appear in results" in text
 
@@ -40,7 +40,7 @@ def test_the_end_counts_verdicts_and_names_what_is_there(tmp_path):
     (tmp_path / "index.html").touch()
     assert closing(tmp_path).strip().splitlines() == [
         "Claims of the paper: 1 reproduced, 2 undecided.",
-        f"To open first: {tmp_path}/fig1.pdf.",
+        f"To open first, in {tmp_path}: fig1.pdf.",
         f"All results on one page: {tmp_path}/index.html",
     ]
     assert closing(tmp_path / "nothing").strip() == ""

@@ -101,5 +101,5 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
             ax.set_xlabel(told, fontsize=6.5, color="#a02020", **LITERAL)
     fig.axes[0].set_ylabel("Mean minimal distance")
     # Text under the panels makes the figure higher, not the panels lower.
-    fig.set_figheight(1.9 + 0.12 * below + (0.06 * longest if slanted else 0))
+    fig.set_figheight(1.9 + 0.12 * below + (0.045 * longest if slanted else 0))
     return fig

@@ -103,13 +103,13 @@ def condition_colors(names: Sequence[str]) -> list[tuple[float, float, float]]:
 
 def slant_labels(ax: Axes) -> None:
     """Turn the labels under an axis, upright where they have several lines, for which slanted is too wide."""
-    labels = ax.get_xticklabels()
-    if any("\n" in label.get_text() for label in labels):
-        for label in labels:
-            label.set(rotation=90, ha="center", va="top", multialignment="right")
-    else:
-        for label in labels:
-            label.set(rotation=45, ha="right", rotation_mode="anchor")
+    upright = any("\n" in label.get_text() for label in ax.get_xticklabels())
+    ax.tick_params(axis="x", rotation=90 if upright else 45)
+    for label in ax.get_xticklabels():
+        if upright:
+            label.set(ha="center", va="top", multialignment="right")
+        else:
+            label.set(ha="right", rotation_mode="anchor")
 
 
 def not_found_line(label: str, not_found: int, tried: int, bound: float) -> str:
