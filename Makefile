@@ -18,7 +18,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 # Two at a time, which two cores do in little more than half the time of one after the other.
-WORKFLOW_TESTS := tests/workflow tests/soak tests/page tests/files
+WORKFLOW_TESTS := tests/workflow tests/soak tests/page tests/files tests/figures tests/claims
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
 
 test: $(READY)
