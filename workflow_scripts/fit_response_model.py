@@ -5,9 +5,9 @@ from pathlib import Path
 
 import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.devices import choose_device
+from neuroreg.errors import naming
 from neuroreg.files.records import read_record
 from neuroreg.files.resume import ResumeFile
-from neuroreg.files.storage import naming
 from neuroreg.response_model.files import save_response_model
 from neuroreg.response_model.fit import fit_response_model
 from neuroreg.response_model.predict import predict_trials

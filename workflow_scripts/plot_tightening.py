@@ -2,9 +2,9 @@
 
 import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.analysis.distances import load_distances
+from neuroreg.errors import naming
 from neuroreg.figures.style import save_drawing
 from neuroreg.figures.tightening import tightening_figure
-from neuroreg.files.storage import naming
 from neuroreg.workflow.job import run_job
 
 

@@ -1,5 +1,9 @@
 """The one exception that means: the user's input is at fault, and one sentence says how."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 _LONGEST = 2000
 
 
@@ -26,3 +30,18 @@ class InputError(Exception):
 
     def __str__(self) -> str:
         return on_terminal(super().__str__())
+
+
+@contextmanager
+def naming(what: str | Path) -> Iterator[None]:
+    """Put a name, of a file, a scan or an attack, before what is wrong with it.
+
+    Raises
+    ------
+    InputError
+        In place of one without the name.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from error

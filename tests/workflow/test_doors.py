@@ -23,13 +23,13 @@ from training_problems import run
 from neuroreg.analysis.checks import read_runs
 from neuroreg.analysis.distances import load_distances
 from neuroreg.download.obtain import record_download, recorded_file
-from neuroreg.errors import InputError
+from neuroreg.errors import InputError, naming
 from neuroreg.figures.fig2 import fig2
 from neuroreg.figures.scores import BASELINES_FORM, SCORE_FORM, score_table
 from neuroreg.files.records import read_record, write_record
 from neuroreg.files.refusals import refusal
 from neuroreg.files.resume import Progress, ResumeFile
-from neuroreg.files.storage import naming, read_json, sha256, write_csv, write_json
+from neuroreg.files.storage import read_json, sha256, write_csv, write_json
 from neuroreg.images.classification import ClassificationData, read_image_folder
 from neuroreg.images.photographs import folder_stimuli
 from neuroreg.images.stimuli import Stimuli

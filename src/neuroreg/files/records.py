@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
-from neuroreg.errors import InputError
-from neuroreg.files.storage import naming, open_h5, read_strings, write_h5
+from neuroreg.errors import InputError, naming
+from neuroreg.files.storage import open_h5, read_strings, write_h5
 
 Record = TypeVar("Record")
 

@@ -231,21 +231,6 @@ def _unreadable(text: str, path: Path) -> str:
 
 
 @contextmanager
-def naming(path: str | Path) -> Iterator[None]:
-    """Put a file's name before what is wrong with what was read from it.
-
-    Raises
-    ------
-    InputError
-        In place of one without the name.
-    """
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-@contextmanager
 def open_h5(path: str | Path, kind: str) -> Iterator[h5py.File]:
     """Open a file written by `write_h5` for reading, after checking that it is of the given `kind`.
 

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from neuroreg.errors import InputError
+from neuroreg.errors import InputError, naming
 from neuroreg.files.resume import ResumeFile
-from neuroreg.files.storage import naming
 from neuroreg.images.classification import stratified_sample
 from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.attacks.registry import complete_setting, find_method

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroreg.errors import InputError
+from neuroreg.errors import InputError, naming
 from neuroreg.files.records import check_record, dataset
-from neuroreg.similarity.matrix import SimilarityMatrix, centred_cosine, denoised_weights, naming_scan
+from neuroreg.similarity.matrix import SimilarityMatrix, centred_cosine, denoised_weights
 from neuroreg.similarity.units import Units, effective_neurons, warn_of_few
 
 
@@ -79,7 +79,7 @@ def denoised_similarity(
     InputError
         With the scan's name, if all weights are 0 or an image's predicted responses are the mean over images.
     """
-    with naming_scan(scan):
+    with naming(f"scan '{scan}'"):
         weights = responses.weights(exponent, units)
         warn_of_few(scan, effective_neurons(responses.predicted, weights), len(weights), units)
         matrix = centred_cosine(responses.predicted, weights, responses.key)

@@ -1,7 +1,6 @@
 """Similarity of images as a population of neurons sees it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,15 +66,6 @@ class SimilarityMatrix:
         order = self.permutation
         if order is not None and not np.array_equal(np.sort(order), np.arange(len(matrix))):
             raise InputError(f"similarity: permutation expected of all {len(matrix)} images, found another.")
-
-
-@contextmanager
-def naming_scan(name: str) -> Iterator[None]:
-    """Put a scan's name before the message of an `InputError` about its neurons or images."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"scan '{name}': {error}") from error
 
 
 def denoised_weights(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from neuroreg.errors import InputError
+from neuroreg.errors import InputError, naming
 from neuroreg.scans.scan import Scan
 from neuroreg.seeds import derive_seed
 from neuroreg.similarity.denoised import PredictedResponses
@@ -15,7 +15,6 @@ from neuroreg.similarity.matrix import (
     FEWEST_IMAGES,
     centred_cosine,
     denoised_weights,
-    naming_scan,
     similarity_correlation,
     split_repeats,
 )
@@ -110,7 +109,7 @@ def compare_scans(
     """
     within, rows, effective, modelled = {}, [], [], {}
     for name, scan, responses in scans:
-        with naming_scan(name):
+        with naming(f"scan '{name}'"):
             if len(scan.repeated_images()) >= FEWEST_IMAGES and "test" not in scan.withheld_tiers():
                 similarities = oracle_similarities(
                     scan,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroreg.errors import InputError
+from neuroreg.errors import InputError, naming
 from neuroreg.files.records import read_record
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.scans.reliability import signal_to_noise_weight
@@ -19,7 +19,6 @@ from neuroreg.similarity.matrix import (
     centred_cosine,
     denoised_weights,
     mean_similarity,
-    naming_scan,
 )
 from neuroreg.similarity.units import Units, effective_neurons, response_units, warn_of_few
 
@@ -82,7 +81,7 @@ def raw_similarity(
         w = repeat_weights(name, scan, bias_correction)
         trial_of = _single_trials(name, scan, stimuli.images, pool, seed)
         unit = response_units(scan, units)
-        with naming_scan(name):
+        with naming(f"scan '{name}'"):
             return _Measured(trial_of, denoised_weights(w, np.ones_like(w), exponent, unit))
 
     measured = {name: measure(name) for name in paths}
@@ -98,7 +97,7 @@ def raw_similarity(
     def of_one(name: str) -> SimilarityMatrix:
         responses = read_record(paths[name], Scan).responses[[measured[name].trial_of[one] for one in key]]
         weights = measured[name].weights
-        with naming_scan(name):
+        with naming(f"scan '{name}'"):
             warn_of_few(name, effective_neurons(responses, weights), len(weights), units)
             return SimilarityMatrix(centred_cosine(responses, weights, keys), keys, (name,))
 
