@@ -9,10 +9,8 @@ from neuroreg.workflow.job import run_job
 
 def main(snakemake):
     params = snakemake.params
-    settings, inputs = (
-        params.settings | {"seed": params.seed},
-        known_input(params.settings["path"], params.content),
-    )
+    settings = params.settings | {"seed": params.seed}
+    inputs = known_input(settings["path"], params.content)
     write_record(snakemake.output[0], make_classification(**settings), config=settings, inputs=inputs)
 
 

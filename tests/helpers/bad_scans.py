@@ -12,6 +12,10 @@ import h5py
 import numpy as np
 from lab_files import HDF5_NAMES, filetree_files, npy, write_folder, write_hdf5, write_zip
 
+from neuroreg.errors import InputError
+from neuroreg.files.refusals import refusal
+from neuroreg.scans.readers import find_reader
+
 CASES = {}
 """Name to kind, description and the function that makes the scan in a folder and returns its path."""
 TRIALS, NEURONS = 12, 4
@@ -754,3 +758,20 @@ def npy_deflate64(folder):
         place += 4
     path.write_bytes(data)
     return path
+
+
+def sentence_of(path):
+    """Return the sentence with which a scan is refused, None if it is read; any other end is a failure."""
+    try:
+        find_reader(path).read(path, "refuse")
+    except InputError as error:
+        sentence = str(error)
+    except OSError as error:
+        sentence = refusal(error)
+        assert sentence is not None, error
+    else:
+        return None
+    assert str(path) in sentence, sentence
+    assert sentence.isprintable() and sentence.endswith("."), sentence
+    assert len(sentence) < 2500
+    return sentence

@@ -165,12 +165,11 @@ def verdict(rows: pd.DataFrame) -> str:
     them cannot be known.
     """
     last = rows.groupby(["model", "axis"], sort=False).tail(1).set_index("axis")
-    effects, first_ones, gains, known = [], [], [], [0.0]
+    effects, first_ones, gains = [], [], []
     for axis in AXES[:2]:
         part = last.loc[[axis]].set_index("label")
         gain, count, alone = part["gain"], part["count"].iloc[0], _found_at_last(rows[rows["axis"] == axis])
-        gains += [gain.max(skipna=False), alone]
-        known += [*gain.dropna(), alone]
+        gains += [*gain, alone]
         if gain.notna().any():
             effects.append(f"the last of {count} {axis} by at most {_percent(gain.max())} ({gain.idxmax()})")
         if alone > CONVERGED:
@@ -180,7 +179,7 @@ def verdict(rows: pd.DataFrame) -> str:
     halves = [_second_half(run) for _, run in rows[rows["axis"] == "budget"].groupby("model", sort=False)]
     if not np.isnan(halves).all():
         effects.append(f"the dearer half of the passes by at most {_percent(np.nanmax(halves))}")
-    if max(known) > CONVERGED:
+    if np.nanmax(gains) > CONVERGED:
         state = "not converged"
     else:
         state = "undecided" if np.isnan(gains).any() else "converged"

@@ -17,6 +17,7 @@ from neuroreg.claims.verdict import (
     Measured,
     NotTestable,
     Region,
+    joined,
     judge,
     model_of,
     require_cifar10,
@@ -66,7 +67,7 @@ def _left_out(group: SharedSeeds, names: tuple[str, ...], places: Sequence[int])
 
 def _measured(interval: Interval, group: SharedSeeds, *notes: str, bound: Interval | None = None) -> Measured:
     found, bound = (of and Interval(*map(float, of)) for of in (interval, bound))
-    return Measured(found, *group.distance.shape[1:], "; ".join(filter(None, notes)), bound)  # type: ignore[arg-type, call-arg]
+    return Measured(found, *group.distance.shape[1:], joined(*notes), bound)  # type: ignore[arg-type, call-arg]
 
 
 def distance_claims(

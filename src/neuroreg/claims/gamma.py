@@ -9,7 +9,7 @@ import pandas as pd
 
 from neuroreg.analysis.checks import check_frame, check_unique, gamma_columns
 from neuroreg.analysis.intervals import share_interval
-from neuroreg.claims.verdict import TABLE_1, Claim, Measured, NotTestable, Region, judge
+from neuroreg.claims.verdict import TABLE_1, Claim, Measured, NotTestable, Region, joined, judge
 
 COLLAPSED = 0.9  # our choice: from which weight on a layer is the only one
 MOST = 0.75  # our choice: a share of runs that lets one speak of each
@@ -105,13 +105,13 @@ def _of_any(measure: Callable, runs: pd.DataFrame, weights: np.ndarray) -> Measu
 
 def _collapse(runs: pd.DataFrame, weights: np.ndarray) -> Measured:
     share = float((weights.max(axis=1) > COLLAPSED).mean())
-    notes = (
+    note = joined(
         f"runs: {len(runs)}; the smallest of their largest gammas: {weights.max(axis=1).min():.3g}",
         _possible(len(runs), MOST),
         "limits are our choice",
     )
     found = share_interval(share, len(runs))
-    return Measured(found, runs["seed"].nunique(), None, "; ".join(filter(None, notes)))
+    return Measured(found, runs["seed"].nunique(), None, note)
 
 
 def _neighbours(runs: pd.DataFrame, weights: np.ndarray) -> Measured:
@@ -127,11 +127,11 @@ def _neighbours(runs: pd.DataFrame, weights: np.ndarray) -> Measured:
     differing = sum(distance > 0 for distance in apart)
     share = sum(distance <= 1 for distance in apart) / len(apart)
     # A mean over all pairs of n runs tells at least as much as one over n / 2 pairs without a run in common.
-    notes = (
+    note = joined(
         f"pairs: {len(apart)}, of which {differing} choose different layers",
         _possible(len(runs) / 2, by_chance(weights.shape[1])),
     )
-    return Measured(share_interval(share, len(runs) / 2), seeds, None, "; ".join(filter(None, notes)))
+    return Measured(share_interval(share, len(runs) / 2), seeds, None, note)
 
 
 def _early(runs: pd.DataFrame, weights: np.ndarray) -> Measured:

@@ -92,6 +92,11 @@ class Measured:
     bound: Interval | None = None
 
 
+def joined(*notes: str) -> str:
+    """Return remarks as one, those that are empty left out."""
+    return "; ".join(filter(None, notes))
+
+
 def verdict(interval: Interval, region: Region) -> str:
     """Return the verdict: reproduced if the interval lies in the region, not if outside, else undecided."""
     low, high = interval.low, interval.high
@@ -114,10 +119,10 @@ def judge(claim: Claim, measure: Callable[[], Measured]) -> dict:
         decided = UNDECIDED
     bound = found.bound or Interval(math.nan, math.nan, math.nan)
     if found.seeds == 1 and math.isnan(found.interval.low):
-        note = "; ".join(filter(None, ["one seed: no interval", note]))
+        note = joined("one seed: no interval", note)
     if found.seeds == 2 and not math.isnan(found.interval.freedom):
         few = f"two seeds: the interval rests on {found.interval.freedom:.2g} degrees of freedom"
-        note = "; ".join(filter(None, [few, note]))
+        note = joined(few, note)
     return {
         "claim": claim.name,
         "place": claim.place,

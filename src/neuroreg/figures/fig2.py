@@ -96,8 +96,8 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
             if tops:
                 highest = max(bar.get_height() for outline in outlines for bar in outline)
                 ax.set_ylim(top=min(1.05 * max(highest, *tops), 1.4 * max(tops)))
-            below = max(below, "\n".join(lines).count("\n") + 2)
             told = "No adversarial found: mean\n" + "\n".join(lines)
+            below = max(below, told.count("\n") + 1)
             ax.set_xlabel(told, fontsize=6.5, color="#a02020", **LITERAL)
     fig.axes[0].set_ylabel("Mean minimal distance")
     # Text under the panels makes the figure higher, not the panels lower.

@@ -22,10 +22,8 @@ LITERAL: dict[str, Any] = {"parse_math": False}
 """Arguments of texts that hold a user's: a dollar sign is one."""
 # Fonts of boxes in place of letters, and of formulas.
 _NOT_FOR_TEXT = ("Last Resort", "LastResort", "STIX", "cm", "DejaVu Sans Display", "DejaVu Serif Display")
-_UNSEEN = {"\u200c", "\u200d", "\ufe0e", "\ufe0f"}  # join letters, or choose their form
-
-
 WIDTH = 30  # letters of a user's text on one line
+_UNSEEN = {"\u200c", "\u200d", "\ufe0e", "\ufe0f"}  # join letters, or choose their form
 
 
 @cache

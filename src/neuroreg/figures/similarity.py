@@ -153,10 +153,8 @@ def _check_matrices(matrices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
     return {name: _check_square(name, matrices[name], size) for name in names}
 
 
-def _draw_scatter(
-    ax, pairs: Mapping[str, np.ndarray], comparison: str, r: float, of_scan: float = np.nan
-) -> None:
-    """Draw pairs; `r` is of those shown, `of_scan` of the scan, maybe a mean over choices."""
+def _draw_scatter(ax, pairs: Mapping[str, np.ndarray], comparison: str, r: float, of_scan: float) -> None:
+    """Draw pairs; `r` is of those shown, `of_scan` of the scan, maybe a mean over choices, or NaN."""
     x, y, xlabel, ylabel = _SCATTERS[comparison]
     size = float(np.clip(100 / np.sqrt(len(pairs[x])), 1.5, 5))  # dots of few pairs must show
     ax.plot(

@@ -181,7 +181,7 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str], attacks: Sequence[st
         if lines:
             text = "No adversarial found: means\n" + "\n".join(lines)
             above.set_xlabel(text, fontsize=5.5, color="#a02020", **LITERAL)
-            most_lines = max(most_lines, "\n".join(lines).count("\n") + 2)
+            most_lines = max(most_lines, text.count("\n") + 1)
         above.margins(y=0.12)
         above.set_ylim(bottom=0)
         below.set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="Share of samples closer")

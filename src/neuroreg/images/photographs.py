@@ -229,22 +229,22 @@ def folder_stimuli(
     rng = np.random.default_rng(derive_seed(seed, "image folder"))
     chosen = np.sort(rng.choice(len(files), count, replace=False))
     spare = rng.permutation(np.setdiff1d(np.arange(len(files)), chosen))
-    taken: dict[int, np.ndarray] = {}
-    first_with: dict[bytes, Path] = {}
+    taken: dict[Path, np.ndarray] = {}
+    seen: set[bytes] = set()
     smaller = repeated = 0
-    for index in map(int, (*chosen, *spare)):
-        file = files[index]
+    for file in (files[index] for index in (*chosen, *spare)):
+        if len(taken) == count:
+            break
         gray = read_gray(file)
         box = _central_box(gray.shape) if crop == "centre" else None
         image = np.rint(area_reduce(gray, box or _largest_box(gray.shape, file), STIMULUS_SHAPE))
-        taken[index] = image.astype(np.uint8)
-        if first_with.setdefault(taken[index].tobytes(), file) is not file:
-            del taken[index]
+        image = image.astype(np.uint8)
+        if image.tobytes() in seen:
             repeated += 1
             continue
+        seen.add(image.tobytes())
+        taken[file] = image
         smaller += box is None
-        if len(taken) == count:
-            break
     if repeated:
         logger.warning("%s: %d images left out that have the pixels of others", path, repeated)
     if len(taken) < count:
@@ -253,7 +253,7 @@ def folder_stimuli(
             f"{count} stimuli were asked for."
         )
     by_key: dict[str, Path] = {}
-    for file in (files[index] for index in sorted(taken)):
+    for file in filter(taken.__contains__, files):
         # Formats of scans fill texts up with blanks, so that those at the ends are not kept.
         key = f"{file.parent.resolve().name.strip()}/{file.stem.strip()}"
         if key in by_key:
@@ -265,7 +265,7 @@ def folder_stimuli(
             "%s: %d of %d images are smaller than %dx%d; their largest 9:16 crop is taken",
             path, smaller, count, height, width,
         )  # fmt: skip
-    return np.stack([taken[index] for index in sorted(taken)]), np.array(list(by_key), dtype=np.str_)
+    return np.stack([taken[file] for file in by_key.values()]), np.array(list(by_key), dtype=np.str_)
 
 
 def _central_box(shape: tuple[int, int]) -> tuple[int, int, int, int] | None:
