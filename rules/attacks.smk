@@ -15,7 +15,7 @@ SEARCH = {
 
 rule search_adversarials:
     input:
-        model="results/models/{model}/seed{seed}/model.safetensors",
+        model=network,
         data="results/classification.h5",
     output:
         search_outputs("results/attacks/{model}/seed{seed}/{attack}.h5"),
@@ -51,7 +51,7 @@ if PARTS > 1:
                 part=range(PARTS),
                 allow_missing=True,
             ),
-            model="results/models/{model}/seed{seed}/model.safetensors",
+            model=network,
             data="results/classification.h5",
         output:
             "results/attacks/{model}/seed{seed}/{attack}.h5",
@@ -102,7 +102,7 @@ rule collect_distances:
 
 rule check_masking:
     input:
-        models=run_files("results/models/{model}/seed{seed}/model.safetensors", CONDITIONS),
+        models=[network(run) for run in CONDITIONS],
         attacks=ATTACK_FILES,
     output:
         report(

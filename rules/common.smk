@@ -15,8 +15,11 @@ from neuroreg.workflow.grid import (
     condition_models,
     entry_names,
     grid_runs,
+    model_file,
+    network_file,
     simulation_note,
     target_file,
+    trained_elsewhere,
 )
 from neuroreg.workflow.inputs import brought, check_times, content_of, replaced_download
 from neuroreg.workflow.screen import closing, failing, opening, ways
@@ -37,7 +40,7 @@ try:
         check_times(config)
         # Before jobs ask for it: what cannot be read is told here.
         for one in brought(config):
-            content_of(config, one.key)
+            content_of(config, one.key, one.path)
 except InputError as error:
     sys.exit(f"Error: {error}{ways(str(error))}")
 except OSError as error:
@@ -50,10 +53,12 @@ DEVICES = ",".join(map(str, config["devices"]))
 SWEEP = grid_runs(config["sweep"])
 CONDITIONS = grid_runs(config["conditions"])
 ALL_RUNS = list(dict.fromkeys([*SWEEP, *CONDITIONS]))
+# Networks of the user's, and those that are trained here.
+ELSEWHERE = [entry["name"] for entry in config["models"] if trained_elsewhere(entry)]
+TRAINED = [name for name in entry_names(config["models"]) if name not in ELSEWHERE]
+TRAINED_RUNS = [run for run in ALL_RUNS if run.model in TRAINED]
 # The condition without a regulariser, or the first; the others are compared with it.
-REFERENCE = min(
-    config["conditions"]["models"], key=lambda name: by_name(config["models"], name)["target"] is not None
-)
+REFERENCE = condition_models(config).get("None", config["conditions"]["models"][0])
 SCANS = entry_names(config["scans"])
 TARGETS = entry_names(config["targets"])
 ATTACKS = entry_names(config["adversarial"]["attacks"])
@@ -169,7 +174,7 @@ def run_files(pattern, grid):
 def run_table(grid):
     """What a figure needs to know of each run, in the order of `run_files`."""
     return [
-        {"model": run.model, "seed": run.seed, "alpha": by_name(config["models"], run.model)["alpha"]}
+        {"model": run.model, "seed": run.seed, "alpha": by_name(config["models"], run.model).get("alpha")}
         for run in grid
     ]
 
@@ -213,6 +218,18 @@ def download(wildcards):
     """What is downloaded, and where to."""
     scan = by_name(config["scans"], wildcards.scan)
     return {key: scan.get(key) for key in ("url", "file", "sha256")} | config["downloads"]
+
+
+def network(wildcards):
+    """The file of the classifier of a run."""
+    return model_file(config["models"], wildcards.model, wildcards.seed)
+
+
+def own_network(wildcards):
+    """Path and content of the user's own network."""
+    path = network_file(by_name(config["models"], wildcards.model), wildcards.seed)
+    index = entry_names(config["models"]).index(wildcards.model)
+    return {"path": path, "content": content_of(config, f"models[{index}].path", path)}
 
 
 def model_target(wildcards):

@@ -1,9 +1,9 @@
 LABELS = Labels(
     (name, by_name(config["models"], name).get("label") or name) for name in config["conditions"]["models"]
 )
-# Of every model that is trained.
-ALL_LABELS = Labels(
-    (run.model, by_name(config["models"], run.model).get("label") or run.model) for run in ALL_RUNS
+# Of every model that is trained here.
+TRAINED_LABELS = Labels(
+    (run.model, by_name(config["models"], run.model).get("label") or run.model) for run in TRAINED_RUNS
 )
 # The figure shows the target that is averaged over the most scans.
 SHOWN_TARGET = max(
@@ -100,8 +100,8 @@ FIGURES = {
     },
     "plot_training": {
         "labels": {"figure": "Training", "shows": "gamma and losses against epoch"},
-        "input": {"histories": run_files("results/models/{model}/seed{seed}/history.csv", ALL_RUNS)},
-        "params": {"runs": run_table(ALL_RUNS), "models": ALL_LABELS},
+        "input": {"histories": run_files("results/models/{model}/seed{seed}/history.csv", TRAINED_RUNS)},
+        "params": {"runs": run_table(TRAINED_RUNS), "models": TRAINED_LABELS},
     },
 }
 

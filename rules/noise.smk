@@ -1,6 +1,6 @@
 rule evaluate_noise:
     input:
-        model="results/models/{model}/seed{seed}/model.safetensors",
+        model=network,
         data="results/classification.h5",
     output:
         accuracy="results/noise/{model}/seed{seed}.csv",

@@ -9,6 +9,8 @@ rule train_model:
         "results/logs/train_model/{model}/seed{seed}.log",
     benchmark:
         "results/benchmarks/train_model/{model}/seed{seed}.tsv"
+    wildcard_constraints:
+        model="|".join(TRAINED),
     conda:
         ENVIRONMENT
     threads: 1
@@ -30,3 +32,31 @@ rule train_model:
         code=code("train_model"),
     script:
         "../workflow_scripts/train_model.py"
+
+
+if ELSEWHERE:
+
+    rule take_model:
+        input:
+            data="results/classification.h5",
+        output:
+            "results/models/{model}/seed{seed}/model.pt2",
+        log:
+            "results/logs/take_model/{model}/seed{seed}.log",
+        benchmark:
+            "results/benchmarks/take_model/{model}/seed{seed}.tsv"
+        wildcard_constraints:
+            model="|".join(ELSEWHERE),
+        # It reads what users bring, which another try does not change.
+        retries: 0
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=more_each_try(1500),
+            runtime=longer_each_try(60),
+        params:
+            network=own_network,
+            code=code("take_model"),
+        script:
+            "../workflow_scripts/take_model.py"

@@ -138,6 +138,35 @@ def test_settings_cannot_be_changed():
             "config key 'sweep.models': 2 models have alpha 20; "
             "expected one for each alpha of Fig. 1 and Table 1.",
         ),
+        *(
+            ("models.0", {"name": "none", "path": "a.pt2"} | entry, f"config key 'models[0]{sentence}")
+            for entry, sentence in (
+                ({"alpha": 1.0}, ".alpha': found 1.0; expected nothing beside a path."),
+                ({"target": "neural"}, '.target\': found "neural"; expected nothing beside a path.'),
+                ({"path": "a.pth"}, '.path\': found "a.pth"; expected a name that ends in .pt2.'),
+                (
+                    {},
+                    ".path': found 'a.pt2' for 3 seeds; expected {seed} in it, since each seed has a network "
+                    "of its own.",
+                ),
+            )
+        ),
+        (
+            "models.0",
+            {"name": "none", "path": "{seed}.pt2"},
+            "config key 'sweep.models': 'none' has a path; expected models with an alpha, which Fig. 1 and "
+            "Table 1 compare.",
+        ),
+        (
+            "models.0",
+            {"name": "none", "target": None},
+            "config key 'models[0].alpha': missing; expected a value.",
+        ),
+        (
+            "models.0",
+            {"name": "none", "target": None, "alpha": None},
+            "config key 'models[0].alpha': found null; expected number.",
+        ),
         (
             "classification.test_size",
             20,

@@ -40,6 +40,7 @@ from neuroreg.response_model.fit import FittedResponseModel, empty_model
 from neuroreg.response_model.reliability import NeuronQuality
 from neuroreg.response_model.settings import FitSettings
 from neuroreg.robustness.attack_result import AttackResult, load_attacks
+from neuroreg.robustness.given import given_network
 from neuroreg.robustness.noise_counts import NoiseCounts
 from neuroreg.scans.loading import load_scan
 from neuroreg.scans.scan import Scan
@@ -56,6 +57,10 @@ from neuroreg.workflow.yaml_checks import check_text
 RNG = np.random.default_rng(0)
 KEY = np.array([f"c/{number}" for number in range(9)])
 STIMULI = Stimuli(RNG.integers(0, 256, (9, 36, 64), np.uint8), KEY, np.arange(9) >= 7)
+DIGITS = ClassificationData(
+    *(RNG.integers(0, 256, (10, 32, 32), np.uint8), np.arange(10)) * 2,
+    np.array([f"digit {n}" for n in range(10)]),
+)
 SIMILARITY = SimilarityMatrix(centred_cosine(RNG.normal(size=(7, 30))), KEY[:7], (), {"kind": "mine"})
 
 
@@ -120,7 +125,7 @@ def model(path):
 
 def exported(path):
     model(path.with_name("model.safetensors"))
-    export_model(path.with_name("model.safetensors"), path)
+    export_model(path.with_name("model.safetensors"), path, DIGITS.classes)
 
 
 def response_model(path):
@@ -235,6 +240,8 @@ DOORS = {
         "model.safetensors", model, load_model, "similarity.*|.*num_batches_tracked (missing|with.*)"
     ),
     "load_exported": Door("model.pt2", exported, load_exported),
+    "load_model, a program": Door("model.pt2", exported, load_model),
+    "given_network": Door("model.pt2", exported, lambda path: given_network(path, DIGITS)),
     "load_response_model": Door(
         "model.safetensors",
         response_model,
@@ -309,6 +316,7 @@ DOORS = {
         "train/cat/x.png", photograph, lambda path: folder_stimuli(path.parents[2], 8, 1), "missing|a folder"
     ),
     "describe_file": Door("x.h5", lambda path: write_record(path, SIMILARITY), describe_file, ".*"),
+    "describe_file, a network": Door("model.pt2", exported, describe_file),
     "describe_file, weights": Door("vgg.safetensors", vgg, describe_file, ".*"),
     "check_text": Door(
         "config.yaml", lambda path: path.write_text("seed: 1\nscans: []\n"), check_text, "empty|a web page"
@@ -442,8 +450,8 @@ _TRIED = {
     "similarity/given.py given_similarity": _HERE,
     "similarity/raw.py": _HERE,
     "training/checkpoints.py load_model": _HERE,
-    "training/export.py _read_program": _HERE,
-    "training/export.py load_exported": _HERE,
+    "training/programs.py load_program": _HERE,
+    "training/programs.py read_program": _HERE,
     "workflow/captions.py noted": "a damaged one counts as none: tests/workflow/test_captions.py",
     "workflow/describe.py _weights": _HERE,
     "workflow/describe.py describe_file": _HERE,

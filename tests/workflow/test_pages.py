@@ -60,6 +60,16 @@ def test_own_condition(root, project):
 
 
 @pytest.mark.soak
+def test_own_model(root, project):
+    printed = follow((root / "docs/examples/own_model.md").read_text(), project)
+    assert "a network exported by neuroreg" in printed
+    for name in ("noise", "fig2"):
+        assert {"None", "Neural", "Smooth"} == set(read_csv(project / f"results/{name}.csv")["label"])
+    log = (project / "results/logs/take_model/smooth/seed2.log").read_text()
+    assert float(re.search(r"smooth2\.pt2: ([\d.]+) % of 60 test images", log)[1]) > 80
+
+
+@pytest.mark.soak
 def test_own_attack(root, project):
     printed = follow((root / "docs/examples/own_attack.md").read_text(), project)
     assert re.search(r"^\d+ passed", printed, re.MULTILINE)

@@ -285,6 +285,58 @@ def test_an_attack_more_leaves_the_searches_before_it_alone(finished, fresh):
     assert fresh.planned(target, configs=configs) == {}
 
 
+def test_a_network_that_was_trained_elsewhere_is_a_condition(finished, fresh):
+    """None's own network, brought as a file, is found to be what None is."""
+    from neuroreg.training.export import export_model
+
+    fresh.take_up(finished, "noise")
+    data = fresh.folder / "data"
+    data.mkdir()
+    export_model(finished.results / "models/none/seed1/model.safetensors", data / "twin1.pt2")
+    models = [
+        {"name": "none", "label": "None", "target": None, "alpha": 0.0},
+        {"name": "one_scan_a8", "target": "neural_one_scan", "alpha": 8.0},
+        {"name": "twin", "path": "data/twin{seed}.pt2"},
+    ]
+    overlay = {"models": models, "conditions": {"models": ["none", "twin"], "seeds": [1]}}
+    configs = ("smoke", fresh.overlay("twin", overlay))
+    targets = ("results/noise.pdf", "results/masking.csv", "results/training.pdf")
+    fresh.make(*targets, configs=configs)
+    taken = fresh.results / "models/twin/seed1/model.pt2"
+    assert taken.read_bytes() == (data / "twin1.pt2").read_bytes()
+    curves = read_csv(fresh.results / "noise.csv").set_index("model")["accuracy"]
+    assert curves["twin"].tolist() == curves["none"].tolist()
+    for name in ("ddn", "pgd"):  # without random starts that rounding could move
+        none, twin = (
+            read_record(fresh.results / "attacks" / model / "seed1" / f"{name}.h5", AttackResult)
+            for model in ("none", "twin")
+        )
+        assert recheck(fresh.results / "attacks/twin/seed1" / f"{name}.h5", taken).complaints == ()
+        for norm in ("l2", "linf"):
+            np.testing.assert_allclose(twin.distance[norm], none.distance[norm], rtol=0.02)
+    checks = read_csv(fresh.results / "masking.csv").set_index(["model", "check"])["flag"]
+    assert (checks["twin"][["zero gradients", "float32 gradients", "five passes"]] == "ok").all()
+    assert set(read_csv(fresh.results / "training.csv")["model"]) == {"none", "one_scan_a8"}
+    assert fresh.planned(*targets, configs=configs) == {}
+    os.utime(data / "twin1.pt2")
+    assert fresh.planned(*targets, configs=configs) == {}
+    export_model(finished.results / "models/raw/seed1/model.safetensors", data / "twin1.pt2")
+    planned = fresh.planned(*targets, configs=configs)
+    assert planned.items() >= {"take_model": 1, "evaluate_noise": 1, "search_adversarials": 1}.items()
+    assert "train_model" not in planned
+    content = (data / "twin1.pt2").read_bytes()
+    (data / "twin1.pt2").write_bytes(content[: len(content) // 2])
+    refused = fresh("results/noise.pdf", configs=configs)
+    assert refused.returncode != 0
+    assert "take_model: data/twin1.pt2: not a program of torch.export (" in refused.stderr
+    (data / "twin1.pt2").unlink()
+    refused = fresh("results/noise.pdf", configs=configs)
+    assert (refused.returncode, refused.stderr.strip().splitlines()[-1]) == (
+        1,
+        "Error: config key 'models[2].path': no file 'data/twin1.pt2'; expected an exported network.",
+    )
+
+
 def test_masking_is_checked_for_every_model(finished):
     table = read_csv(finished.results / "masking.csv")
     assert set(table["model"]) == {"none", "shuffle", "neural", "raw"}

@@ -62,15 +62,15 @@ def masking_checks(
         logits' margin vanishes, the logits being as loud as the attacks saw them, here and in the next;
         ``float32 gradients``: share of samples at which the cross-entropy's gradient in float32 and its
         direction in float64 have a cosine below 0.9 (or one of them vanishes), as where the softmax
-        saturates; ``five passes``: largest difference of a sample's logits over five forward passes, relative
-        to the largest logit; ``not finite``: share of attacked samples with a try that met logits that are
-        NaN or infinite, and so failed (the search's log names them); ``last repetition``: share by which the
-        mean distance of what was found falls through the attacks' last repetition, an image that only the
-        last one found counting at its largest distance until then; ``black box``: share of samples for which
-        a random search without gradients came closer than all attacks by more than 0.2 %; ``transfer``: the
-        same for the other models' adversarials; ``ratio``: mean distance over correctly classified samples,
-        those not found at the largest there is, relative to that of `reference`, all seeds together; only L0,
-        which masking would raise too, is expected to be alike.
+        saturates, NaN of a network that cannot compute in float64; ``five passes``: largest difference of a
+        sample's logits over five forward passes, relative to the largest logit; ``not finite``: share of
+        attacked samples with a try that met logits that are NaN or infinite, and so failed (the search's log
+        names them); ``last repetition``: share by which the mean distance of what was found falls through the
+        attacks' last repetition, an image that only the last one found counting at its largest distance until
+        then; ``black box``: share of samples for which a random search without gradients came closer than all
+        attacks by more than 0.2 %; ``transfer``: the same for the other models' adversarials; ``ratio``: mean
+        distance over correctly classified samples, those not found at the largest there is, relative to that
+        of `reference`, all seeds together; only L0, which masking would raise too, is expected to be alike.
     """
     rows = []
     for run, network in networks:
@@ -99,7 +99,8 @@ def _check_network(
     if n:
         seen = Scaled(network, own.logit_factor)
         zero = float(vanishing_gradients(seen, clean, labels, **options).float().mean())
-        elsewhere = float(misleading_gradients(seen, clean, labels, **options).float().mean())
+        if (mislead := misleading_gradients(seen, clean, labels, **options)) is not None:
+            elsewhere = float(mislead.float().mean())
         spread = _spread(network, clean, options)
         lost = float((own.not_finite[own.correct] > 0).mean())
     rows = [
@@ -170,14 +171,19 @@ def vanishing_gradients(
 
 def misleading_gradients(
     network: nn.Module, clean: Tensor, labels: Tensor, *, batch_size: int, device: torch.device
-) -> Tensor:
+) -> Tensor | None:
     """Return bool (N,): whether the cross-entropy's gradient in float32 points elsewhere than in float64.
 
     That is, their cosine is below 0.9. In float64 the gradient is that of `cross_entropy_lead`, which is
-    parallel to it and exact where float64 saturates too.
+    parallel to it and exact where float64 saturates too. None of a network that cannot compute in float64, as
+    an exported one that turns its images into float32.
     """
     exact, parts = copy.deepcopy(network).double(), []
     with evaluation(network, device), evaluation(exact, device):
+        try:
+            exact(clean[:1].to(device).double())
+        except RuntimeError:
+            return None
         for images, own in zip(clean.split(batch_size), labels.split(batch_size), strict=True):
             images, own = images.to(device).detach().requires_grad_(), own.to(device)
             finer = images.detach().double().requires_grad_()

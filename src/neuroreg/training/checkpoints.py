@@ -1,4 +1,4 @@
-"""Trained models on disk: safetensors with the architecture in the metadata."""
+"""Trained models on disk: safetensors with the architecture in the metadata; others' as programs."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from neuroreg.files.weights import check_finite, reading_weights, write_weights
 from neuroreg.training.architectures import Network, build_network
+from neuroreg.training.programs import Program, load_program
 
 SIMILARITY_PREFIX = "similarity."
 
@@ -36,18 +37,27 @@ def save_model(
     write_weights(path, tensors, metadata)
 
 
-def load_model(path: str | Path) -> Network:
-    """Return the classifier stored by `save_model`, on the CPU, float32, in eval mode.
+def load_model(path: str | Path) -> Network | Program:
+    """Return a classifier, on the CPU, float32, in eval mode.
 
     It takes gray images in [0, 1], float32 (B, 1, 32, 32), scales them itself and returns logits
     (B, classes). ``class_names`` says what each output stands for, a tuple of texts; it is empty where the
     file does not tell.
 
+    Parameters
+    ----------
+    path
+        A ``.safetensors`` file of `save_model`, or a ``.pt2`` file of `neuroreg.training.export.export_model`
+        or torch.export.
+
     Raises
     ------
     InputError
-        If the file is missing, is not safetensors or does not hold a classifier of this project.
+        If the file is missing, is neither safetensors nor a program of torch.export, or does not hold a
+        classifier of this project.
     """
+    if Path(path).suffix == ".pt2":
+        return load_program(path)[0]
     with reading_weights(path, "trained model", "training") as file:
         network = json.loads((file.metadata() or {})["network"])
         tensors = {

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,27 @@ import torch
 from torch import Tensor, nn
 
 from neuroreg import __version__
-from neuroreg.errors import InputError
-from neuroreg.files.forms import check_form
+from neuroreg.errors import InputError, naming
 from neuroreg.files.storage import atomic_path
 from neuroreg.files.weights import first_line
-from neuroreg.training.architectures import Network
 from neuroreg.training.checkpoints import load_model
+from neuroreg.training.programs import (
+    DESCRIPTION,
+    EXAMPLE,
+    SHAPES,
+    SIDE,
+    TRIED,
+    count_classes,
+    load_program,
+    read_program,
+    write_program,
+)
 
-SIDE = 32  # of the images that are classified, in pixels
-DESCRIPTION = "neuroreg.json"
-_EXAMPLE = (torch.zeros(2, 1, SIDE, SIDE),)
-_SHAPES = ({0: torch.export.Dim("batch")},)
-_CHECKED = (1, 2, 7)  # images in the passes that are compared
 _TOLERANCE = 1e-5  # of the largest logit
 
 
 def export_model(
-    model: Network | str | Path, path: str | Path, class_names: Iterable[str] | None = None
+    model: nn.Module | str | Path, path: str | Path, class_names: Iterable[str] | None = None
 ) -> dict[str, Any]:
     """Write a trained model as a program of `torch.export` or of ONNX, which runs without this library.
 
@@ -41,12 +44,13 @@ def export_model(
     Parameters
     ----------
     model
-        A network of this library, or the file of one (`neuroreg.training.checkpoints.save_model`).
+        A network of this library, the file of one (`neuroreg.training.checkpoints.save_model`), or any
+        classifier of gray images in [0, 1], float32 (B, 1, 32, 32), to logits (B, classes).
     path
         Where to write; a name that ends in ``.pt2`` (torch.export) or ``.onnx``, which needs the packages
         ``onnx``, ``onnxscript`` and ``onnxruntime``.
     class_names
-        What each output stands for; by default what the model's file says.
+        What each output stands for; by default what the model says, if it does.
 
     Returns
     -------
@@ -56,27 +60,39 @@ def export_model(
     Raises
     ------
     InputError
-        If the name has another ending, a package is missing, or there are class names but not one for each
-        output, or as `load_model`.
+        If the name has another ending, a package is missing, the model is no such classifier, or there are
+        class names but not one for each output, or as `load_model`.
     RuntimeError
         If the program's logits differ from the model's by more than 1e-5 of the largest.
     """
     write, read = _format(path)
     model = load_model(model) if isinstance(model, str | Path) else model
-    names = list(map(str, model.class_names if class_names is None else class_names))
-    if names and len(names) != model.classes:
-        raise InputError(f"class names: {len(names)} for {model.classes} outputs; expected one for each.")
-    description = {
-        "created_by": f"neuroreg {__version__}",
-        "architecture": model.architecture,
-        "width": model.width,
-        "input": {"shape": ["batch", 1, SIDE, SIDE], "dtype": "float32", "range": [0.0, 1.0]},
-        "output": "logits",
-        "classes": model.classes,
-        "class_names": names,
-    }
+    place = next(model.parameters(), EXAMPLE[0]).device
+    if place.type != "cpu":
+        raise InputError(f"model: is on {place}; expected it on the CPU, as model.cpu() is.")
     with _as_evaluated(model):
-        content = write(model, json.dumps(description, indent=1))
+        with naming("model"):
+            classes = count_classes(model)
+        names = getattr(model, "class_names", ()) if class_names is None else class_names
+        names = list(map(str, names))
+        if names and len(names) != classes:
+            raise InputError(f"class names: {len(names)} for {classes} outputs; expected one for each.")
+        description = {
+            "created_by": f"neuroreg {__version__}",
+            "architecture": getattr(model, "architecture", type(model).__name__),
+            "width": getattr(model, "width", None),
+            "input": {"shape": ["batch", 1, SIDE, SIDE], "dtype": "float32", "range": [0.0, 1.0]},
+            "output": "logits",
+            "classes": classes,
+            "class_names": names,
+        }
+        try:
+            content = write(model, json.dumps(description, indent=1))
+        except Exception as error:  # torch raises what its parts raise
+            raise InputError(
+                f"model: cannot be exported ({first_line(error)}); expected a network that does the same "
+                "steps whatever its images and their number."
+            ) from error
         _compare(model, read(content))
     with atomic_path(path, len(content)) as partial:
         partial.write_bytes(content)
@@ -89,8 +105,8 @@ def load_exported(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     Returns
     -------
     module : torch.nn.Module
-        Gray images in [0, 1], float32 (B, 1, 32, 32), to logits (B, classes). It stays as trained: neither
-        ``train()`` nor ``eval()`` is there.
+        Gray images in [0, 1], float32 (B, 1, 32, 32), to logits (B, classes). It stays as trained, whatever
+        mode it is asked for.
     description : dict
         ``input`` (shape, dtype, range), ``output``, ``classes``, ``class_names``, ``architecture``,
         ``width``, ``created_by``.
@@ -100,21 +116,9 @@ def load_exported(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     InputError
         If the file is missing or is none of these. One of ONNX is for a runtime of ONNX to read.
     """
-    if Path(path).suffix != ".pt2":
-        raise InputError(f"{path}: found the ending '{Path(path).suffix}'; expected '.pt2'.")
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected an exported model.")
-    try:
-        module, text = _read_program(Path(path).read_bytes())
-    except Exception as error:  # torch raises what its parts raise
-        raise InputError(f"{path}: not a program of torch.export ({first_line(error)}).") from error
-    try:
-        description = json.loads(text)
-    except ValueError as error:
-        raise InputError(
-            f"{path}: holds no '{DESCRIPTION}' that can be read; expected a file that export_model wrote."
-        ) from error
-    check_form(path, description, {})
+    module, description = load_program(path)
+    if not description:
+        raise InputError(f"{path}: holds no '{DESCRIPTION}'; expected a file that export_model wrote.")
     return module, description
 
 
@@ -124,7 +128,7 @@ def _format(path: str | Path) -> tuple[Callable, Callable]:
     if suffix not in (".pt2", ".onnx"):
         raise InputError(f"{path}: found the ending '{suffix}'; expected '.pt2' or '.onnx'.")
     if suffix == ".pt2":
-        return _write_program, lambda content: _read_program(content)[0]
+        return write_program, lambda content: read_program(content)[0]
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
             raise InputError(
@@ -134,30 +138,14 @@ def _format(path: str | Path) -> tuple[Callable, Callable]:
     return _write_onnx, _InOnnxruntime
 
 
-def _write_program(model: nn.Module, description: str) -> bytes:
-    content = BytesIO()
-    program = torch.export.export(model, _EXAMPLE, dynamic_shapes=_SHAPES)
-    torch.export.save(program, content, extra_files={DESCRIPTION: description})
-    return content.getvalue()
-
-
-def _read_program(content: bytes) -> tuple[nn.Module, str]:
-    extra = {DESCRIPTION: ""}
-    with warnings.catch_warnings():
-        # torch 2.12 maps weights from read-only memory, and warns of it.
-        warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
-        program = torch.export.load(BytesIO(content), extra_files=extra)
-    return program.module(), extra[DESCRIPTION]
-
-
 def _write_onnx(model: nn.Module, description: str) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch, about itself
         program = torch.onnx.export(
             model,
-            _EXAMPLE,
+            EXAMPLE,
             dynamo=True,
-            dynamic_shapes=_SHAPES,
+            dynamic_shapes=SHAPES,
             input_names=["images"],
             output_names=["logits"],
             verbose=False,
@@ -198,7 +186,7 @@ def _as_evaluated(model: nn.Module) -> Iterator[None]:
 @torch.no_grad()
 def _compare(model: nn.Module, program: nn.Module) -> None:
     generator = torch.Generator().manual_seed(0)
-    for count in _CHECKED:
+    for count in TRIED:
         images: Tensor = torch.rand(count, 1, SIDE, SIDE, generator=generator)
         expected, found = model(images), program(images)
         difference = (found - expected).abs().max().item()

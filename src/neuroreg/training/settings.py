@@ -69,20 +69,44 @@ class TrainingSettings(RecipeSettings, NetworkSettings):
     """Network and recipe of a run, the config's ``network`` and ``training`` together."""
 
 
+SEED = "{seed}"
+"""What stands for a run's seed in the path of a network that was trained elsewhere."""
+
+
 class ModelEntry(Entry):
-    """A model; it is trained once for each seed that a figure asks for."""
+    """A model; it is trained once for each seed that a figure asks for, or was trained elsewhere."""
 
     label: Label = ""
     """What figures and Table 2 call the model, another for each of sweep.models and conditions.models, on one
     line; its name if not given. Any letters: of those that DejaVu Sans lacks, an installed font has to have
     them, else figures show their numbers."""
-    target: str | None
-    """A name from targets; null for the unregularised model."""
-    alpha: NonNegative
-    """Weight of the similarity loss; 0 exactly where target is null."""
+    target: str | None = None
+    """A name from targets; null for the unregularised model. To be given unless path is."""
+    alpha: NonNegative = Field(default=None)  # type: ignore[assignment]
+    """Weight of the similarity loss; 0 exactly where target is null. To be given unless path is."""
+    path: str | None = None
+    """Instead of target and alpha, for conditions.models: the file of a network that was trained elsewhere,
+    as neuroreg.export_model writes it (.pt2, docs/examples/own_model.md). {seed} in it stands for the seed;
+    more than one seed needs it, since a network for each is compared."""
+
+    @model_validator(mode="after")
+    def _trained_here_or_elsewhere(self) -> "ModelEntry":
+        trained = ("target", "alpha")
+        for name in trained if self.path is not None else ():
+            if name in self.model_fields_set:
+                found = show(getattr(self, name))
+                raise problem(f"found {found}; expected nothing beside a path.", name)
+        for name in trained if self.path is None else ():
+            if name not in self.model_fields_set:
+                raise problem("missing; expected a value.", name)
+        if self.path is not None and not self.path.endswith(".pt2"):
+            raise problem(f"found {show(self.path)}; expected a name that ends in .pt2.", "path")
+        return self
 
     @model_validator(mode="after")
     def _target_where_alpha(self) -> "ModelEntry":
+        if self.path is not None:
+            return self
         if (self.target is None) != (self.alpha == 0):
             way = "; in YAML no target is null" if self.target in ("None", "none", "") else ""
             raise problem(

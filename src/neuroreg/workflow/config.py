@@ -24,7 +24,7 @@ from neuroreg.scans.settings import (
 from neuroreg.settings import Count, Distinct, Name, Settings, Whole, dotted, validate
 from neuroreg.similarity.settings import DenoisedTarget, ReliabilitySettings, ShuffledTarget, TargetEntry
 from neuroreg.simulator.settings import FEWEST_OF_TIER, FEWEST_POOL, SimulatorSettings
-from neuroreg.training.settings import ModelEntry, NetworkSettings, RecipeSettings
+from neuroreg.training.settings import SEED, ModelEntry, NetworkSettings, RecipeSettings
 from neuroreg.workflow.inputs import Brought, brought
 from neuroreg.workflow.yaml_checks import check_types
 
@@ -235,9 +235,20 @@ def _models(config: Config) -> Problems:
     targets = [None, *(target.name for target in config.targets)]
     for index, model in enumerate(config.models):
         yield from _unknown(f"models[{index}].target", [model.target], targets, "targets")
+        several = model.name in config.conditions.models and len(config.conditions.seeds) > 1
+        if model.path is not None and several and SEED not in model.path:
+            yield (
+                f"models[{index}].path",
+                f"found '{model.path}' for {len(config.conditions.seeds)} seeds; expected {SEED} in it, "
+                "since each seed has a network of its own.",
+            )
     alphas = {model.name: model.alpha for model in config.models}
     for key, section in (("sweep", config.sweep), ("conditions", config.conditions)):
         yield from _unknown(f"{key}.models", section.models, alphas, "models")
+    elsewhere = [model.name for model in config.models if model.path is not None]
+    for name in set(config.sweep.models) & set(elsewhere):
+        sentence = f"'{name}' has a path; expected models with an alpha, which Fig. 1 and Table 1 compare."
+        yield "sweep.models", sentence
     yield from _labels(config)
     for alpha, count in Counter(alphas.get(name) for name in config.sweep.models).items():
         if count > 1:

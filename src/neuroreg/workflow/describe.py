@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 from safetensors import SafetensorError, safe_open
 
-from neuroreg.errors import InputError
+from neuroreg.errors import InputError, naming
 from neuroreg.files.kinds import head, is_hdf5
 from neuroreg.files.storage import open_foreign_h5
 from neuroreg.scans.readers import find_reader
@@ -23,7 +23,8 @@ def describe_file(path: str | Path) -> list[str]:
     ----------
     path
         A file of the workflow (HDF5: a scan, a similarity, stimuli, an attack's result; safetensors: a
-        model), or a scan as `neuroreg.scans.readers` knows them, a file or a folder.
+        model), an exported network (.pt2), or a scan as `neuroreg.scans.readers` knows them, a file or a
+        folder.
 
     Raises
     ------
@@ -33,6 +34,8 @@ def describe_file(path: str | Path) -> list[str]:
     path = Path(path)
     if path.suffix == ".safetensors" and path.is_file():
         return list(_weights(path))
+    if path.suffix == ".pt2" and path.is_file():
+        return list(_network(path))
     if path.is_file() and is_hdf5(head(path)):
         with open_foreign_h5(path, "HDF5") as file:
             if "kind" in file.attrs:
@@ -63,6 +66,20 @@ def _weights(path: Path) -> Iterator[str]:
         raise InputError(f"{path}: not readable ({error}); expected a file of safetensors.") from error
     for name, shape in sorted(shapes.items()):
         yield f"  {name}: {shape}"
+
+
+def _network(path: Path) -> Iterator[str]:
+    from neuroreg.training.programs import count_classes, load_program  # PyTorch takes seconds to import
+
+    network, description = load_program(path)
+    with naming(path):
+        classes = count_classes(network)
+    yield f"{path}: a network exported by {description.get('created_by', 'an unknown program')}"
+    yield f"  gray images of 32x32 to {classes} logits"
+    for name, value in description.items():
+        yield f"  {name}: {_short(json.dumps(value))}"
+    for name, tensor in network.module.state_dict().items():
+        yield f"  {name}: {tuple(tensor.shape)}"
 
 
 def _scan(path: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 from neuroreg.similarity.settings import ShuffledTarget
+from neuroreg.training.settings import SEED
 
 
 class Run(NamedTuple):
@@ -43,16 +44,46 @@ def condition_models(config: Mapping) -> dict[str, str]:
     """Return the names of the models that are the paper's conditions None, Shuffle and Neural.
 
     A model's target decides: none; a shuffled one; a denoised one. Of several in ``conditions.models`` the
-    first is it; a condition without a model is left out.
+    first is it; a condition without a model is left out. Networks that were trained elsewhere are no
+    condition of the paper's.
     """
     kinds = {None: "None", "shuffled": "Shuffle", "denoised": "Neural"}
     found = {}
     for name in config["conditions"]["models"]:
-        target = by_name(config["models"], name)["target"]
+        entry = by_name(config["models"], name)
+        if trained_elsewhere(entry):
+            continue
+        target = entry["target"]
         kind = None if target is None else by_name(config["targets"], target)["kind"]
         if kind in kinds:
             found.setdefault(kinds[kind], name)
     return found
+
+
+def trained_elsewhere(entry: Mapping) -> bool:
+    """Say whether an entry of ``models`` names networks that are not trained here."""
+    return entry.get("path") is not None
+
+
+def network_file(entry: Mapping, seed: int | str) -> str | None:
+    """Return the user's file of a seed's network that was trained elsewhere, None of one trained here."""
+    return entry["path"].replace(SEED, str(seed)) if trained_elsewhere(entry) else None
+
+
+def model_file(models: list[Mapping], model: str, seed: int | str) -> str:
+    """Return the path of a run's classifier, below the working directory.
+
+    Parameters
+    ----------
+    models
+        The config's.
+    model
+        Name of one of them.
+    seed
+        Of the run.
+    """
+    suffix = "pt2" if trained_elsewhere(by_name(models, model)) else "safetensors"
+    return f"results/models/{model}/seed{seed}/model.{suffix}"
 
 
 def target_file(targets: list[Mapping], target: str, seed: int | str) -> str:

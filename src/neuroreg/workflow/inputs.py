@@ -13,6 +13,7 @@ from neuroreg.files.content import content_digest, listing_digest
 from neuroreg.files.kinds import head, is_hdf5
 from neuroreg.files.storage import read_json
 from neuroreg.scans.hdf5_sources import source_files
+from neuroreg.workflow.grid import network_file
 
 MEMORY = ".snakemake/neuroreg"
 """Where digests of what users bring are remembered, below the working directory."""
@@ -50,14 +51,21 @@ def brought(config: Mapping) -> Iterator[Brought]:
             yield Brought(f"targets[{index}].weights", path, "weights of VGG19", "file")
         if target["kind"] == "given":
             yield Brought(f"targets[{index}].path", target["path"], "a similarity matrix", "file")
+    for index, model in enumerate(config["models"]):
+        seeds = config["conditions"]["seeds"] if model["name"] in config["conditions"]["models"] else ()
+        # The same path for each where it has no seed in it.
+        for path in dict.fromkeys(filter(None, (network_file(model, seed) for seed in seeds))):
+            yield Brought(f"models[{index}].path", path, "an exported network", "file")
     for section in ("classification", "stimuli"):
         if config[section]["source"] == "image_folder":
             path = config[section]["path"]
             yield Brought(f"{section}.path", path, "a folder of images", "folder")
 
 
-def content_of(config: Mapping, key: str) -> str | None:
+def content_of(config: Mapping, key: str, path: str | None = None) -> str | None:
     """Return the digest of what the config names under `key`, None if that is nothing of the user's.
+
+    Of several files under a key, the one at `path`.
 
     Found once in a process; see `neuroreg.files.content.content_digest`. Of a folder of images counts what is
     read, of an HDF5 file also what it keeps in others.
@@ -69,7 +77,8 @@ def content_of(config: Mapping, key: str) -> str | None:
     OSError
         If the system refuses to read something.
     """
-    found = next((one for one in brought(config) if one.key == key), None)
+    named = (one for one in brought(config) if one.key == key)
+    found = next((one for one in named if path in (None, one.path)), None)
     return found and _content(found.key, found.path)
 
 

@@ -8,7 +8,7 @@ import yaml
 from snakemake.utils import update_config
 
 from neuroreg.images.settings import SHOWN
-from neuroreg.workflow.grid import by_name
+from neuroreg.workflow.grid import by_name, trained_elsewhere
 
 
 def _from(*keys: str) -> Callable[[Mapping], Any]:
@@ -40,7 +40,8 @@ def _repeats(config: Mapping) -> int | str:
 
 def _alphas(section: str) -> Callable[[Mapping], list[float]]:
     def alphas(config: Mapping) -> list[float]:
-        return sorted({by_name(config["models"], name)["alpha"] for name in config[section]["models"]})
+        entries = (by_name(config["models"], name) for name in config[section]["models"])
+        return sorted({entry["alpha"] for entry in entries if not trained_elsewhere(entry)})
 
     return alphas
 

@@ -1,0 +1,140 @@
+"""Networks as programs of torch.export: files of a classifier that need no class, whoever trained it."""
+
+import json
+import math
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neuroreg.errors import InputError
+from neuroreg.files.forms import check_form
+from neuroreg.files.weights import first_line
+
+SIDE = 32  # of the images that are classified, in pixels
+DESCRIPTION = "neuroreg.json"
+EXAMPLE = (torch.zeros(2, 1, SIDE, SIDE),)
+SHAPES = ({0: torch.export.Dim("batch")},)
+TRIED = (1, 2, 7)  # images in the passes that are compared
+_SAME = 1e-3  # of the largest logit: what an image's logits may differ by between passes
+_FORM = {"class_names": [str]}
+
+
+class Program(nn.Module):
+    """A network that was exported: gray images in [0, 1], float32 (B, 1, 32, 32), to logits (B, classes).
+
+    It stays as it was exported, whatever mode it is asked for.
+
+    Attributes
+    ----------
+    class_names
+        What each output stands for, a tuple of texts; empty where the file does not tell.
+    """
+
+    def __init__(self, module: nn.Module, class_names: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.module, self.class_names = module, class_names
+        self.training = False
+
+    def train(self, mode: bool = True) -> "Program":
+        """Return the program as it is: an exported one has no modes."""
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, classes)."""
+        return self.module(images)
+
+
+def write_program(model: nn.Module, description: str) -> bytes:
+    """Return a network in eval mode as the content of a ``.pt2`` file, for batches of any size."""
+    content = BytesIO()
+    program = torch.export.export(model, EXAMPLE, dynamic_shapes=SHAPES)
+    torch.export.save(program, content, extra_files={DESCRIPTION: description})
+    return content.getvalue()
+
+
+def read_program(content: bytes) -> tuple[nn.Module, str]:
+    """Return what `write_program` or torch.export wrote, and the description, empty where there is none."""
+    extra = {DESCRIPTION: ""}
+    with warnings.catch_warnings():
+        # torch 2.12 maps weights from read-only memory, and warns of it.
+        warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
+        program = torch.export.load(BytesIO(content), extra_files=extra)
+    return program.module(), extra[DESCRIPTION]
+
+
+def load_program(path: str | Path) -> tuple[Program, dict[str, Any]]:
+    """Return the network in a ``.pt2`` file, on the CPU, and what the file says of it, empty if nothing.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, has another ending or is no program, or its description cannot be read.
+    """
+    path = Path(path)
+    if path.suffix != ".pt2":
+        raise InputError(f"{path}: found the ending '{path.suffix}'; expected '.pt2'.")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected an exported model.")
+    content = path.read_bytes()
+    try:
+        module, text = read_program(content)
+    except Exception as error:  # torch raises what its parts raise
+        raise InputError(f"{path}: not a program of torch.export ({first_line(error)}).") from error
+    try:
+        description = json.loads(text or "{}")
+    except ValueError as error:
+        raise InputError(
+            f"{path}: holds no '{DESCRIPTION}' that can be read; expected a file that export_model wrote."
+        ) from error
+    check_form(path, description, _FORM if "class_names" in description else {})
+    return Program(module, tuple(description.get("class_names", ()))), description
+
+
+def count_classes(model: nn.Module) -> int:
+    """Return how many logits a network in eval mode gives for an image, after trying that it is a classifier.
+
+    It is asked for random images, by one, two and seven.
+
+    Raises
+    ------
+    InputError
+        If it takes no float32 images (N, 1, 32, 32), in batches of any size, does not return finite logits
+        (N, classes) of at least two classes, has no gradient by the image, or an image's logits depend on
+        the images beside it or on chance, as of a network that was exported in training mode.
+    """
+    generator = torch.Generator().manual_seed(0)
+    images: Tensor = torch.rand(max(TRIED), 1, SIDE, SIDE, generator=generator)
+    with torch.no_grad():
+        passes = [_logits(model, images[:count]) for count in TRIED]
+    largest = passes[-1].abs().max().item()
+    if not math.isfinite(largest):
+        raise InputError("logits of random images are NaN or infinite; expected finite ones.")
+    if any((one - passes[-1][: len(one)]).abs().max().item() > _SAME * largest for one in passes):
+        raise InputError(
+            "an image's logits depend on the images beside it, or on chance; expected a network in eval mode."
+        )
+    first = _logits(model, images.requires_grad_())[:, 0].sum()
+    if not first.requires_grad or torch.autograd.grad(first, images, allow_unused=True)[0] is None:
+        raise InputError("logits have no gradient by the image; expected a network to differentiate.")
+    return passes[-1].shape[1]
+
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    count = len(images)
+    try:
+        logits = model(images)
+    except Exception as error:  # whatever the network's own code raises
+        raise InputError(
+            f"fails for a batch of {count} ({first_line(error)}); expected a network of float32 images "
+            f"(N, 1, {SIDE}, {SIDE}) for any N."
+        ) from error
+    found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if not (isinstance(found, tuple) and len(found) == 2 and found[0] == count and found[1] >= 2):
+        raise InputError(f"returns {found} for a batch of {count}; expected logits ({count}, classes).")
+    if not logits.is_floating_point():
+        raise InputError(f"returns {logits.dtype}; expected logits of floats.")
+    return logits
