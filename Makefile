@@ -19,7 +19,7 @@ $(READY): requirements.lock pyproject.toml
 
 # Two at a time, which two cores do in little more than half the time of one after the other.
 WORKFLOW_TESTS := tests/workflow tests/soak tests/page tests/files tests/figures tests/claims
-PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --durations=25
 
 test: $(READY)
 	$(MAKE) --jobs=2 test-workflow test-library
