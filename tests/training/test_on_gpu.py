@@ -1,11 +1,15 @@
 """Training on a GPU, make-believe and real: nothing on the wrong device, no waits in steps, few launches."""
 
+import copy
+
 import pytest
 import torch
 from training_problems import SETTINGS, digits, run, target
 
 from neuroreg.devices import full_float32
 from neuroreg.files.resume import ResumeFile
+from neuroreg.training.checkpoints import load_model
+from neuroreg.training.export import export_model
 from neuroreg.training.run import TrainingRun
 from neuroreg.training.settings import TrainingSettings
 
@@ -102,3 +106,29 @@ def test_what_was_begun_on_one_kind_of_device_does_not_go_on_on_the_other(any_gp
             run(settings=settings, device=then, resume=ResumeFile(path))
             begun[first, then] = not any("going on after" in message for message in caplog.messages)
     assert [pair for pair, anew in begun.items() if anew] == [("cuda", "cpu"), ("cpu", "cuda")]
+
+
+class Constants(torch.nn.Module):
+    """Holds tensors that are neither parameters nor buffers, and makes others where it was written to."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.mean = torch.nn.Linear(1024, 3), torch.full((1, 1, 32, 1), 0.5)
+
+    def forward(self, images):
+        ramp = torch.arange(32, device=torch.device("cpu"))
+        return self.linear(((images - self.mean) / torch.tensor([2.0]) + ramp).flatten(1))
+
+
+def test_what_was_exported_on_the_cpu_moves_there_and_back(any_gpu, tmp_path):
+    export_model(Constants(), tmp_path / "model.pt2")
+    model, images = load_model(tmp_path / "model.pt2"), torch.rand(5, 1, 32, 32)
+    expected = model(images)
+    with any_gpu():
+        copied = copy.deepcopy(model).to("cuda")
+        found = copied(images.to("cuda"))
+        assert found.device.type == "cuda"
+        torch.testing.assert_close(found.cpu(), expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(copied.cpu()(images), expected)
+    torch.testing.assert_close(model(images), expected)
+    assert copied.double()(images.double()).dtype == torch.float64

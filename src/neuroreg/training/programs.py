@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,23 @@ class Program(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, classes)."""
         return self.module(images)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Program":
+        """Change, as `to` does, what else the program holds: constants, and where it makes new tensors."""
+        super()._apply(fn, recurse)
+        place = fn(torch.empty(0)).device
+        for part in self.module.modules():
+            for name, value in list(vars(part).items()):
+                if isinstance(value, Tensor):
+                    setattr(part, name, fn(value))
+            if isinstance(part, torch.fx.GraphModule):
+                for node in part.graph.nodes:
+                    if "device" in node.kwargs:
+                        node.kwargs = {**node.kwargs, "device": place}
+                    if node.target is torch.ops.aten.to.device:
+                        node.args = (node.args[0], place, *node.args[2:])
+                part.recompile()
+        return self
 
 
 def write_program(model: nn.Module, description: str) -> bytes:
