@@ -68,6 +68,18 @@ def test_an_end_that_is_no_bug_is_one_sentence_and_a_code_of_its_own(tmp_path, b
     assert "Traceback" not in log_of(tmp_path)
 
 
+def test_warnings_of_the_library_reach_the_terminal_and_those_of_others_the_log(tmp_path):
+    body = (
+        "\n    import logging, warnings"
+        "\n    logging.getLogger('neuroreg.scans').warning('%s: odd\\nlines', 'data/x')"
+        "\n    logging.getLogger('neuroreg.scans').info('a step')"
+        "\n    logging.getLogger('other').warning('of theirs'); warnings.warn('deprecated')"
+    )
+    told = f"some_rule: warning: data/x: odd\\nlines ({tmp_path / 'logs' / 'x.log'})\n"
+    assert ended(start(tmp_path, body)) == (0, told)
+    assert all(part in log_of(tmp_path) for part in ("data/x: odd", "a step", "of theirs", "deprecated"))
+
+
 def test_a_figure_on_a_disk_that_is_really_full_is_one_sentence(tmp_path):
     """Matplotlib's writer of PDF files fails once more when it closes one."""
     body = (

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +23,19 @@ NOTED = ("note", "weighting")
 _MEMORY = ((-1, 1 << 30), (-3, 32 << 20))
 
 
+class _Told(logging.Handler):
+    """Shows the library's own warnings on the terminal, too; others' are in the log alone."""
+
+    def __init__(self, snakemake: Any) -> None:
+        super().__init__(logging.WARNING)
+        self.snakemake = snakemake
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say which job warns, of what, and where its log is."""
+        with suppress(OSError):  # where nobody reads it any more
+            _tell(self.snakemake.rule, f"warning: {record.getMessage()} ({self.snakemake.log[0]})")
+
+
 class _Terminated(KeyboardInterrupt):
     """SIGTERM, which Snakemake and SLURM send before they kill."""
 
@@ -33,6 +46,8 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     Three ends are no bugs and get one sentence, on the terminal and in the log, without a traceback: bad
     input (exit code 65), a refusal of the system (74: no room, no rights, no locks, no memory), and an
     interrupt (130 for Ctrl-C, 143 for SIGTERM). Any other exception is a bug: its traceback goes to both.
+
+    Warnings of this library are told on the terminal, too.
 
     If the job has an output named ``made``, the params `NOTED` are written to it: the captions of a report,
     which may be put together under another config, say what they say.
@@ -73,6 +88,7 @@ def _start_log(snakemake: Any) -> None:
         encoding="utf-8", errors="backslashreplace",
     )  # fmt: skip
     logging.captureWarnings(True)
+    logging.getLogger("neuroreg").addHandler(_Told(snakemake))
     # It tells of each table of each font that goes into a PDF.
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     # Sums of floats, and so a trained model's bytes, depend on the number of threads.
@@ -116,9 +132,14 @@ def _end(snakemake: Any, sentence: str, code: int) -> NoReturn:
     sentence = on_terminal(sentence)
     if logging.root.handlers:  # else it would go to the terminal twice
         logging.error("%s", sentence)
+    _tell(snakemake.rule, sentence)
+    sys.exit(code)
+
+
+def _tell(rule: str, sentence: str) -> None:
+    """Write a line of a job to the terminal."""
     # Of a status line that stands there.
     cleared = "\r\x1b[K" if "NEUROREG_STATUS" in os.environ and sys.stderr.isatty() else ""
-    shown = f"{cleared}{snakemake.rule}: {sentence}\n".encode(errors="backslashreplace")
+    shown = f"{cleared}{rule}: {on_terminal(sentence)}\n".encode(errors="backslashreplace")
     sys.stderr.buffer.write(shown)
     sys.stderr.buffer.flush()
-    sys.exit(code)
