@@ -183,6 +183,12 @@ def test_settings_cannot_be_changed():
             "config key 'scans[0].path': found \"data/mine.h5\"; "
             "expected nothing, source 'simulated' does not use it.",
         ),
+        (
+            "adversarial.attacks.3.settings",
+            [{"steps": 50}, {"gamma": 0.05, "steps": 50}],
+            "config key 'adversarial.attacks[3].settings[1]': the same as settings[0], with the method's "
+            "defaults; expected another setting.",
+        ),
         ("neurons.areas", [], "config key 'neurons.areas': found 0 entries; expected at least 1."),
         ("neurons.layers", "L4", "config key 'neurons.layers': found \"L4\"; expected array or null."),
         ("neurons.min_oracle", 1.5, "config key 'neurons.min_oracle': found 1.5; expected at most 1."),

@@ -13,20 +13,10 @@ from neuroreg.errors import InputError
 from neuroreg.robustness.attack_result import closest_of
 from neuroreg.robustness.evaluation import evaluation, to_input
 from neuroreg.robustness.minimal_distance import search
+from neuroreg.robustness.settings import AdversarialSettings
 from neuroreg.training.checkpoints import load_model
 
-PAPERS_ATTACKS = (
-    "pgd",
-    "adam_pgd",
-    "carlini_wagner",
-    "ddn",
-    "jsma",
-    "sparsefool",
-    "brendel_bethge_l0",
-    "brendel_bethge_l1",
-    "brendel_bethge_l2",
-    "brendel_bethge_linf",
-)
+PAPERS_ATTACKS = tuple(attack.method for attack in AdversarialSettings().attacks)
 
 
 def minimal_distances(

@@ -82,11 +82,16 @@ class AttackEntry(Entry):
 
     @model_validator(mode="after")
     def _settings_of_the_method(self) -> "AttackEntry":
+        complete: list[dict] = []
         for position, setting in enumerate(self.settings):
             try:
-                complete_setting(self.method, setting)
+                filled = complete_setting(self.method, setting)
             except InputError as error:
                 raise problem(str(error), "settings", position) from error
+            if filled in complete:
+                same = f"the same as settings[{complete.index(filled)}], with the method's defaults"
+                raise problem(f"{same}; expected another setting.", "settings", position)
+            complete.append(filled)
         return self
 
 
