@@ -142,5 +142,14 @@ def nearest_classes(norm: str, model: nn.Module, rows: Rows, most: int) -> tuple
     is `most`, or how many other classes there are.
     """
     classes, margins, gradients, _ = class_margins(model, rows.x.flatten(1), rows.labels, rows.shape)
-    distance, order = (-margins / DUALS[norm](gradients).clamp(min=1e-12)).sort(dim=1, stable=True)
+    distance, order = linear_distances(norm, margins, gradients)
     return classes.gather(1, order)[:, :most], distance[:, :most], 1 + margins.shape[1]
+
+
+def linear_distances(norm: str, margins: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distances (rows, K) to classes' boundaries, rising, and the order of the classes.
+
+    Exact were the model linear; `margins` and `gradients` are those of `class_margins`.
+    """
+    distance, order = (-margins / DUALS[norm](gradients).clamp(min=1e-12)).sort(dim=1, stable=True)
+    return distance, order

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuroreg.robustness.attacks.closest_points import nearest_classes
+from neuroreg.robustness.attacks.closest_points import linear_distances
 from neuroreg.robustness.attacks.rows import (
     Rows,
     adversarial_margin,
     but_first,
+    class_margins,
     sample_uniform,
     to_images,
 )
@@ -49,10 +50,16 @@ def run(variant: str, model: nn.Module, rows: Rows) -> tuple[Tensor, Tensor]:
     order.
     """
     x, setting = rows.x, rows.setting
-    targets, _, spent = nearest_classes("l1", model, rows, setting["targets"])
+    classes, margins, gradients, logits = class_margins(model, x.flatten(1), rows.labels, rows.shape)
+    order = linear_distances("l1", margins, gradients)[1][:, : setting["targets"]]
+    # The first step's saliencies follow from these gradients, of logits less the label's, which cancels.
+    likely = torch.einsum("rk,rkp->rp", logits.softmax(dim=1).gather(1, classes), gradients)
+    first = torch.take_along_dim(gradients, order[..., None], dim=1) - likely[:, None]
     jitter = to_images(setting["jitter"]) * but_first(rows, sample_uniform(rows, "saliency"))
-    best, passes = _search(model, x, rows.labels, targets, (1.0 + jitter).flatten(1), setting)
-    return best.view(len(x), 2, *rows.shape), spent + passes.cpu()
+    targets, factor = classes.gather(1, order), (1.0 + jitter).flatten(1)
+    answers = adversarial_margin(logits, rows.labels), first
+    best, passes = _search(model, x, rows.labels, targets, answers, factor, setting)
+    return best.view(len(x), 2, *rows.shape), 1 + margins.shape[1] + passes.cpu()
 
 
 @dataclass(frozen=True)
@@ -68,9 +75,19 @@ class _Searches:
 
 
 def _search(
-    model: nn.Module, x: Tensor, labels: Tensor, targets: Tensor, factor: Tensor, setting: Mapping
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    targets: Tensor,
+    answers: tuple[Tensor, Tensor],
+    factor: Tensor,
+    setting: Mapping,
 ) -> tuple[Tensor, Tensor]:
-    """Return the best points (rows, 2, pixels), NaN where none, and int64 (rows,), passes."""
+    """Return the best points (rows, 2, pixels), NaN where none, and int64 (rows,), passes.
+
+    `answers` are the images' margins (rows,) and the gradients (rows, targets, pixels) of the targets'
+    log-probabilities there.
+    """
     x0, (rows, ranks), theta = x.flatten(1), targets.shape, setting["theta"]
     index = torch.arange(rows * ranks, device=x.device)
     changes = torch.zeros_like(x0, dtype=torch.int32)
@@ -78,11 +95,13 @@ def _search(
     found = torch.full_like(searches.point, torch.nan)
     costs = torch.full((rows, ranks, 2), torch.inf, dtype=torch.float64, device=x.device)
     passes = torch.zeros_like(labels)
+    margin, gradient = answers[0].repeat_interleave(ranks), answers[1].flatten(0, 1)
     for step in range(setting["steps"] + 1):
         row = searches.index // ranks
-        passes.index_add_(0, row, torch.full_like(row, 2))
-        target = targets.flatten()[searches.index]
-        margin, gradient = _ask(model, searches.point, labels[row], target, x.shape)
+        if step:
+            passes.index_add_(0, row, torch.full_like(row, 2))
+            target = targets.flatten()[searches.index]
+            margin, gradient = _ask(model, searches.point, labels[row], target, x.shape)
         cost = _costs(searches.point - x0[row])
         over = margin > 0
         found[searches.index[over]] = searches.point[over]
