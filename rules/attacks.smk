@@ -128,6 +128,7 @@ rule check_masking:
         runs=[(run.model, run.seed) for run in CONDITIONS],
         attacks=ATTACKS,
         reference=REFERENCE,
+        apart=ELSEWHERE,
         settings={"batch_size": ROWS, "seed": config["seed"]},
         device=config["device"],
         note=NOTE,

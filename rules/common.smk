@@ -21,7 +21,7 @@ from neuroreg.workflow.grid import (
     target_file,
     trained_elsewhere,
 )
-from neuroreg.workflow.inputs import brought, check_times, content_of, replaced_download
+from neuroreg.workflow.inputs import brought, check_copies, check_times, content_of, replaced_download
 from neuroreg.workflow.screen import closing, failing, opening, ways
 from neuroreg.workflow.sizes import compare_sizes, read_paper
 from neuroreg.workflow.slurm import Watch
@@ -41,6 +41,7 @@ try:
         # Before jobs ask for it: what cannot be read is told here.
         for one in brought(config):
             content_of(config, one.key, one.path)
+        check_copies(config)
 except InputError as error:
     sys.exit(f"Error: {error}{ways(str(error))}")
 except OSError as error:
@@ -126,6 +127,16 @@ def by_pool(fixed, each_pair, file, each_image=0.0):
         path = file(input)
         images = (config["stimuli"]["pool_size"] or images_in(path)) if path else 0
         return asked(fixed + each_image * images + each_pair * images**2, attempt)
+
+    return megabytes
+
+
+def by_network(fixed, each):
+    """Megabytes that a job on a network of the user's needs: fixed ones and some for each of its file."""
+
+    def megabytes(wildcards, attempt):
+        size = os.path.getsize(own_network(wildcards)["path"]) / 1e6
+        return asked(fixed + each * size, attempt)
 
     return megabytes
 

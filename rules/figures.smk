@@ -28,12 +28,12 @@ FIGURES = {
     "plot_noise": {
         "labels": {"figure": "Noise", "shows": "accuracy under noise, per condition"},
         "input": {"noise": run_files("results/noise/{model}/seed{seed}.h5", CONDITIONS)},
-        "params": {"runs": run_table(CONDITIONS), "models": LABELS},
+        "params": {"runs": run_table(CONDITIONS), "models": LABELS, "apart": ELSEWHERE},
     },
     "plot_fig2": {
         "labels": {"figure": "Fig. 2", "shows": "minimal adversarial distance"},
         "input": {"distances": "results/distances.csv"},
-        "params": {"models": LABELS},
+        "params": {"models": LABELS, "apart": ELSEWHERE},
     },
     "plot_tightening": {
         "labels": {
@@ -41,7 +41,7 @@ FIGURES = {
             "shows": "minimal distance of the paper's attacks and of stronger ones",
         },
         "input": {"distances": "results/distances.csv"},
-        "params": {"models": LABELS, "attacks": TIGHTENING},
+        "params": {"models": LABELS, "attacks": TIGHTENING, "apart": ELSEWHERE},
     },
     "plot_survival": {
         "labels": {"figure": "Survival", "shows": "accuracy against the adversary's distance"},
@@ -74,7 +74,7 @@ FIGURES = {
     "tabulate_table2": {
         "labels": {"figure": "Table 2", "shows": "minimal adversarial distance, wins per attack"},
         "input": {"distances": "results/distances.csv"},
-        "params": {"models": LABELS},
+        "params": {"models": LABELS, "apart": ELSEWHERE},
     },
     "tabulate_scores": {
         "labels": {"figure": "Scores", "shows": "response models beside baselines"},

@@ -53,7 +53,7 @@ if ELSEWHERE:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=more_each_try(1500),
+            mem_mb=by_network(1500, 5),
             runtime=longer_each_try(60),
         params:
             network=own_network,

@@ -17,6 +17,7 @@ def main(snakemake):
         networks,
         closest,
         params.reference,
+        apart=params.apart,
         device=choose_device(params.device, snakemake.resources.devices),
         **params.settings,
     )

@@ -12,7 +12,7 @@ def main(snakemake):
     distances = load_distances(snakemake.input.distances)
     params = snakemake.params
     with naming(snakemake.input.distances):
-        figure, numbers = fig2(distances, params.models, params.note)
+        figure, numbers = fig2(distances, params.models, params.note, params.apart)
     save_drawing(snakemake.output, figure, numbers)
 
 

@@ -11,7 +11,7 @@ from neuroreg.workflow.job import run_job
 def main(snakemake):
     counts = [read_record(path, NoiseCounts) for path in snakemake.input.noise]
     params = snakemake.params
-    figure, numbers = noise_figure(counts, params.runs, params.models, params.note)
+    figure, numbers = noise_figure(counts, params.runs, params.models, params.note, params.apart)
     save_drawing(snakemake.output, figure, numbers)
 
 

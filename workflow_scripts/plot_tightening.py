@@ -12,7 +12,9 @@ def main(snakemake):
     params = snakemake.params
     distances = load_distances(snakemake.input.distances)
     with naming(snakemake.input.distances):
-        figure, numbers = tightening_figure(distances, params.models, params.attacks, params.note)
+        figure, numbers = tightening_figure(
+            distances, params.models, params.attacks, params.note, params.apart
+        )
     save_drawing(snakemake.output, figure, numbers)
 
 

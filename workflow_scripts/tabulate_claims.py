@@ -18,11 +18,13 @@ def main(snakemake):
     sweep, conditions = (
         [read_record(path, NoiseCounts) for path in paths] for paths in (inputs.sweep, inputs.conditions)
     )
+    distances = load_distances(inputs.distances)
+    distances = distances[distances["model"].isin([run["model"] for run in params.runs])]
     rows = [
         *sweep_claims(sweep, params.sweep),
         *condition_claims(conditions, params.runs, params.conditions, params.classified),
         *gamma_claims(kept_epochs(read_runs(inputs.histories, params.sweep))),
-        *distance_claims(load_distances(inputs.distances), params.conditions, params.classified),
+        *distance_claims(distances, params.conditions, params.classified),
     ]
     write_csv(snakemake.output.table, claims_table(rows, params.note))
 

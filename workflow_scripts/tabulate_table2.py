@@ -11,7 +11,7 @@ from neuroreg.workflow.job import run_job
 def main(snakemake):
     distances = load_distances(snakemake.input.distances)
     with naming(snakemake.input.distances):
-        table = table2(distances, snakemake.params.models)
+        table = table2(distances, snakemake.params.models, snakemake.params.apart)
     caption = "Minimal adversarial distances and wins of each attack."
     save_table(snakemake.output, table, caption, "tab:distances", snakemake.params.note)
 

@@ -6,6 +6,8 @@ from figure_frames import INF, LABELS, distances
 from neuroreg.analysis.intervals import positive
 from neuroreg.errors import InputError
 from neuroreg.figures.fig2 import fig2
+from neuroreg.figures.tables import table2
+from neuroreg.figures.tightening import tightening_figure
 from neuroreg.robustness.attack_result import NORMS
 
 
@@ -101,6 +103,25 @@ def test_fig2_intervals_are_those_of_means_on_the_logarithmic_scale_with_seeds_p
             found = positive(values, np.eye(3)[index])
             assert (row["low"], row["high"]) == pytest.approx((found.low, found.high))
             assert 0 < row["median_low"] < row["median"] < row["median_high"]
+
+
+def test_a_model_apart_has_the_intervals_that_it_has_alone_and_moves_no_other():
+    frame = distances(failures=False)
+    frame["tightened"] = frame["distance_more"] = 0.9 * frame["distance"]
+    drawings = (
+        fig2,
+        lambda frame, models, **apart: (None, table2(frame, models, **apart)),
+        lambda frame, models, **apart: tightening_figure(frame, models, ["more"], **apart),
+    )
+    for draw in drawings:
+        _, apart = draw(frame, LABELS, apart=["shuffle"])
+        _, pooled = draw(frame, LABELS)
+        assert not apart.equals(pooled)
+        for names in (["shuffle"], ["none", "neural"]):
+            chosen = frame[frame["model"].isin(names)]
+            _, alone = draw(chosen, {name: LABELS[name] for name in names})
+            own = apart[apart["model"].isin(names)].reset_index(drop=True)
+            pd.testing.assert_frame_equal(own, alone)
 
 
 def test_fig2_refuses_a_misspelt_column_and_an_empty_frame():

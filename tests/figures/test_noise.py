@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from figure_frames import LABELS, conditions, legend, sweep
+from figure_frames import LABELS, conditions, legend, noise, sweep
 
 from neuroreg.analysis.intervals import share
 from neuroreg.errors import InputError
@@ -86,6 +86,15 @@ def test_conditions_that_share_seeds_are_pooled():
     # One whose seeds agree says that seeds vary less.
     _, pooled = noise_figure([*counts, *twins[:1] * 3], [*runs, *twin], {"neural": "Neural", "twin": "Twin"})
     assert (pooled["low"].dropna()[:3].to_numpy() > alone["low"].dropna().to_numpy())[:2].all()
+
+
+def test_a_model_apart_has_the_interval_that_it_has_alone_and_moves_no_other():
+    seeds = {"none": 3, "neural": 3, "shuffle": 3}
+    counts, runs = noise(seeds, dict.fromkeys(seeds, 0.0))
+    _, apart = noise_figure(counts, runs, LABELS, apart=["shuffle"])
+    for names in (["shuffle"], ["none", "neural"]):
+        _, alone = noise_figure(counts, runs, {name: LABELS[name] for name in names})
+        pd.testing.assert_frame_equal(apart[apart["model"].isin(names)].reset_index(drop=True), alone)
 
 
 def test_noise_leaves_out_models_that_are_not_named():

@@ -10,6 +10,7 @@ from torch import nn
 
 from neuroreg.errors import InputError
 from neuroreg.images.classification import ClassificationData
+from neuroreg.robustness.evaluation import quick
 from neuroreg.robustness.given import given_network
 from neuroreg.robustness.masking import misleading_gradients
 from neuroreg.training.checkpoints import load_model
@@ -61,6 +62,26 @@ def test_other_classes_are_refused(tmp_path, names, classes, sentence):
     export_model(Brightness(), tmp_path / "model.pt2", names)
     with pytest.raises(InputError, match=rf"model\.pt2: {sentence}"):
         given_network(tmp_path / "model.pt2", replace(DATA, classes=np.array(classes)))
+
+
+class Viewing(Brightness):
+    """Takes it that pixels lie in memory as they did when it was written."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 3, 1)
+
+    def forward(self, images):
+        return super().forward(self.convolution(images).relu().view(-1, 1, 96, 32))
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_views_of_another_ones_features_work_in_many_passes_too(tmp_path, exported):
+    model, images = Viewing().eval(), torch.rand(5, 1, 32, 32)
+    if exported:
+        export_model(model, tmp_path / "model.pt2")
+    asked = quick(load_model(tmp_path / "model.pt2") if exported else model, torch.device("cpu"))
+    torch.testing.assert_close(asked(images), model(images))
 
 
 class Single(Brightness):

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 from neuroreg.errors import InputError
 from neuroreg.training.checkpoints import load_model
 from neuroreg.training.export import export_model, load_exported
-from neuroreg.training.programs import count_classes
+from neuroreg.training.programs import DESCRIPTION, count_classes
 
 
 class Coloured(nn.Module):
@@ -98,7 +99,9 @@ class Wrong(nn.Module):
         (lambda logits: logits.argmax(1), r"returns \(1,\) for a batch of 1; expected logits \(1, classes\)"),
         (lambda logits: logits[:, :1], r"returns \(1, 1\) for a batch of 1; expected logits"),
         (lambda logits: {"logits": logits}, "returns dict for a batch of 1; expected logits"),
-        (lambda logits: logits.long(), r"returns torch\.int64; expected logits of floats"),
+        (lambda logits: logits.long(), r"returns torch\.int64; expected logits of float32"),
+        (lambda logits: logits.bfloat16(), r"returns torch\.bfloat16; expected logits of float32"),
+        (lambda logits: logits.softmax(1), "returns probabilities; expected logits"),
         (lambda logits: logits.detach(), "logits have no gradient by the image"),
         (lambda logits: logits / 0, "logits of random images are NaN or infinite"),
         (
@@ -106,7 +109,7 @@ class Wrong(nn.Module):
             "an image's logits depend on the images beside it, or on chance",
         ),
         (
-            lambda logits: logits + torch.rand(3),
+            lambda logits: logits + 1e-4 * torch.rand(3),
             "an image's logits depend on the images beside it, or on chance",
         ),
         (
@@ -130,6 +133,57 @@ def test_one_that_was_exported_in_training_mode_or_for_one_number_is_refused(net
     alone = load_model(saved(network.eval(), tmp_path / "alone.pt2", count=1))
     with pytest.raises(InputError, match=r"fails for a batch of 2 .* for any N"):
         count_classes(alone)
+
+
+class InPlace(Wrong):
+    def forward(self, images):
+        return super().forward(images.sub_(0.5))
+
+
+def test_images_that_are_changed_are_told_of(tmp_path):
+    with pytest.raises(InputError, match=r"^model: changes the images that it is given"):
+        export_model(InPlace(lambda logits: logits), tmp_path / "model.pt2")
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel])
+def test_compiled_and_parallel_networks_are_exported_as_what_they_are(network, tmp_path, wrap):
+    with torch.no_grad():  # as it is used for inference
+        description = export_model(wrap(network), tmp_path / "model.pt2")
+        assert description["architecture"] == "Coloured"
+        images = torch.rand(3, 1, 32, 32)
+        torch.testing.assert_close(load_model(tmp_path / "model.pt2")(images), network.eval()(images))
+
+
+def test_names_are_texts_or_whole_numbers(network, tmp_path):
+    with pytest.raises(InputError, match=r"class names: found tensor\(0\); expected texts or whole numbers"):
+        export_model(network, tmp_path / "model.pt2", torch.arange(5))
+    assert export_model(network, tmp_path / "model.pt2", np.arange(5))["class_names"] == list("01234")
+
+
+def test_a_limit_of_the_batch_is_refused(network, tmp_path):
+    few = {"dynamic_shapes": ({0: torch.export.Dim("batch", max=32)},)}
+    with pytest.raises(InputError, match=r"model\.pt2: takes 32 images at most; expected a program for any"):
+        load_model(saved(network.eval(), tmp_path / "model.pt2", **few))
+
+
+@pytest.mark.parametrize("content", ["whole", "state", "script"])
+def test_files_of_other_kinds_are_named(network, tmp_path, capfd, content):
+    path = tmp_path / "model.pt2"
+    if content == "script":
+        torch.jit.script(nn.Linear(1, 1)).save(path)
+    else:
+        torch.save(network if content == "whole" else network.state_dict(), path)
+    with pytest.raises(InputError, match=r"not a program .* \(made by torch\.save or torch\.jit\); expected"):
+        load_model(path)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["null", "3", '{"class_names": 3}'])
+def test_a_description_of_another_form_is_refused(network, tmp_path, text):
+    program = torch.export.export(network.eval(), (torch.rand(2, 1, 32, 32),), **ANY_NUMBER)
+    torch.export.save(program, tmp_path / "model.pt2", extra_files={DESCRIPTION: text})
+    with pytest.raises(InputError, match=r"model\.pt2: .*found .*; expected"):
+        load_model(tmp_path / "model.pt2")
 
 
 def test_branches_that_depend_on_pixels_cannot_be_exported(tmp_path):

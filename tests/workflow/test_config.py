@@ -160,7 +160,7 @@ def test_settings_cannot_be_changed():
         (
             "models.0",
             {"name": "none", "target": None},
-            "config key 'models[0].alpha': missing; expected a value.",
+            "config key 'models[0].alpha': missing; expected a value, or the path of a trained network.",
         ),
         (
             "models.0",

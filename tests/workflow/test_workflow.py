@@ -324,6 +324,18 @@ def test_a_network_that_was_trained_elsewhere_is_a_condition(finished, fresh):
     planned = fresh.planned(*targets, configs=configs)
     assert planned.items() >= {"take_model": 1, "evaluate_noise": 1, "search_adversarials": 1}.items()
     assert "train_model" not in planned
+    # No claim is of networks that were trained elsewhere.
+    assert "evaluate_noise" not in fresh.planned("results/claims.csv", configs=configs)
+    shutil.copy(data / "twin1.pt2", data / "twin2.pt2")
+    two = (*configs, fresh.overlay("two", {"conditions": {"seeds": [1, 2]}}))
+    refused = fresh("results/noise.pdf", "-n", configs=two)
+    assert (
+        "'data/twin1.pt2' and 'data/twin2.pt2' are the same; expected a network of its own" in refused.stderr
+    )
+    models[2]["path"] = "results/models/twin/seed{seed}/model.pt2"
+    inside = ("smoke", fresh.overlay("inside", overlay))
+    refused = fresh("results/noise.pdf", "-n", configs=inside)
+    assert "seed1/model.pt2' is where results go; expected an exported network elsewhere." in refused.stderr
     content = (data / "twin1.pt2").read_bytes()
     (data / "twin1.pt2").write_bytes(content[: len(content) // 2])
     refused = fresh("results/noise.pdf", configs=configs)

@@ -195,20 +195,27 @@ class SharedSeeds:
         return np.where(np.isfinite(distance), distance, self.largest)
 
 
-def stack_distances(distances: pd.DataFrame, models: Iterable[str], norm: str) -> list[SharedSeeds]:
-    """Return the distances under one norm, those of models that share their seeds together."""
+def stack_distances(
+    distances: pd.DataFrame, models: Iterable[str], norm: str, apart: Collection[str] = ()
+) -> list[SharedSeeds]:
+    """Return the distances under one norm, those of models that share their seeds together.
+
+    Those named in `apart` share theirs with no other: networks that were trained elsewhere, for which seed 1
+    is another start than here, and which need not vary as much.
+    """
     groups: dict[tuple, dict[str, tuple]] = {}
     for model in models:
         distance, correct, seeds = distance_matrix(distances, model, norm)
         largest = distance_matrix(distances, model, norm, "largest")[0]
-        groups.setdefault(tuple(seeds), {})[model] = (distance, correct, largest)
+        key = model if model in apart else None, *seeds
+        groups.setdefault(key, {})[model] = (distance, correct, largest)
     return [
         SharedSeeds(  # type: ignore[call-arg]
             tuple(group),
             *(np.stack(matrices) for matrices in zip(*group.values(), strict=True)),
             np.array(seeds),
         )
-        for seeds, group in groups.items()
+        for (_, *seeds), group in groups.items()
     ]
 
 
@@ -259,7 +266,9 @@ def _intervals(group: SharedSeeds, chosen: np.ndarray) -> Iterator[dict[str, flo
         yield ends
 
 
-def distance_statistics(distances: pd.DataFrame, models: Mapping[str, str]) -> pd.DataFrame:
+def distance_statistics(
+    distances: pd.DataFrame, models: Mapping[str, str], apart: Collection[str] = ()
+) -> pd.DataFrame:
     """Summarise minimal adversarial distances per norm, model, convention and seed.
 
     Parameters
@@ -268,6 +277,8 @@ def distance_statistics(distances: pd.DataFrame, models: Mapping[str, str]) -> p
         As `check_distances` returns them.
     models
         Model name to display label, in the order of the rows.
+    apart
+        Models that share their seeds with no other, see `stack_distances`.
 
     Returns
     -------
@@ -285,7 +296,7 @@ def distance_statistics(distances: pd.DataFrame, models: Mapping[str, str]) -> p
     rows = []
     for norm in NORMS:
         summaries = {}
-        for group in stack_distances(distances, models, norm):
+        for group in stack_distances(distances, models, norm, apart):
             for samples in ("all", "correct"):
                 chosen = np.ones_like(group.correct) if samples == "all" else group.correct
                 ends = _intervals(group, chosen)

@@ -1,6 +1,6 @@
 """Accuracy under noise, as counted by `neuroreg.robustness.noise`, over seeds and test images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,7 @@ def check_counts(counts: Sequence[NoiseCounts], runs: Sequence[Mapping]) -> None
 
 
 def stack_accuracies(
-    counts: Sequence[NoiseCounts], runs: Sequence[Mapping]
+    counts: Sequence[NoiseCounts], runs: Sequence[Mapping], apart: Collection[str] = ()
 ) -> list[tuple[tuple[str, ...], np.ndarray, tuple[int, ...]]]:
     """Return the accuracy on each image, those of models that share their seeds together.
 
@@ -62,6 +62,8 @@ def stack_accuracies(
     ----------
     counts, runs
         As `check_counts` takes them.
+    apart
+        Models that share their seeds with no other, see `neuroreg.analysis.distances.stack_distances`.
 
     Returns
     -------
@@ -72,20 +74,22 @@ def stack_accuracies(
     of_models: dict[str, dict[int, np.ndarray]] = {}
     for count, run in zip(counts, runs, strict=True):
         of_models.setdefault(run["model"], {})[run["seed"]] = count.correct / count.draws
-    groups: dict[tuple[int, ...], list[str]] = {}
+    groups: dict[tuple, list[str]] = {}
     for model, of_seeds in of_models.items():
-        groups.setdefault(tuple(sorted(of_seeds)), []).append(model)
+        groups.setdefault((model if model in apart else None, *sorted(of_seeds)), []).append(model)
     return [
         (
             tuple(models),
             np.stack([np.stack([of_models[m][seed] for seed in seeds], axis=1) for m in models], axis=1),
-            seeds,
+            tuple(seeds),
         )
-        for seeds, models in groups.items()
+        for (_, *seeds), models in groups.items()
     ]
 
 
-def noise_curves(counts: Sequence[NoiseCounts], runs: Sequence[Mapping], by: str) -> pd.DataFrame:
+def noise_curves(
+    counts: Sequence[NoiseCounts], runs: Sequence[Mapping], by: str, apart: Collection[str] = ()
+) -> pd.DataFrame:
     """Return accuracy against noise per seed, its mean over seeds, and the interval of that.
 
     Parameters
@@ -96,6 +100,8 @@ def noise_curves(counts: Sequence[NoiseCounts], runs: Sequence[Mapping], by: str
         For each, model, seed and `by`.
     by
         What tells the curves apart: model, or another key of which each model has one value.
+    apart
+        Models that share their seeds with no other, see `stack_accuracies`.
 
     Returns
     -------
@@ -115,7 +121,7 @@ def noise_curves(counts: Sequence[NoiseCounts], runs: Sequence[Mapping], by: str
     names = {run["model"]: run[by] for run in runs}
     parts = {}
     n = counts[0].correct.shape[1] * counts[0].draws
-    for models, accuracy, seeds in stack_accuracies(counts, runs):
+    for models, accuracy, seeds in stack_accuracies(counts, runs, apart):
         for index, model in enumerate(models):
             interval = share(accuracy, index)
             of_seeds = accuracy[:, index].mean(axis=2).T  # (seeds, levels)

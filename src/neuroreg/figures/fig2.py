@@ -1,6 +1,6 @@
 """The supplement's Fig. 2: minimal adversarial distance of each condition under four norms."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,9 @@ from neuroreg.figures.style import (
 )
 
 
-def fig2(distances: pd.DataFrame, models: Mapping[str, str], note: str = "") -> tuple[Figure, pd.DataFrame]:
+def fig2(
+    distances: pd.DataFrame, models: Mapping[str, str], note: str = "", apart: Collection[str] = ()
+) -> tuple[Figure, pd.DataFrame]:
     """Draw the mean minimal adversarial distance per condition in four panels: L0, L1, L2, Linf.
 
     Bars are means over all samples (misclassified ones count 0) and seeds, whiskers their 95 % intervals
@@ -37,6 +39,8 @@ def fig2(distances: pd.DataFrame, models: Mapping[str, str], note: str = "") -> 
         Model name to display label, in the order of the bars.
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
+    apart
+        Models that share their seeds with no other, see `neuroreg.analysis.distances.stack_distances`.
 
     Returns
     -------
@@ -50,7 +54,7 @@ def fig2(distances: pd.DataFrame, models: Mapping[str, str], note: str = "") -> 
         As `check_distances`.
     """
     distances = check_distances(distances, models)
-    numbers = distance_statistics(distances, models)
+    numbers = distance_statistics(distances, models, apart)
     with style(models.values()):
         fig = _draw(numbers, models)
         stamp_simulated(fig, note)

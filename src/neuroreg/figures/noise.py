@@ -1,7 +1,7 @@
 """Accuracy against noise: the supplement's Fig. 1, a curve for each alpha, and one for each condition."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -70,7 +70,11 @@ def fig1(
 
 
 def noise_figure(
-    counts: Sequence[NoiseCounts], runs: Sequence[Mapping], models: Mapping[str, str], note: str = ""
+    counts: Sequence[NoiseCounts],
+    runs: Sequence[Mapping],
+    models: Mapping[str, str],
+    note: str = "",
+    apart: Collection[str] = (),
 ) -> tuple[Figure, pd.DataFrame]:
     """Draw accuracy against noise, one curve per model: mean over seeds, band of its 95 % interval.
 
@@ -84,6 +88,8 @@ def noise_figure(
         Model name to display label, in the order of the legend.
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
+    apart
+        Models that share their seeds with no other, see `neuroreg.analysis.noise.stack_accuracies`.
 
     Returns
     -------
@@ -100,7 +106,8 @@ def noise_figure(
     rank = {name: index for index, name in enumerate(models)}
     order = [index for index, run in enumerate(runs) if run["model"] in rank]
     order.sort(key=lambda index: rank[runs[index]["model"]])
-    curves = noise_curves([counts[index] for index in order], [runs[index] for index in order], "model")
+    chosen = [counts[index] for index in order], [runs[index] for index in order]
+    curves = noise_curves(*chosen, "model", apart)
     curves.insert(1, "label", curves["model"].map(models))
     with style(models.values()):
         fig = new_figure(1.3, 2.8)

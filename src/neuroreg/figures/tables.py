@@ -1,7 +1,7 @@
 """The paper's Table 1, and minimal adversarial distances as a table."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
@@ -57,7 +57,9 @@ def table1(histories: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def table2(distances: pd.DataFrame, models: Mapping[str, str] | None = None) -> pd.DataFrame:
+def table2(
+    distances: pd.DataFrame, models: Mapping[str, str] | None = None, apart: Collection[str] = ()
+) -> pd.DataFrame:
     """Return mean, median, success and each attack's wins per norm and model, over all seeds.
 
     Parameters
@@ -66,6 +68,8 @@ def table2(distances: pd.DataFrame, models: Mapping[str, str] | None = None) -> 
         As `check_distances` takes them.
     models
         Model name to display label, in the order of the rows; all models under their names if None.
+    apart
+        Models that share their seeds with no other, see `neuroreg.analysis.distances.stack_distances`.
 
     Returns
     -------
@@ -86,7 +90,7 @@ def table2(distances: pd.DataFrame, models: Mapping[str, str] | None = None) -> 
         check_frame(distances, "distances", ["model"])
         models = {name: str(name) for name in dict.fromkeys(distances["model"])}
     distances = check_distances(distances, models)
-    rows = distance_statistics(distances, models)
+    rows = distance_statistics(distances, models, apart)
     rows = rows[rows["level"] == OVER_SEEDS]
     key = ["norm", "model"]
     table = rows[rows["samples"] == "all"].drop(columns=["samples", "level", "seed"])

@@ -1,6 +1,6 @@
 """How far the paper's attacks were from the smallest distance that stronger attacks know of."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,11 @@ from neuroreg.figures.style import (
 
 
 def tightening_figure(
-    distances: pd.DataFrame, models: Mapping[str, str], attacks: Sequence[str], note: str = ""
+    distances: pd.DataFrame,
+    models: Mapping[str, str],
+    attacks: Sequence[str],
+    note: str = "",
+    apart: Collection[str] = (),
 ) -> tuple[Figure, pd.DataFrame]:
     """Draw the mean minimal distance of the paper's attacks beside that with stronger ones, per norm.
 
@@ -46,6 +50,8 @@ def tightening_figure(
         Names of the stronger attacks, at least one.
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
+    apart
+        Models that share their seeds with no other, see `neuroreg.analysis.distances.stack_distances`.
 
     Returns
     -------
@@ -73,7 +79,7 @@ def tightening_figure(
     rows = []
     for norm in NORM_LABELS:
         compared = {}
-        for group in stack_distances(distances, models, norm):
+        for group in stack_distances(distances, models, norm, apart):
             further = (
                 stack_distances(distances.assign(distance=distances[name]), group.models, norm)[0].distance
                 for name in ("tightened", *columns)

@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from neuroreg.devices import full_float32
 from neuroreg.errors import InputError
+from neuroreg.training.architectures import Network
 from neuroreg.training.networks import BasicBlock, ResNet
 
 
@@ -117,9 +118,14 @@ def folded(model: nn.Module) -> nn.Module:
 
 
 def quick(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return a copy of `model` for many passes: `folded`, and on a CPU channels last, as is faster there."""
+    """Return a copy of `model` for many passes: `folded`, and on a CPU channels last, as is faster there.
+
+    Only networks that are trained here, with channels last, have them so: `view` in another's may not do.
+    """
     copied = folded(model)
-    return copied.to(memory_format=torch.channels_last) if device.type == "cpu" else copied
+    if device.type == "cpu" and isinstance(model, Network):
+        return copied.to(memory_format=torch.channels_last)
+    return copied
 
 
 def _pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:

@@ -8,13 +8,13 @@ import torch
 
 from neuroreg.errors import InputError, naming
 from neuroreg.images.classification import ClassificationData
-from neuroreg.robustness.cpu_rows import ROWS_ON_CPU
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.training.programs import Program, count_classes, load_program
 
 logger = logging.getLogger(__name__)
 
 IMAGES = 500  # that it classifies, at the most
+FEW = 8  # at a time, since it may be large
 _ERRORS = 3.0  # standard errors by which guessing is to be passed
 
 
@@ -60,7 +60,7 @@ def _log_accuracy(path: str | Path, network: Program, data: ClassificationData) 
     total = len(data.test_labels)
     shown = np.unique(np.linspace(0, total - 1, min(IMAGES, total)).round().astype(int))
     inputs, labels = to_input(data.test_images[shown]), data.test_labels[shown]
-    logits = predict(network, inputs, batch_size=ROWS_ON_CPU, device=torch.device("cpu"))
+    logits = predict(network, inputs, batch_size=FEW, device=torch.device("cpu"))
     right = float((logits.argmax(dim=1).numpy() == labels).mean())
     guessed = np.bincount(labels).max() / len(labels)
     logger.info("%s: %.1f %% of %d test images are classified rightly", path, 100 * right, len(labels))

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,17 @@ def export_model(
     """
     write, read = _format(path)
     model = load_model(model) if isinstance(model, str | Path) else model
+    model = _unwrapped(model)
     place = next(model.parameters(), EXAMPLE[0]).device
     if place.type != "cpu":
         raise InputError(f"model: is on {place}; expected it on the CPU, as model.cpu() is.")
     with _as_evaluated(model):
         with naming("model"):
             classes = count_classes(model)
-        names = getattr(model, "class_names", ()) if class_names is None else class_names
+        names = list(getattr(model, "class_names", ()) if class_names is None else class_names)
+        for name in names:
+            if not isinstance(name, str | Integral):
+                raise InputError(f"class names: found {name!r}; expected texts or whole numbers.")
         names = list(map(str, names))
         if names and len(names) != classes:
             raise InputError(f"class names: {len(names)} for {classes} outputs; expected one for each.")
@@ -97,6 +102,13 @@ def export_model(
     with atomic_path(path, len(content)) as partial:
         partial.write_bytes(content)
     return description
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return the network that was compiled or spread over devices."""
+    model = getattr(model, "_orig_mod", model)
+    parallel = nn.DataParallel | nn.parallel.DistributedDataParallel
+    return model.module if isinstance(model, parallel) else model
 
 
 def load_exported(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:

@@ -98,7 +98,7 @@ class ModelEntry(Entry):
                 raise problem(f"found {found}; expected nothing beside a path.", name)
         for name in trained if self.path is None else ():
             if name not in self.model_fields_set:
-                raise problem("missing; expected a value.", name)
+                raise problem("missing; expected a value, or the path of a trained network.", name)
         if self.path is not None and not self.path.endswith(".pt2"):
             raise problem(f"found {show(self.path)}; expected a name that ends in .pt2.", "path")
         return self

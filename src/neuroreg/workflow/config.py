@@ -310,6 +310,8 @@ def check_files(config: Mapping) -> None:
 def _expect(found: Brought) -> None:
     key, path, what, form = found
     place = Path(path)
+    if Path("results/models").resolve() in place.resolve().parents:
+        raise InputError(f"config key '{key}': '{path}' is where results go; expected {what} elsewhere.")
     there = {"file": place.is_file, "folder": place.is_dir, "file or folder": place.exists}[form]()
     if not there:
         raise InputError(f"config key '{key}': no {form} '{path}'; expected {what}.")

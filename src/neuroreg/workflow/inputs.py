@@ -82,6 +82,25 @@ def content_of(config: Mapping, key: str, path: str | None = None) -> str | None
     return found and _content(found.key, found.path)
 
 
+def check_copies(config: Mapping) -> None:
+    """Check that the networks of a model's seeds, where they were trained elsewhere, are not one.
+
+    Raises
+    ------
+    InputError
+        With the first two files that hold the same.
+    """
+    seen: dict[tuple[str, str | None], str] = {}
+    for one in brought(config):
+        if one.key.startswith("models["):
+            content = one.key, content_of(config, one.key, one.path)
+            if (other := seen.setdefault(content, one.path)) != one.path:
+                raise InputError(
+                    f"config key '{one.key}': '{other}' and '{one.path}' are the same; expected a network of "
+                    "its own for each seed."
+                )
+
+
 @cache
 def _content(key: str, path: str) -> str:
     images = _images(key)
