@@ -450,6 +450,7 @@ _TRIED = {
     "similarity/given.py given_similarity": _HERE,
     "similarity/raw.py": _HERE,
     "training/checkpoints.py load_model": _HERE,
+    "training/programs.py _is_pickle": "words a refusal, by any bytes",
     "training/programs.py load_program": _HERE,
     "training/programs.py read_program": _HERE,
     "workflow/captions.py noted": "a damaged one counts as none: tests/workflow/test_captions.py",
