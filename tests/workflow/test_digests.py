@@ -173,7 +173,7 @@ def before(package):
     return digests_of_all(package)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(FILES), st.integers(0, 10**6))
 def test_any_changed_statement_changes_exactly_what_reaches_it_and_no_remark_does(
     package, before, path, seed

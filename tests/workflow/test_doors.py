@@ -40,7 +40,6 @@ from neuroreg.response_model.fit import FittedResponseModel, empty_model
 from neuroreg.response_model.reliability import NeuronQuality
 from neuroreg.response_model.settings import FitSettings
 from neuroreg.robustness.attack_result import AttackResult, load_attacks
-from neuroreg.robustness.given import given_network
 from neuroreg.robustness.noise_counts import NoiseCounts
 from neuroreg.scans.loading import load_scan
 from neuroreg.scans.scan import Scan
@@ -57,10 +56,6 @@ from neuroreg.workflow.yaml_checks import check_text
 RNG = np.random.default_rng(0)
 KEY = np.array([f"c/{number}" for number in range(9)])
 STIMULI = Stimuli(RNG.integers(0, 256, (9, 36, 64), np.uint8), KEY, np.arange(9) >= 7)
-DIGITS = ClassificationData(
-    *(RNG.integers(0, 256, (10, 32, 32), np.uint8), np.arange(10)) * 2,
-    np.array([f"digit {n}" for n in range(10)]),
-)
 SIMILARITY = SimilarityMatrix(centred_cosine(RNG.normal(size=(7, 30))), KEY[:7], (), {"kind": "mine"})
 
 
@@ -125,7 +120,7 @@ def model(path):
 
 def exported(path):
     model(path.with_name("model.safetensors"))
-    export_model(path.with_name("model.safetensors"), path, DIGITS.classes)
+    export_model(path.with_name("model.safetensors"), path)
 
 
 def response_model(path):
@@ -240,8 +235,6 @@ DOORS = {
         "model.safetensors", model, load_model, "similarity.*|.*num_batches_tracked (missing|with.*)"
     ),
     "load_exported": Door("model.pt2", exported, load_exported),
-    "load_model, a program": Door("model.pt2", exported, load_model),
-    "given_network": Door("model.pt2", exported, lambda path: given_network(path, DIGITS)),
     "load_response_model": Door(
         "model.safetensors",
         response_model,
