@@ -204,10 +204,10 @@ def content(key):
     return lambda wildcards: content_of(config, key)
 
 
-def entry_content(section, name, key):
-    """Likewise of a key of the entry of this name in a list of the config."""
+def entry_content(section, name, key, path=None):
+    """Likewise of a key of the entry of this name in a list of the config; of several files the one at path."""
     index = entry_names(config[section]).index(name)
-    return content_of(config, f"{section}[{index}].{key}")
+    return content_of(config, f"{section}[{index}].{key}", path)
 
 
 def recorded_scan(wildcards):
@@ -239,8 +239,7 @@ def network(wildcards):
 def own_network(wildcards):
     """Path and content of the user's own network."""
     path = network_file(by_name(config["models"], wildcards.model), wildcards.seed)
-    index = entry_names(config["models"]).index(wildcards.model)
-    return {"path": path, "content": content_of(config, f"models[{index}].path", path)}
+    return {"path": path, "content": entry_content("models", wildcards.model, "path", path)}
 
 
 def model_target(wildcards):

@@ -195,27 +195,42 @@ class SharedSeeds:
         return np.where(np.isfinite(distance), distance, self.largest)
 
 
-def stack_distances(
-    distances: pd.DataFrame, models: Iterable[str], norm: str, apart: Collection[str] = ()
-) -> list[SharedSeeds]:
-    """Return the distances under one norm, those of models that share their seeds together.
+def sharing_seeds(
+    seeds: Mapping[str, Iterable[int]], apart: Collection[str]
+) -> list[tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Return the models that share their seeds together, and these; in the order of the first of each.
 
     Those named in `apart` share theirs with no other: networks that were trained elsewhere, for which seed 1
     is another start than here, and which need not vary as much.
+
+    Parameters
+    ----------
+    seeds
+        Of each model, ascending.
+    apart
+        Names of models.
     """
-    groups: dict[tuple, dict[str, tuple]] = {}
+    groups: dict[tuple[str | None, tuple[int, ...]], list[str]] = {}
+    for model, own in seeds.items():
+        groups.setdefault((model if model in apart else None, tuple(own)), []).append(model)
+    return [(tuple(models), shared) for (_, shared), models in groups.items()]
+
+
+def stack_distances(
+    distances: pd.DataFrame, models: Iterable[str], norm: str, apart: Collection[str] = ()
+) -> list[SharedSeeds]:
+    """Return the distances under one norm, those of models of `sharing_seeds` together."""
+    matrices, seeds_of = {}, {}
     for model in models:
-        distance, correct, seeds = distance_matrix(distances, model, norm)
-        largest = distance_matrix(distances, model, norm, "largest")[0]
-        key = model if model in apart else None, *seeds
-        groups.setdefault(key, {})[model] = (distance, correct, largest)
+        distance, correct, seeds_of[model] = distance_matrix(distances, model, norm)
+        matrices[model] = distance, correct, distance_matrix(distances, model, norm, "largest")[0]
     return [
         SharedSeeds(  # type: ignore[call-arg]
-            tuple(group),
-            *(np.stack(matrices) for matrices in zip(*group.values(), strict=True)),
+            group,
+            *(np.stack(parts) for parts in zip(*(matrices[model] for model in group), strict=True)),
             np.array(seeds),
         )
-        for (_, *seeds), group in groups.items()
+        for group, seeds in sharing_seeds(seeds_of, apart)
     ]
 
 
@@ -278,7 +293,7 @@ def distance_statistics(
     models
         Model name to display label, in the order of the rows.
     apart
-        Models that share their seeds with no other, see `stack_distances`.
+        Models that share their seeds with no other, see `sharing_seeds`.
 
     Returns
     -------

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from neuroreg.analysis.checks import check_frame, check_unique
-from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS
+from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, sharing_seeds
 from neuroreg.analysis.intervals import share
 from neuroreg.errors import InputError
 from neuroreg.robustness.noise_counts import NoiseCounts
@@ -63,7 +63,7 @@ def stack_accuracies(
     counts, runs
         As `check_counts` takes them.
     apart
-        Models that share their seeds with no other, see `neuroreg.analysis.distances.stack_distances`.
+        Models that share their seeds with no other, see `neuroreg.analysis.distances.sharing_seeds`.
 
     Returns
     -------
@@ -74,16 +74,13 @@ def stack_accuracies(
     of_models: dict[str, dict[int, np.ndarray]] = {}
     for count, run in zip(counts, runs, strict=True):
         of_models.setdefault(run["model"], {})[run["seed"]] = count.correct / count.draws
-    groups: dict[tuple, list[str]] = {}
-    for model, of_seeds in of_models.items():
-        groups.setdefault((model if model in apart else None, *sorted(of_seeds)), []).append(model)
     return [
         (
-            tuple(models),
+            models,
             np.stack([np.stack([of_models[m][seed] for seed in seeds], axis=1) for m in models], axis=1),
-            tuple(seeds),
+            seeds,
         )
-        for (_, *seeds), models in groups.items()
+        for models, seeds in sharing_seeds({model: sorted(own) for model, own in of_models.items()}, apart)
     ]
 
 
@@ -101,7 +98,7 @@ def noise_curves(
     by
         What tells the curves apart: model, or another key of which each model has one value.
     apart
-        Models that share their seeds with no other, see `stack_accuracies`.
+        Models that share their seeds with no other, see `neuroreg.analysis.distances.sharing_seeds`.
 
     Returns
     -------

@@ -40,7 +40,7 @@ def fig2(
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
     apart
-        Models that share their seeds with no other, see `neuroreg.analysis.distances.stack_distances`.
+        Models that share their seeds with no other, see `neuroreg.analysis.distances.sharing_seeds`.
 
     Returns
     -------

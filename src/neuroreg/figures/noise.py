@@ -89,7 +89,7 @@ def noise_figure(
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
     apart
-        Models that share their seeds with no other, see `neuroreg.analysis.noise.stack_accuracies`.
+        Models that share their seeds with no other, see `neuroreg.analysis.distances.sharing_seeds`.
 
     Returns
     -------

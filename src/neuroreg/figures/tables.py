@@ -69,7 +69,7 @@ def table2(
     models
         Model name to display label, in the order of the rows; all models under their names if None.
     apart
-        Models that share their seeds with no other, see `neuroreg.analysis.distances.stack_distances`.
+        Models that share their seeds with no other, see `neuroreg.analysis.distances.sharing_seeds`.
 
     Returns
     -------

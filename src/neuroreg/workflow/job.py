@@ -129,9 +129,8 @@ def _interruptible() -> Iterator[None]:
 
 def _end(snakemake: Any, sentence: str, code: int) -> NoReturn:
     """End the job with a sentence and an exit code."""
-    sentence = on_terminal(sentence)
     if logging.root.handlers:  # else it would go to the terminal twice
-        logging.error("%s", sentence)
+        logging.error("%s", on_terminal(sentence))
     _tell(snakemake.rule, sentence)
     sys.exit(code)
 
