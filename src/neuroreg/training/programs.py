@@ -62,14 +62,22 @@ class Program(nn.Module):
             for name, value in list(vars(part).items()):
                 if isinstance(value, Tensor):
                     setattr(part, name, fn(value))
-            if isinstance(part, torch.fx.GraphModule):
-                for node in part.graph.nodes:
-                    if "device" in node.kwargs:
-                        node.kwargs = {**node.kwargs, "device": place}
-                    if node.target is torch.ops.aten.to.device:
-                        node.args = (node.args[0], place, *node.args[2:])
+            if isinstance(part, torch.fx.GraphModule) and _place(part.graph, place):
                 part.recompile()
         return self
+
+
+def _place(graph: torch.fx.Graph, place: torch.device) -> bool:
+    """Have a graph make its new tensors at `place`; say whether it made one elsewhere."""
+    changed = False
+    for node in graph.nodes:
+        if node.kwargs.get("device", place) != place:
+            node.kwargs = {**node.kwargs, "device": place}
+            changed = True
+        if node.target is torch.ops.aten.to.device and node.args[1] != place:
+            node.args = (node.args[0], place, *node.args[2:])
+            changed = True
+    return changed
 
 
 def write_program(model: nn.Module, description: str) -> bytes:

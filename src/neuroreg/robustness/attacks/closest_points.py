@@ -151,5 +151,4 @@ def linear_distances(norm: str, margins: Tensor, gradients: Tensor) -> tuple[Ten
 
     Exact were the model linear; `margins` and `gradients` are those of `class_margins`.
     """
-    distance, order = (-margins / DUALS[norm](gradients).clamp(min=1e-12)).sort(dim=1, stable=True)
-    return distance, order
+    return (-margins / DUALS[norm](gradients).clamp(min=1e-12)).sort(dim=1, stable=True)
