@@ -36,6 +36,9 @@ rule write_page:
         # The choice of GPUs reruns nothing.
         config={key: value for key, value in config.items() if key != "devices"},
         sizes=lambda wildcards: compare_sizes(config, read_paper(BASE)),  # read for this job alone
+        elsewhere=Labels(
+            (LABELS[name], by_name(config["models"], name)["path"]) for name in LABELS if name in ELSEWHERE
+        ),
         names=sorted(PAGE_NAMES),
         note=NOTE,
         code=code("write_page"),

@@ -25,6 +25,7 @@ def main(snakemake):
         folder=Path(snakemake.output[0]).parent,
         config=params.config,
         sizes=params.sizes,
+        elsewhere=params.elsewhere,
         note=params.note,
         names=params.names,
     )

@@ -84,7 +84,7 @@ def make(tmp_path, request, config, claims):
     }
     write_json(tmp_path / "simulated1.json", summary)
 
-    def write(note="Simulated scans."):
+    def write(note="Simulated scans.", elsewhere=None):
         names = [*texts, "table2", "claims"]
         page = make_page(
             (report / "page.html.j2").read_text(),
@@ -97,6 +97,7 @@ def make(tmp_path, request, config, claims):
             folder=tmp_path,
             config=config,
             sizes=[{"what": HOSTILE, "ours": "1", "paper": "2", "differs": True, "open": False}],
+            elsewhere=elsewhere or {},
             note=note,
             names=[],
         )
@@ -146,3 +147,9 @@ def test_the_same_results_make_the_same_page(make):
 def test_it_says_of_simulated_scans_what_it_is_told(make):
     assert make("Partly simulated scans: 1 of 2.").text.count("Partly simulated scans: 1 of 2.") == 2
     assert "All scans are recordings." in make("").text
+
+
+def test_it_tells_which_networks_the_run_did_not_train(make):
+    page = make(elsewhere={HOSTILE: "mine{seed}.pt2"})
+    assert f"judged by no claim: {HOSTILE}, of mine{{seed}}.pt2" in page.text
+    assert "Not trained by this run" not in make().text

@@ -37,6 +37,7 @@ def make_page(
     folder: str | Path,
     config: Mapping[str, Any],
     sizes: Iterable[Mapping],
+    elsewhere: Mapping[str, str],
     note: str,
     names: Iterable[str],
 ) -> str:
@@ -65,6 +66,8 @@ def make_page(
         The whole config.
     sizes
         As of `neuroreg.workflow.sizes.compare_sizes`.
+    elsewhere
+        Labels of the conditions that the run did not train to where their networks come from.
     note
         What must be said of simulated scans, empty if there are none.
     names
@@ -106,6 +109,7 @@ def make_page(
         "converged": _sentences(found["convergence"]),
         "scans": tables.scan_table((read_json(path, tables.SUMMARY) for path in scans), sources),
         "data": _data(data),
+        "elsewhere": elsewhere,
         "config_sources": {part: config[part]["source"].replace("_", " ") for part in _SECTIONS},
         "sizes": list(sizes),
         "config": json.dumps(config, indent=2, ensure_ascii=False),
