@@ -62,7 +62,7 @@ class RecipeSettings(Settings):
     compile: bool = False
     """Whether torch.compile makes fewer, larger kernels of a step's forward and backward pass: C++ on a CPU,
     which needs a C++ compiler; CUDA graphs on a GPU, which too needs one. The first step then takes
-    minutes, less where torch finds what it compiled before. Results differ by rounding."""
+    about a minute, less where torch finds what it compiled before. Results differ by rounding."""
 
 
 class TrainingSettings(RecipeSettings, NetworkSettings):
