@@ -145,8 +145,8 @@ def longer_each_try(expected):
     """Minutes that a job asks for: a number, or a function of wildcards and input; more at each retry."""
 
     def minutes(wildcards, input, attempt):
-        asked = attempt * (expected(wildcards, input) if callable(expected) else expected)
-        return asked if MAX_MINUTES is None else min(asked, MAX_MINUTES)
+        longer = attempt * (expected(wildcards, input) if callable(expected) else expected)
+        return longer if MAX_MINUTES is None else min(longer, MAX_MINUTES)
 
     return minutes
 

@@ -60,7 +60,7 @@ rule tabulate_overlap:
         report(
             "results/overlap.csv",
             caption="../report/overlap.rst",
-            category="Figures",
+            category="Tables",
             labels={"figure": "Overlap", "shows": "images that scans share"},
         ),
         made="results/overlap.json",

@@ -1,7 +1,6 @@
 """Fit the predictive model of a scan and measure its neurons."""
 
 from functools import partial
-from pathlib import Path
 
 import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.devices import choose_device
@@ -20,8 +19,8 @@ from neuroreg.workflow.job import run_job
 
 def main(snakemake):
     scan = read_record(snakemake.input.scan, Scan)
-    path = Path(snakemake.output.weights).with_suffix(".resume.safetensors")
-    with naming(snakemake.wildcards.scan), ResumeFile(path, snakemake.params.code) as resume:
+    weights, scores = snakemake.output.weights, snakemake.output.scores
+    with naming(snakemake.wildcards.scan), ResumeFile.beside(weights, snakemake.params.code) as resume:
         fitted = fit_response_model(
             scan,
             FitSettings(**snakemake.params.settings),
@@ -31,7 +30,7 @@ def main(snakemake):
         )
         predict = partial(predict_trials, fitted.model, scan)
         quality = measure_neurons(scan, predict, bias_correction=snakemake.params.bias_correction)
-        save_response_model(snakemake.output.weights, snakemake.output.scores, fitted, quality)
+        save_response_model(weights, scores, fitted, quality)
 
 
 run_job(main, snakemake)

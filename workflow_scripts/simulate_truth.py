@@ -17,7 +17,7 @@ def main(snakemake):
     write_record(
         snakemake.output[0],
         simulated.truth,
-        config=snakemake.params.settings,
+        config=snakemake.params.settings | snakemake.params.drawn,
         inputs=[snakemake.input.stimuli],
     )
 

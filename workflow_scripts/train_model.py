@@ -1,7 +1,5 @@
 """Train one classifier, regularised or not."""
 
-from pathlib import Path
-
 import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
 from neuroreg.devices import choose_device
 from neuroreg.files.records import read_record
@@ -22,8 +20,7 @@ def main(snakemake):
     if snakemake.params.alpha > 0:
         similarity, stimuli = snakemake.input.target
         target = make_target(read_record(similarity, SimilarityMatrix), read_record(stimuli, Stimuli))
-    path = Path(snakemake.output.model).with_name("resume.safetensors")
-    with ResumeFile(path, snakemake.params.code) as resume:
+    with ResumeFile.beside(snakemake.output.model, snakemake.params.code) as resume:
         trained = train(
             data.train_images,
             data.train_labels,

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["recheck"]:
         from neuroreg.robustness.recheck import main as recheck  # loads torch
 
-        return recheck(arguments[1:])
+        return recheck(arguments[1:], "neuroreg recheck")
     if arguments[:1] == ["describe"]:
         return _describe(arguments[1:])
     if arguments and arguments[0] not in ("-h", "--help", "help"):

@@ -78,6 +78,12 @@ def test_another_type_or_shape_is_refused_written_and_read(tmp_path, change, mes
         read_record(tmp_path / "a.h5", Sample)
 
 
+def test_a_record_with_a_config_takes_no_other_one(tmp_path):
+    with pytest.raises(TypeError, match="a sample has its config in 'made_by'; expected no other one"):
+        write_record(tmp_path / "a.h5", sample(), config={"seed": 1})
+    assert not list(tmp_path.iterdir())
+
+
 def test_fields_are_read_without_the_others(tmp_path):
     write_record(tmp_path / "a.h5", sample())
     with h5py.File(tmp_path / "a.h5", "r+") as file:

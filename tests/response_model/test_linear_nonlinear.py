@@ -123,14 +123,20 @@ def test_units_scale_predictions_and_the_same_scan_gives_the_same_bytes(populati
 
 
 def test_a_high_level_is_fitted_like_a_low_one(population):
-    """As raw fluorescence has it; one neuron far above 88 deviations, where float32's exponential ends."""
+    """As raw fluorescence has it; one neuron far above 88 deviations, where float32's exponential ends.
+
+    And a neuron of one level, whose deviation in float32 is rounding and not 0.
+    """
     scan, test = population[0], population[0].trials_of("test")
     raised = scan.responses.copy()
+    raised[:, 1] = 0.1
+    assert raised[:, 1].std() > 0
     raised[:, 0] += 200 * raised[:, 0].std()
     predicted = fit_linear_nonlinear(scan2 := replace(scan, responses=raised)).predict(scan2, test)
     assert np.isfinite(predicted).all()
     assert correlation(predicted[:, :1], raised[test, :1]) > 0.3
     assert predicted[:, 0].mean() == pytest.approx(raised[test, 0].mean(), rel=0.01)
+    np.testing.assert_allclose(predicted[:, 1], 0.1, rtol=0.05)
 
 
 def few_trials(scan):

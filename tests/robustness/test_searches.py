@@ -1,11 +1,14 @@
 """One job's searches against each search by itself."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 from attack_problems import balanced_network
 
 from neuroreg.files.records import read_record, write_record
+from neuroreg.files.resume import ResumeFile
 from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attack_result import AttackResult
 from neuroreg.robustness.evaluation import to_input
@@ -58,3 +61,47 @@ def test_a_jobs_searches_find_what_each_search_finds_by_itself(files, tmp_path):
             np.testing.assert_array_equal(found.distance[norm], distance)
         np.testing.assert_array_equal(found.passes, alone.passes)
         assert found.logit_factor == alone.logit_factor != 1
+
+
+# What a search is given, but where it runs and what names its files; each with another value.
+DECISIVE = OPTIONS | {"samples": 6, "device": "cpu"}
+OTHERS = {"repetitions": 1, "seed": 2, "batch_size": 4, "logit_margin": None, "samples": 5}
+
+
+def test_a_file_is_kept_only_while_all_that_decides_it_stays(files, tmp_path, caplog):
+    output, attack = tmp_path / "one.h5", ATTACKS[0]
+
+    def kept(code="code", attack=attack, **changes):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            search_attacks(*files, [output], [attack], [code], **DECISIVE | changes)
+        return "kept" in caplog.text
+
+    assert not kept() and kept()
+    for name, value in OTHERS.items():
+        assert not kept(**{name: value}), name
+        assert not kept(), name
+    assert not kept(code="another")
+    assert not kept(attack=attack | {"settings": [{"steps": 11}]})
+
+
+def test_whatever_a_search_is_given_decides_it():
+    """So that a new argument is not forgotten where files and unfinished searches are compared with it."""
+    given = set(inspect.signature(search_attacks).parameters)
+    named = {"model_path", "data_path", "outputs", "attacks", "codes", "parts", "part", "devices"}
+    assert given - named == set(DECISIVE) == set(OTHERS) | {"device"}
+
+
+def test_an_unfinished_search_is_compared_with_all_that_it_was_given(files):
+    class Told(ResumeFile):
+        def load(self, settings, arrays):
+            self.settings = settings
+            return super().load(settings, arrays)
+
+    data, told = read_record(files[1], ClassificationData), Told()
+    arrays = (data.test_images[:2], data.test_labels[:2], np.arange(2), data.test_images, data.test_labels)
+    options = OPTIONS | {"method": "ddn", "settings": [{"steps": 2}], "pad": False}
+    search(load_model(files[0]), *arrays, device=torch.device("cpu"), resume=told, **options)
+    given = set(inspect.signature(search).parameters)
+    as_data = {"images", "labels", "sample", "pool_images", "pool_labels"}
+    assert given - as_data - {"pool_logits", "resume", "save_every"} == set(told.settings)

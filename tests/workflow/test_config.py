@@ -13,12 +13,19 @@ from rights import without_rights
 from snakemake.utils import update_config
 
 from neuroreg.errors import InputError
+from neuroreg.images.classification import SOURCES
+from neuroreg.images.photographs import Crop
+from neuroreg.images.settings import ClassificationSettings, StimuliSettings
 from neuroreg.robustness.attacks.registry import attack_methods
 from neuroreg.robustness.noise import CLIPS
 from neuroreg.robustness.settings import AttackEntry, NoiseSettings
+from neuroreg.scans.missing import Missing
 from neuroreg.settings import dotted
+from neuroreg.similarity.settings import ReliabilitySettings
+from neuroreg.similarity.units import Units
+from neuroreg.training.objective import FISHER_Z_SCALE
 from neuroreg.training.settings import NetworkSettings, RecipeSettings, TrainingSettings
-from neuroreg.workflow.config import check_files, validate_config
+from neuroreg.workflow.config import Config, check_files, validate_config
 
 
 def changed(config, key, value):
@@ -77,6 +84,11 @@ def test_the_models_name_every_setting_of_the_library():
     assert recipe == set(TrainingSettings.model_fields)
     assert get_args(AttackEntry.model_fields["method"].annotation) == attack_methods()
     assert get_args(NoiseSettings.model_fields["clip"].annotation) == CLIPS
+    assert get_args(ReliabilitySettings.model_fields["units"].annotation) == get_args(Units)
+    assert get_args(Config.model_fields["missing"].annotation) == get_args(Missing)
+    assert get_args(ClassificationSettings.model_fields["source"].annotation) == SOURCES
+    assert get_args(StimuliSettings.model_fields["crop"].annotation) == get_args(Crop)
+    assert get_args(RecipeSettings.model_fields["fisher_z"].annotation) == tuple(FISHER_Z_SCALE)
 
 
 def test_settings_cannot_be_changed():

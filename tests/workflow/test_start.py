@@ -1,6 +1,7 @@
 """What is told at the start, and what is tried again, from the command line."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from command_line import snakemake
+from rule_texts import rules
 
 from neuroreg.errors import InputError
 from neuroreg.workflow.job import BAD_INPUT
@@ -45,13 +47,12 @@ def test_bad_input_is_tried_once_has_its_exit_code_and_shows_its_log(root, tmp_p
 
 def test_every_rule_that_reads_what_users_bring_is_tried_once(root):
     """Of the others, those that are killed go on where they were."""
-    text = "\n".join(path.read_text() for path in (root / "rules").glob("*.smk"))
-    bodies = dict(part.split(":", 1) for part in text.split("rule ")[1:] if ":" in part)
-    readers = ("download_scan", "ingest_scan", "prepare_stimuli", "prepare_classification")
-    for name in (*readers, "measure_feature_similarity"):
-        assert "retries: 0" in bodies[name]
-    for name in ("train_model", "fit_response_model", "search_adversarials"):
-        assert "retries" not in bodies[name]
+    brought = re.compile(r"\b(content\(|entry_content\(|recorded_scan,|own_network,|download,)")
+    bodies = dict(rules(root))
+    readers = {name for name, body in bodies.items() if brought.search(body)}
+    assert readers >= {"download_scan", "ingest_scan", "prepare_stimuli", "take_similarity", "take_model"}
+    assert {name for name, body in bodies.items() if "retries: 0" in body} == readers
+    assert not any("retries" in body for name, body in bodies.items() if name not in readers)
     for profile in ("default", "slurm"):
         assert (
             yaml.safe_load((root / "profiles" / profile / "config.yaml").read_text())["show-failed-logs"]

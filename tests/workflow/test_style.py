@@ -1,10 +1,10 @@
 """The project's own linters, and rules that follow the house."""
 
-import re
 import subprocess
 import sys
 
 import pytest
+from rule_texts import rules
 
 
 @pytest.mark.parametrize(
@@ -28,21 +28,6 @@ def test_snakemake_lint_finds_nothing(root, tmp_path):
     command += ["--snakefile", str(root / "Snakefile")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-
-
-def rules(root):
-    """Each rule's name and text; of an entry of the table of figures, the text of the rule made for it."""
-    pattern = re.compile(r"^ *rule( \w+)?:\n((?:(?: {4,}(?!rule ).*)?\n)+)", re.MULTILINE)
-    for path in sorted((root / "rules").glob("*.smk")):
-        text = path.read_text()
-        for name, body in pattern.findall(text):
-            if name:
-                yield name.strip(), body
-                continue
-            assert re.match(r" *name:\n *rule\n", body)
-            body = body.replace("code(rule", 'code("{rule}"').replace('f"', '"')
-            for entry in re.findall(r'^    "(\w+)": \{', text, re.MULTILINE):
-                yield entry, body.replace("{rule}", entry)
 
 
 def test_every_rule_is_complete_and_calls_the_script_of_its_name(root):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from attack_problems import linear_model, run_attack
 
-from neuroreg.robustness.attacks.registry import ATTACK_METHODS, find_method
+from neuroreg.robustness.attacks.registry import ATTACK_METHODS, AttackMethod, Setting, find_method
 from neuroreg.workflow import times
 
 
@@ -116,6 +116,12 @@ def test_no_search_takes_more_passes_than_are_reckoned_with(method):
 def test_every_attack_has_passes():
     for method in ATTACK_METHODS:
         assert times.passes({"method": method, "settings": [{}]}) > 20
+
+
+def test_an_attack_of_the_users_own_needs_no_setting_of_steps(monkeypatch):
+    own = AttackMethod("straight_line", "straight_line", "l2", {"noise": Setting(0.5, 0.0, 10.0, "")})
+    monkeypatch.setitem(ATTACK_METHODS, "straight_line", own)
+    assert times.passes({"method": "straight_line", "settings": [{}, {"noise": 1.0}]}) > 1000
 
 
 def test_a_fit_that_was_measured_fits(config):

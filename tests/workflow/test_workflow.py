@@ -156,7 +156,7 @@ def test_everything_asked_for_is_there(finished):
     for figure in FIGURES:
         assert len(read_csv(finished.results / f"{figure}.csv")) > 0
     assert not list(finished.results.rglob("*partial*"))
-    assert not list(finished.results.rglob("resume*"))
+    assert not list(finished.results.rglob("*resume*"))
 
 
 def test_every_column_of_a_figure_is_told_in_the_documentation(finished, root):

@@ -103,16 +103,29 @@ def write_record(
     config: Mapping | None = None,
     inputs: Iterable[str | Path] | Mapping[str, str] = (),
 ) -> None:
-    """Write a record to a new file, atomically; `config` and `inputs` as in `storage.write_h5`.
+    """Write a record to a new file, atomically.
+
+    Parameters
+    ----------
+    path
+        Where to write. Nothing is left there if writing fails.
+    record
+        Of a class with fields as of `dataset`.
+    config, inputs
+        As in `storage.write_h5`. A record that holds its config itself takes none besides.
 
     Raises
     ------
     InputError
         If an array is not of the type and shape that the record's class says.
+    TypeError
+        If the record and the call both have a config.
     """
     arrays = list(_arrays(record))
     _check(record.KIND, arrays)
     own = _config_field(type(record))
+    if own and config is not None:
+        raise TypeError(f"a {record.KIND} has its config in '{own}'; expected no other one")
     datasets = {place: array for place, _, array in arrays}
     write_h5(path, record.KIND, datasets, config=getattr(record, own) if own else config, inputs=inputs)
 

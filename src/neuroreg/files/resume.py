@@ -51,6 +51,12 @@ class ResumeFile:
     def __init__(self, path: Path | None = None, code: str = "") -> None:
         self._path, self._code, self._fingerprint = path, code, ""
 
+    @classmethod
+    def beside(cls, output: str | Path, code: str) -> "ResumeFile":
+        """Return the one of an output that is not there yet, ``resume_<its name>.safetensors``."""
+        output = Path(output)
+        return cls(output.with_name(f"resume_{output.stem}.safetensors"), code)
+
     def __enter__(self) -> "ResumeFile":
         return self
 

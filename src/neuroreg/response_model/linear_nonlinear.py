@@ -6,6 +6,7 @@ import numpy as np
 
 from neuroreg.response_model.localisation import locate_receptive_fields
 from neuroreg.response_model.ridge import NEURONS, PENALTIES, Design, Regressors, principal_axes, solve_ridge
+from neuroreg.scans.reliability import deviation_or_one
 from neuroreg.scans.scan import Scan, usable_trials
 
 GRID = 4  # pixels between windows' centres
@@ -50,7 +51,7 @@ def softplus(drive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(drive, 0) + np.log1p(small) + FLOOR, np.where(drive > 0, 1, small) / (1 + small)
 
 
-def fit_linear_nonlinear(scan: Scan, penalties: np.ndarray = PENALTIES) -> LinearNonlinearModel:
+def fit_linear_nonlinear(scan: Scan) -> LinearNonlinearModel:
     """Fit a linear-nonlinear model to the training trials of a scan by penalised Poisson likelihood.
 
     A filter is confined to a Gaussian window where `locate_receptive_fields` places the neuron, and starts
@@ -61,8 +62,6 @@ def fit_linear_nonlinear(scan: Scan, penalties: np.ndarray = PENALTIES) -> Linea
     ----------
     scan
         The scan.
-    penalties
-        float (L,), above 0: candidates, as for `fit_ridge`.
 
     Raises
     ------
@@ -74,8 +73,7 @@ def fit_linear_nonlinear(scan: Scan, penalties: np.ndarray = PENALTIES) -> Linea
     x, x_validation = regressors.pixels(scan, train), regressors.pixels(scan, validation)
     d, d_validation = regressors.covariates(scan, train), regressors.covariates(scan, validation)
     y, y_validation = (np.maximum(scan.responses[trials], 0) for trials in (train, validation))
-    scale = y.std(0)
-    scale[scale == 0] = 1
+    scale = deviation_or_one(y.astype(np.float64), 0).astype(np.float32)
     y /= scale
     y_validation /= scale
 
@@ -95,7 +93,7 @@ def fit_linear_nonlinear(scan: Scan, penalties: np.ndarray = PENALTIES) -> Linea
         members = np.flatnonzero((centres == centre).all(1))
         for block in np.split(members, range(NEURONS, len(members), NEURONS)):
             weights, shift, gain[:, block] = fit_poisson(
-                design, y[:, block], y_validation[:, block], penalties
+                design, y[:, block], y_validation[:, block], PENALTIES
             )
             filters[np.ix_(inside, block)] = window[:, None] * (axes @ weights)
             offset[block] = shift - mean @ axes @ weights

@@ -102,15 +102,13 @@ class RidgeModel:
         return drive + self.regressors.covariates(scan, trials) @ self.covariate_weight
 
 
-def fit_ridge(scan: Scan, penalties: np.ndarray = PENALTIES) -> RidgeModel:
+def fit_ridge(scan: Scan) -> RidgeModel:
     """Fit a ridge regression to the training trials of a scan, its penalties chosen on the validation trials.
 
     Parameters
     ----------
     scan
         The scan.
-    penalties
-        float (L,), above 0: candidates.
 
     Raises
     ------
@@ -125,7 +123,7 @@ def fit_ridge(scan: Scan, penalties: np.ndarray = PENALTIES) -> RidgeModel:
         regressors.pixels(scan, validation),
         regressors.covariates(scan, validation),
     )
-    w, c, penalty = solve_ridge(design, scan.responses[train], scan.responses[validation], penalties)
+    w, c, penalty = solve_ridge(design, scan.responses[train], scan.responses[validation], PENALTIES)
     return RidgeModel(regressors, w.astype(np.float32), c.astype(np.float32), penalty)
 
 

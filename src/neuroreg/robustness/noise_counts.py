@@ -35,8 +35,13 @@ class NoiseCounts:
                 f"noise counts: {self.draws} draws at sigma {self.sigma.tolist()}; expected one draw or "
                 "more, at numbers of at least 0."
             )
-        if not self.correct.size or self.correct.min() < 0 or self.correct.max() > self.draws:
-            raise InputError(f"noise counts: counts that are none; expected 0 to {self.draws} of each image.")
+        if not self.correct.size:
+            raise InputError("noise counts: of no image; expected one or more.")
+        least, most = int(self.correct.min()), int(self.correct.max())
+        if least < 0 or most > self.draws:
+            raise InputError(
+                f"noise counts: from {least} to {most}; expected 0 to {self.draws}, the number of draws."
+            )
 
     def accuracy(self) -> pd.DataFrame:
         """Return the columns sigma, accuracy in [0, 1], n (images x draws); one row per level."""

@@ -130,7 +130,7 @@ def _logits(model: nn.Module, images: np.ndarray) -> np.ndarray:
 
 
 def _provenance(attack_path: str | Path, model_path: str | Path) -> list[str]:
-    with open_h5(attack_path, "attacks") as file:
+    with open_h5(attack_path, AttackResult.KIND) as file:
         inputs = read_mapping(attack_path, file, "inputs")
     if not inputs or sha256(model_path) in inputs.values():
         return []
@@ -211,10 +211,10 @@ def _adversarial(
     return reasons
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, program: str = "neuroreg.robustness.recheck") -> int:
     """Print the table, the complaints and the verdict; return 0 if every row holds, 1 if not."""
     parser = argparse.ArgumentParser(
-        prog="python -m neuroreg.robustness.recheck",
+        prog=f"python -m {program}",
         description="Check every row of an attack's file against the model attacked.",
     )
     parser.add_argument("attack", help="results/attacks/<model>/seed<seed>/<attack>.h5")
@@ -223,7 +223,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         found = recheck(options.attack, options.model, options.data)
-    except InputError as error:
+    except (InputError, OSError) as error:
         print(f"recheck: {error}", file=sys.stderr)
         return 1
     print(found.table.to_string(index=False, float_format="{:.1e}".format))

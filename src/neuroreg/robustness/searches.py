@@ -42,8 +42,8 @@ def search_attacks(
 ) -> None:
     """Write what `search` finds with each attack; keep a file that the same settings, code and inputs made.
 
-    A search that was killed goes on where its state was last saved, beside its file as
-    ``resume_<name of the file>.safetensors``. States stay until all searches have ended, because Snakemake
+    A search that was killed goes on where its state was last saved, beside its file
+    (`ResumeFile.beside`). States stay until all searches have ended, because Snakemake
     deletes the outputs of a job that has failed.
 
     Parameters
@@ -83,8 +83,7 @@ def search_attacks(
         for number, (attack, code, output) in enumerate(zip(attacks, codes, map(Path, outputs), strict=True)):
             logger.info("attack %d of %d: %s", number + 1, len(attacks), attack["name"])
             config = attack | common | {"code": code}
-            resume = ResumeFile(output.with_name(f"resume_{output.stem}.safetensors"), code)
-            unfinished.enter_context(resume)
+            resume = unfinished.enter_context(ResumeFile.beside(output, code))
             if was_made_from(output, AttackResult.KIND, config=config, inputs=inputs):
                 logger.info("%s: kept, nothing that decides it has changed", output)
                 continue

@@ -58,7 +58,7 @@ class Scan:
 
     KIND = "scan"
 
-    images: np.ndarray = dataset("images", np.uint8, "I", 36, 64)
+    images: np.ndarray = dataset("images", np.uint8, "I", *STIMULUS_SHAPE)
     key: np.ndarray = dataset("key", np.str_, "I")
     image: np.ndarray = dataset("trials/image", np.int64, "T")
     tier: np.ndarray = dataset("trials/tier", np.str_, "T")

@@ -31,6 +31,8 @@ _EARLY = {"jsma": 1000, "sparsefool": 200}
 # Other classes whose gradients are asked for to put targets in order, of ten; bisections where no setting
 # has their number; values of epsilon that a warm start's PGD tries.
 _OTHERS, _BISECTIONS, _WARM_EPSILONS = 9, 10, 10
+# Of an attack of the user's own whose settings have no such name.
+_STEPS = 1000
 
 
 def minutes(seconds: float) -> int:
@@ -82,7 +84,7 @@ def passes(attack: Mapping) -> float:
 
 def _bound(method: str, setting: Mapping) -> int:
     """Return how many passes a setting takes at most, a step being one forward and one backward."""
-    along = 2 * setting["steps"]
+    along = 2 * setting.get("steps", _STEPS)
     match method:
         case "pgd" | "adam_pgd":
             return setting["search_steps"] * (along + 1)
