@@ -36,7 +36,7 @@ rule search_adversarials:
         # Together: Snakemake compares the values of params without their names, as a set.
         settings=SEARCH | {"parts": PARTS},
         code=lambda wildcards: [
-            code("search_adversarials", attack_module(entry)) for entry in attacks(wildcards)
+            code("search_adversarials", attack_module(entry))(wildcards) for entry in attacks(wildcards)
         ],
     script:
         "../workflow_scripts/search_adversarials.py"

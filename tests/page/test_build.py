@@ -51,8 +51,9 @@ def claims():
     return found
 
 
-@pytest.fixture
-def make(tmp_path, request, config, claims):
+@pytest.fixture(scope="module")
+def make(tmp_path_factory, request, config, claims):
+    tmp_path = tmp_path_factory.mktemp("page")
     report = request.config.rootpath / "report"
     labels = LABELS | {"none": HOSTILE}
     texts = {

@@ -22,10 +22,11 @@ def svg(tmp_path, body, head='viewBox="0 0 72 36"'):
     return path
 
 
-@pytest.fixture
-def drawn(tmp_path):
-    save_figure(tmp_path / "fig2.svg", fig2(distances(), LABELS | {"none": HOSTILE})[0])
-    return tmp_path / "fig2.svg"
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    path = tmp_path_factory.mktemp("drawn") / "fig2.svg"
+    save_figure(path, fig2(distances(), LABELS | {"none": HOSTILE})[0])
+    return path
 
 
 def test_a_drawing_stands_twice_on_a_page_and_no_id_does(drawn):

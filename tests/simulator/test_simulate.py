@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -229,13 +230,17 @@ def test_neurons_that_no_image_drives_keep_their_baseline():
     assert (simulated.truth.expected[:, still] > 0).all()
 
 
+@cache
+def small_pool(size, seed):
+    return make_stimuli("photographs", size, 3, seed=seed)
+
+
 @pytest.mark.parametrize("dropped", [0.0, 0.02, 0.3, 0.9])
 def test_the_smallest_pool_leaves_two_trials_to_fit_and_two_to_validate(dropped):
     for pool in (FEWEST_POOL, FEWEST_POOL - 1):
         fewest = {"train": pool, "validation": pool}
         for seed in range(8):
-            stimuli = make_stimuli("photographs", pool, 3, seed=seed)
-            scan = simulate(stimuli, n_neurons=2, dropped_fraction=dropped, seed=seed).scan
+            scan = simulate(small_pool(pool, seed), n_neurons=2, dropped_fraction=dropped, seed=seed).scan
             for tier in fewest:
                 fewest[tier] = min(fewest[tier], int((scan.tier == tier).sum()))
         assert fewest["train"] >= 2

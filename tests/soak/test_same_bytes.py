@@ -8,7 +8,7 @@ from contents import contents
 from disturbed import TINY, Place, disturbed
 
 INT = "SIGINT, whole group"
-FEW = ("results/attacks/none/seed1/pgd.h5", "results/noise/none/seed1.csv", "results/similarity/raw.h5")
+FEW = ("results/attacks/none/seed1/pgd.h5", "results/noise/none/seed1.csv")
 SMALLEST = {
     "classification": {"train_size": 200, "test_size": 20},
     "training": {"epochs": 1},

@@ -21,7 +21,8 @@ APART = {"stimuli_in_batch_norm": False}  # the way with more in it: momenta cha
 
 
 @pytest.fixture(autouse=True)
-def compiled_anew():
+def compiled_anew(monkeypatch):
+    monkeypatch.setitem(networks.BLOCKS, "resnet18", (1, 1, 1, 1))
     torch._dynamo.reset()
     counters.clear()
     yield
@@ -57,8 +58,7 @@ def gradients(training, names):
     )
 
 
-def test_compiled_numbers_are_those_of_the_eager_step(monkeypatch):
-    monkeypatch.setitem(networks.BLOCKS, "resnet18", (1, 1, 1, 1))
+def test_compiled_numbers_are_those_of_the_eager_step():
     eager, compiled = training(**APART), training(**APART, compile=True)
     steps = zip(eager.steps(0), compiled.steps(0), strict=True)
     (expected, pairs), (found, pairs_found) = next(steps)

@@ -42,12 +42,19 @@ def test_class_names_stay_with_the_model(saved, tmp_path):
     assert load_model(tmp_path / "nameless.safetensors").class_names == ()
 
 
+@pytest.fixture(scope="module")
+def exported(saved):
+    """The same model as a program, and what was written of it."""
+    path = saved.with_name("exported.pt2")
+    return path, export_model(saved, path)
+
+
 @pytest.mark.parametrize("images", [1, 5])
-def test_torch_alone_runs_it_and_reads_what_it_is(saved, tmp_path, images):
-    description = export_model(saved, tmp_path / "model.pt2")
+def test_torch_alone_runs_it_and_reads_what_it_is(saved, exported, tmp_path, images):
+    path, description = exported
     x = np.random.default_rng(0).random((images, 1, 32, 32), dtype=np.float32)
     np.save(tmp_path / "x.npy", x)
-    arguments = [tmp_path / "model.pt2", tmp_path / "x.npy", tmp_path / "logits.npy"]
+    arguments = [path, tmp_path / "x.npy", tmp_path / "logits.npy"]
     code = FOREIGN % (DESCRIPTION, DESCRIPTION)
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=True
@@ -98,13 +105,20 @@ assert not {"torch", "neuroreg"} & set(sys.modules)
 """
 
 
-@pytest.mark.parametrize("images", [1, 5])
-def test_onnx_runs_without_torch_and_says_what_it_is(saved, tmp_path, images):
+@pytest.fixture(scope="module")
+def exported_onnx(saved):
+    """Likewise for ONNX."""
     pytest.importorskip("onnxscript")
-    description = export_model(saved, tmp_path / "model.onnx")
+    path = saved.with_name("exported.onnx")
+    return path, export_model(saved, path)
+
+
+@pytest.mark.parametrize("images", [1, 5])
+def test_onnx_runs_without_torch_and_says_what_it_is(saved, exported_onnx, tmp_path, images):
+    path, description = exported_onnx
     x = np.random.default_rng(0).random((images, 1, 32, 32), dtype=np.float32)
     np.save(tmp_path / "x.npy", x)
-    arguments = [tmp_path / "model.onnx", tmp_path / "x.npy", tmp_path / "logits.npy"]
+    arguments = [path, tmp_path / "x.npy", tmp_path / "logits.npy"]
     command = [sys.executable, "-c", FOREIGN_ONNX % DESCRIPTION, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     with torch.no_grad():
@@ -114,7 +128,7 @@ def test_onnx_runs_without_torch_and_says_what_it_is(saved, tmp_path, images):
     # The reference of the standard itself, which knows nothing of either library.
     import onnx.reference
 
-    session = onnx.reference.ReferenceEvaluator(str(tmp_path / "model.onnx"))
+    session = onnx.reference.ReferenceEvaluator(str(path))
     np.testing.assert_allclose(session.run(None, {"images": x})[0], expected, rtol=0, atol=1e-4)
 
 

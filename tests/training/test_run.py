@@ -227,7 +227,7 @@ def test_a_run_killed_in_each_epoch_ends_with_the_same_bytes(tmp_path):
     resume, finished = tmp_path / "resume.safetensors", tmp_path / "model.safetensors"
     command = [sys.executable, "-c", KILLED, str(HELPERS), str(resume), str(finished)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    seconds = np.random.default_rng(7).uniform(0, 0.3, SETTINGS.epochs + 1)
+    seconds = np.random.default_rng(7).uniform(0, 0.3, SETTINGS.epochs - 1)
     kills = 0
     for moment in seconds:
         before = resume.stat().st_mtime_ns if resume.exists() else 0

@@ -6,6 +6,9 @@ What reads is found in the code, and each such place is either tried here with a
 
 import ast
 import re
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -113,14 +116,27 @@ def vgg(path):
         save_file(state, path)
 
 
+@cache
+def trained():
+    return run()
+
+
 def model(path):
-    trained = run()
-    save_model(path, trained.model, trained.similarity, [f"digit {number}" for number in range(10)])
+    names = [f"digit {number}" for number in range(10)]
+    save_model(path, trained().model, trained().similarity, names)
+
+
+@cache
+def exported_bytes():
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        model(path)
+        export_model(path, path.with_suffix(".pt2"))
+        return path.with_suffix(".pt2").read_bytes()
 
 
 def exported(path):
-    model(path.with_name("model.safetensors"))
-    export_model(path.with_name("model.safetensors"), path)
+    path.write_bytes(exported_bytes())
 
 
 def response_model(path):

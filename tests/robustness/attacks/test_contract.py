@@ -87,7 +87,7 @@ def test_rows_are_alone(method):
         mirrored, passes = attack(model, rows.take(backwards))
         agree(mirrored[backwards], together)
         assert torch.equal(passes[backwards], queries)
-        for row in range(6):
+        for row in (1, 2, 3):
             alone, passes = attack(model, rows.take(torch.tensor([row])))
             agree(alone[0], together[row])
             assert passes[0] == queries[row]
@@ -109,8 +109,10 @@ class Spoilt(nn.Module):
         return torch.where((away > 0) & (away < self.radius), self.bad, self.model(x))
 
 
-@every_attack
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+# One of the two for each: test_evaluation.py has both for what tells them apart.
+@pytest.mark.parametrize(
+    ("method", "bad"), [(method, (torch.nan, torch.inf)[number % 2]) for number, method in enumerate(METHODS)]
+)
 def test_a_row_that_meets_nan_fails_alone(method, bad):
     model, rows, _ = smooth_rows(method)
     attack = ATTACK_METHODS[method].load()
