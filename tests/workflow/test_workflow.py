@@ -900,7 +900,7 @@ def test_a_scan_is_downloaded_once(fresh, server, tmp_path, wait_until):
 def test_a_killed_training_job_goes_on_where_it_was(finished, fresh):
     model = "results/models/neural/seed1/model.safetensors"
     fresh.take_up(finished, "models", "attacks")
-    resume = fresh.folder / "results/models/neural/seed1/resume.safetensors"
+    resume = fresh.folder / "results/models/neural/seed1/resume_model.safetensors"
     running = fresh.start(model)
     while not resume.exists() and running.poll() is None:
         time.sleep(0.01)
