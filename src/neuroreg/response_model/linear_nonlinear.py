@@ -6,7 +6,7 @@ import numpy as np
 
 from neuroreg.response_model.localisation import locate_receptive_fields
 from neuroreg.response_model.ridge import NEURONS, PENALTIES, Design, Regressors, principal_axes, solve_ridge
-from neuroreg.scans.reliability import deviation_or_one
+from neuroreg.scans.reliability import by_blocks, deviation_or_one
 from neuroreg.scans.scan import Scan, usable_trials
 
 GRID = 4  # pixels between windows' centres
@@ -73,7 +73,7 @@ def fit_linear_nonlinear(scan: Scan) -> LinearNonlinearModel:
     x, x_validation = regressors.pixels(scan, train), regressors.pixels(scan, validation)
     d, d_validation = regressors.covariates(scan, train), regressors.covariates(scan, validation)
     y, y_validation = (np.maximum(scan.responses[trials], 0) for trials in (train, validation))
-    scale = deviation_or_one(y.astype(np.float64), 0).astype(np.float32)
+    scale = by_blocks(lambda block: deviation_or_one(block.astype(np.float64), 0), y).astype(np.float32)
     y /= scale
     y_validation /= scale
 
