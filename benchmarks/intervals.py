@@ -13,11 +13,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 
-from known_truth import SLOPE, coverage, power
+from known_truth import SLOPE, coverage, coverage_where_some_are_misclassified, power
 
 EFFECTS = {"none": 0.0, "small": 1.0, "between": 2.5, "large": 5.0}
 GAINS = (0.25, 0.5, 1.0)
 IMAGES = 100
+SHARES = (0.25, 0.3, 0.43)  # None, Shuffle and Neural of docs/study.md
 
 
 def main() -> None:
@@ -52,6 +53,16 @@ def main() -> None:
         "1,000 images, 3 seeds, small": (1.0, {"seeds": 3, "images": 1000}),
     }
     show({name: of(coverage, effect, **shape) for name, (effect, shape) in shapes.items()})
+    print("\nCoverage, three conditions of which shares are misclassified\n")
+    show(
+        {
+            f"{s} seeds, {name}": coverage_where_some_are_misclassified(
+                np.random.default_rng(0), studies, e, SHARES, seeds=s, images=IMAGES
+            )
+            for s in (2, 3, 5)
+            for name, e in EFFECTS.items()
+        }
+    )
     print("\nPower, three conditions, small seed effects\n")
     show({f"{s} seeds, gain {g}": of(power, 1.0, g, seeds=s) for g in GAINS for s in (2, 3, 5)})
     print("\nPower, three conditions, large seed effects\n")

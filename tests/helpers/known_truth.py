@@ -2,7 +2,8 @@
 
 A study has C conditions that share S seeds and N images. A latent value is normal: easier and harder images
 (in all conditions and in single ones), better and worse seeds (likewise), and noise. Distances are its
-exponential, answers are whether it is above a threshold.
+exponential, or how far it is above what a share of the images misses, which are misclassified then; answers
+are whether it is above a threshold.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,13 +12,14 @@ import numpy as np
 from scipy.stats import norm
 
 from neuroreg.analysis.intervals import Interval, contrast, positive, share, simultaneous
-from neuroreg.analysis.linear import linear_means, linear_medians
+from neuroreg.analysis.linear import linear_means
+from neuroreg.analysis.medians import median
 
 IMAGE, IMAGE_IN_CONDITION, REST = 1.0, 0.5, 1.0  # standard deviations
 SPREAD = 0.4  # of a distance's logarithm, for each standard deviation of the latent value
 THRESHOLD = 1.0
 SLOPE = "slope of accuracy"
-COMPARISONS = ("difference of accuracies", SLOPE, "ratio of means", "ratio of medians")
+COMPARISONS = ("difference of accuracies", SLOPE, "ratio of means")
 
 
 def latent(
@@ -40,8 +42,7 @@ def latent(
     def draw(*shape: int) -> np.ndarray:
         return rng.standard_normal((studies, *shape))
 
-    size = seed_effect * np.hypot(IMAGE, IMAGE_IN_CONDITION) / np.sqrt(images)
-    sizes = size * np.geomspace(1, growth, conditions)[:, None, None]
+    sizes = deviation_of_seeds(images, seed_effect) * np.geomspace(1, growth, conditions)[:, None, None]
     values = IMAGE * draw(1, 1, images) + IMAGE_IN_CONDITION * draw(conditions, 1, images)
     values = values + REST * draw(conditions, seeds, images)
     own, alike = np.sqrt(1 - shared) * draw(conditions, seeds, 1), np.sqrt(shared) * draw(1, seeds, 1)
@@ -50,8 +51,13 @@ def latent(
 
 def deviation(images: int, seed_effect: float) -> float:
     """The standard deviation of a latent value over seeds and images."""
-    image = np.hypot(IMAGE, IMAGE_IN_CONDITION)
-    return float(np.sqrt(image**2 * (1 + seed_effect**2 / images) + REST**2))
+    image, seed = np.hypot(IMAGE, IMAGE_IN_CONDITION), deviation_of_seeds(images, seed_effect)
+    return float(np.sqrt(image**2 + seed**2 + REST**2))
+
+
+def deviation_of_seeds(images: int, seed_effect: float) -> float:
+    """The standard deviation of a seed's effect, in its condition and in all."""
+    return float(seed_effect * np.hypot(IMAGE, IMAGE_IN_CONDITION) / np.sqrt(images))
 
 
 def intervals(
@@ -74,18 +80,48 @@ def intervals(
     def of_means(weights: np.ndarray) -> Callable[[], Interval]:
         return lambda: positive(linear_means(distance, counted), weights)
 
-    def of_medians(weights: np.ndarray) -> Callable[[], Interval]:
-        return lambda: positive(linear_medians(distance, counted), weights)
-
     return {
         "accuracy": (lambda: share(right, 0), norm.sf(THRESHOLD / sd)),
         "difference of accuracies": (lambda: contrast(right, last - first), 0.0),
         SLOPE: (lambda: contrast(right, slope), 0.0),
         "mean distance": (of_means(first), np.exp((SPREAD * sd) ** 2 / 2)),
         "ratio of means": (of_means(last - first), 1.0),
-        "median distance": (of_medians(first), 1.0),
-        "ratio of medians": (of_medians(last - first), 1.0),
+        "median distance": (lambda: median(distance, counted, 0), 1.0),
     }
+
+
+def misclassifying(values: np.ndarray, seed_effect: float, shares: Sequence[float]) -> np.ndarray:
+    """Return distances of latent values (..., C, S, N), of which shares (C,) are misclassified, at 0."""
+    sd = deviation(values.shape[-1], seed_effect)
+    return np.maximum(values - norm.ppf(shares)[:, None, None] * sd, 0)
+
+
+def above(limit: float, sd: float) -> float:
+    """Return the mean of how far a normal variable of mean 0 is above a limit, below which it counts 0."""
+    return float(sd * norm.pdf(limit / sd) - limit * norm.sf(limit / sd)) if sd else max(-limit, 0.0)
+
+
+def coverage_where_some_are_misclassified(
+    rng: np.random.Generator, studies: int, seed_effect: float, shares: Sequence[float], **shape: float
+) -> dict[str, float]:
+    """How often the intervals of each condition's mean and median hold the truth; by kind and share."""
+    values = latent(rng, studies, len(shares), seed_effect=seed_effect, **shape)
+    distance = misclassifying(values, seed_effect, shares)
+    counted = np.ones(distance.shape, bool)
+    sd, of_seeds = deviation(shape["images"], seed_effect), deviation_of_seeds(shape["images"], seed_effect)
+    found = {}
+    for index, missed in enumerate(shares):
+        limit = norm.ppf(missed) * sd
+        made = {
+            "mean": (positive(linear_means(distance, counted), np.eye(len(shares))[index]), above(limit, sd)),
+            # Of a seed's endless images the median is how far the seed itself is above the limit.
+            "median": (median(distance, counted, index), above(limit, of_seeds)),
+        }
+        for kind, (interval, truth) in made.items():
+            found[f"{kind}, {missed:.0%} at 0"] = float(
+                ((interval.low <= truth) & (truth <= interval.high)).mean()
+            )
+    return found
 
 
 def _count(seen: Callable, kinds: Sequence[str], made: dict, among: Sequence[str]) -> dict[str, float]:

@@ -286,6 +286,25 @@ def test_tries_that_met_nan_are_counted_by_attacked_sample(plain, found):
     assert (row["value"], row["n"], row["flag"]) == (0.5, 4, "flag")
 
 
+class Silent(Wrapped):
+    """Has no answer to one image."""
+
+    def __init__(self, inner, image):
+        super().__init__(inner)
+        self.image = image
+
+    def forward(self, x):
+        same = (x == self.image).flatten(1).all(dim=1, keepdim=True)
+        return torch.where(same, torch.nan, self.inner(x))
+
+
+def test_samples_whose_own_logits_are_nan_are_counted_with_them(plain, found):
+    own = replace(found, correct=np.arange(5) < 3, not_finite=np.array([0, 3, 0, 0, 0]))
+    silent = Silent(plain[0], to_input(own.clean[4:]))
+    row = checks({("plain", 1): silent}, {("plain", 1): own}).set_index("check").loc["not finite"]
+    assert (row["value"], row["n"], row["flag"]) == (0.5, 4, "flag")
+
+
 def test_gradients_are_looked_at_as_loud_as_attacks_saw_them(plain, found):
     seen = {("plain", 1): replace(found, logit_factor=1 / 64)}
     assert not {"float32 gradients"} & flagged(checks({("plain", 1): Louder(plain[0], 64.0)}, seen), "plain")

@@ -64,6 +64,7 @@ def on_the_cpu_again(problem):
 def searched(problem, method, setting, device):
     model, images, labels = problem
     options = {"settings": [setting], "repetitions": 1, "seed": 1, "batch_size": 3, "device": device}
+    options |= {"logit_margin": 4.0}  # the config's
     return search(model, images[:4], labels[:4], np.arange(4), images, labels, method=method, **options)
 
 

@@ -1,6 +1,7 @@
 """One job's searches against each search by itself."""
 
 import inspect
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from neuroreg.files.records import read_record, write_record
 from neuroreg.files.resume import ResumeFile
 from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attack_result import AttackResult
+from neuroreg.robustness.attacks.registry import find_method
 from neuroreg.robustness.evaluation import to_input
 from neuroreg.robustness.minimal_distance import choose_samples, search
 from neuroreg.robustness.searches import search_attacks
@@ -61,6 +63,28 @@ def test_a_jobs_searches_find_what_each_search_finds_by_itself(files, tmp_path):
             np.testing.assert_array_equal(found.distance[norm], distance)
         np.testing.assert_array_equal(found.passes, alone.passes)
         assert found.logit_factor == alone.logit_factor != 1
+
+
+@pytest.mark.parametrize("parts", [{}, {"parts": 2, "part": 1}])
+def test_a_jobs_searches_run_on_a_gpu(any_gpu, files, tmp_path, parts, monkeypatch):
+    """With the config's defaults for a GPU; by another number of rows results move by rounding."""
+    found = {}
+    for device, batch_size in (("cpu", 8), ("cuda", "auto")):
+        outputs = [tmp_path / f"{device}_{attack['name']}.h5" for attack in ATTACKS]
+        options = OPTIONS | {"batch_size": batch_size, "samples": 6, "device": device} | parts
+        with any_gpu() if device == "cuda" else nullcontext() as gpu:
+            if gpu and gpu.exact:
+                monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**31))
+            search_attacks(*files, outputs, ATTACKS, ["code"] * 3, **options)
+        found[device] = [read_record(output, AttackResult) for output in outputs]
+    assert not gpu.counts.tf32
+    for here, there, attack in zip(found["cpu"], found["cuda"], ATTACKS, strict=True):
+        assert there.logit_factor == pytest.approx(here.logit_factor, rel=1e-4)
+        np.testing.assert_array_equal(there.clean_correct, here.clean_correct)
+        distance = [result.distance[find_method(attack["method"]).norm] for result in (here, there)]
+        assert np.isfinite(distance[1]).all()
+        # Rounding may send a try another way.
+        assert np.isclose(*distance, rtol=1e-2).mean() >= 0.5
 
 
 # What a search is given, but where it runs and what names its files; each with another value.

@@ -11,7 +11,8 @@ import pandas as pd
 
 from neuroreg.analysis.checks import check_frame
 from neuroreg.analysis.intervals import positive
-from neuroreg.analysis.linear import linear_means, linear_medians
+from neuroreg.analysis.linear import linear_means
+from neuroreg.analysis.medians import median
 from neuroreg.errors import InputError
 from neuroreg.files.storage import read_csv
 from neuroreg.robustness.attack_result import NORMS, Closest, closest_adversarials
@@ -266,12 +267,12 @@ def _intervals(group: SharedSeeds, chosen: np.ndarray) -> Iterator[dict[str, flo
     linear = {
         "": linear_means(group.distance, chosen & np.isfinite(group.distance)),
         "bound_": linear_means(group.bounded(), chosen),
-        "median_": linear_medians(group.distance, chosen),
     }
     # A few of the largest distances make means vary so much that nothing is to be learnt of other models'.
     failing = (chosen & np.isinf(group.distance)).any(axis=(1, 2))
-    for weights in np.eye(len(group.models)):
-        ends = {}
+    for index, weights in enumerate(np.eye(len(group.models))):
+        of_median = median(group.distance, chosen, index)
+        ends = {"median_low": float(of_median.low), "median_high": float(of_median.high)}
         for name, values in linear.items():
             of = failing if name == "bound_" and failing @ weights else np.full_like(failing, True)
             _, low, high, _ = positive(values[of], weights[of])

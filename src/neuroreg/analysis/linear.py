@@ -6,8 +6,6 @@ value stands for the statistic plus its influence: the mean over images is the s
 is N times that of the statistic.
 """
 
-import warnings
-
 import numpy as np
 
 
@@ -31,46 +29,6 @@ def linear_means(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         means = counting.sum(axis=-1, keepdims=True) / np.where(count > 0, count, np.nan)
         return means + np.where(counted, counting - means, 0.0) * (values.shape[-1] / np.maximum(count, 1))
-
-
-def linear_medians(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Return the median over those images that count, in terms of all images.
-
-    The influence of a value depends on its side of the median alone, and on the density there: that of the
-    values relative to their seed's median, of all seeds of a condition together, between those of their
-    quantiles that the median of N values reaches in 95 % of cases (as Price and Bonett 2001, Journal of
-    Statistical Computation and Simulation 68, 295).
-
-    Parameters
-    ----------
-    values
-        float (..., S, N), 0 or more; may hold inf, the largest.
-    counted
-        bool, same shape.
-
-    Returns
-    -------
-    ndarray
-        float64 (..., S, N); the mean over the last axis is the median. NaN where a median is 0 or inf, or
-        nothing counts.
-    """
-    count = counted.sum(axis=-1, keepdims=True)
-    some = np.where(counted, values, np.nan)
-    everything = bool(counted.all())
-    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of slices without a number
-        medians = (np.median if everything else np.nanmedian)(some, axis=-1, keepdims=True)
-        medians = np.where((medians > 0) & np.isfinite(medians), medians, np.nan)
-        reach = min(0.98 / np.sqrt(max(count.mean(), 1)), 0.5)
-        relative = (some / medians).reshape(*values.shape[:-2], -1)
-        quantiles = np.nanquantile if np.isnan(relative).any() else np.quantile
-        low, high = quantiles(relative, [0.5 - reach, 0.5 + reach], axis=-1, method="inverted_cdf")
-        slope = (high - low) / (2 * reach)  # one over the density
-        slope = np.where(np.isfinite(slope), slope, np.nan)[..., None, None]
-    side = np.where(counted, np.sign(some - medians), 0.0)
-    side = side - np.where(counted, side.sum(axis=-1, keepdims=True) / np.maximum(count, 1), 0.0)
-    side = side * (values.shape[-1] / np.maximum(count, 1))
-    return medians * (1 + side / 2 * slope)
 
 
 def linear_logarithms(values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ import pandas as pd
 from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import SharedSeeds, stack_distances
 from neuroreg.analysis.intervals import Interval, positive
-from neuroreg.analysis.linear import linear_means, linear_medians
+from neuroreg.analysis.linear import linear_means
+from neuroreg.analysis.medians import median
 from neuroreg.claims.verdict import (
     FIG_2,
     MEDIANS,
@@ -78,7 +79,8 @@ def distance_claims(
     Means are those of Fig. 2: misclassified samples count 0, those without an adversarial are left out; where
     there are any, the ratio of the bounds, with these at the largest distance possible, must agree.
     Medians are those of Table 2, means over seeds: misclassified samples count 0, those without an
-    adversarial as the largest. Ratios and medians have their intervals on the logarithmic scale.
+    adversarial as the largest. Ratios have their intervals on the logarithmic scale, medians between
+    quantiles (`neuroreg.analysis.medians`).
 
     Parameters
     ----------
@@ -159,11 +161,6 @@ def _ratio(data: _Distances | None, norm: str, other: str) -> Measured:
 def _median(data: _Distances | None, norm: str, name: str, classified: str) -> Measured:
     require_cifar10(classified)
     group, places = _found(data, (name,), norm)
-    weights = np.zeros(len(group.models))
-    weights[places] = 1
-    interval = positive(linear_medians(group.distance, np.ones_like(group.correct)), weights)
-    if np.isnan(interval.estimate):  # of a median of 0 or inf there is no logarithm
-        estimate = np.median(group.distance[places[0]], axis=1).mean()
-        interval = Interval(estimate, np.nan, np.nan)
+    interval = median(group.distance, np.ones_like(group.correct), places[0])
     note = "the range that counts as about is our choice"
     return _measured(interval, group, note, _left_out(group, (name,), places))

@@ -67,13 +67,15 @@ def masking_checks(
         direction in float64 have a cosine below 0.9 (or one of them vanishes), as where the softmax
         saturates, NaN of a network that cannot compute in float64; ``five passes``: largest difference of a
         sample's logits over five forward passes, relative to the largest logit; ``not finite``: share of
-        attacked samples with a try that met logits that are NaN or infinite, and so failed (the search's log
-        names them); ``last repetition``: share by which the mean distance of what was found falls through the
-        attacks' last repetition, an image that only the last one found counting at its largest distance until
-        then; ``black box``: share of samples for which a random search without gradients came closer than all
-        attacks by more than 0.2 %; ``transfer``: the same for the other models' adversarials; ``ratio``: mean
-        distance over correctly classified samples, those not found at the largest there is, relative to that
-        of `reference`, all seeds together; only L0, which masking would raise too, is expected to be alike.
+        samples with logits that are NaN or infinite, their own, by which they count as misclassified, or a
+        try's, which so failed (the search's log names both), of these and the attacked ones; ``last
+        repetition``: share by which the mean distance of what was found falls through the attacks' last
+        repetition, an image that only the last one found counting at its largest distance until then;
+        ``black box``: share of samples for which a random search without gradients came closer than all
+        attacks by more than 0.2 %; ``transfer``: the same for the other models' adversarials; ``ratio``:
+        mean distance over correctly classified samples, those not found at the largest there is, relative
+        to that of `reference`, all seeds together; only L0, which masking would raise too, is expected to
+        be alike.
     """
     rows = []
     for run, network in networks:
@@ -101,19 +103,19 @@ def _check_network(
     shown = np.sort(order[own.correct[order]][:SAMPLES])
     clean, labels = to_input(own.clean[shown]), torch.from_numpy(own.label[shown])
     n = len(shown)
-    zero, elsewhere, spread, lost = np.nan, np.nan, np.nan, np.nan
+    zero, elsewhere, spread = np.nan, np.nan, np.nan
     if n:
         seen = Scaled(network, own.logit_factor)
         zero = float(vanishing_gradients(seen, clean, labels, **options).float().mean())
         if (mislead := misleading_gradients(seen, clean, labels, **options)) is not None:
             elsewhere = float(mislead.float().mean())
         spread = _spread(network, clean, options)
-        lost = float((own.not_finite[own.correct] > 0).mean())
+    lost, of = _not_finite(network, own, options)
     rows = [
         _row("zero gradients", "", zero, n, "0", zero == 0),
         _row("float32 gradients", "", elsewhere, n, "0", elsewhere == 0),
         _row("five passes", "", spread, n, f"at most {REPEATABLE:g}", spread <= REPEATABLE),
-        _row("not finite", "", lost, int(own.correct.sum()), "0", lost == 0),
+        _row("not finite", "", lost, of, "0", lost == 0),
         *(_last_repetition(own, norm) for norm in NORMS),
     ]
     seeds = np.array([derive_seed(seed, "masking", int(sample)) for sample in own.sample[shown]])
@@ -134,6 +136,16 @@ def _check_network(
             share = float(_closer(network, clean, labels, candidates, norm, limit, options).mean())
         rows.append(_row("black box", norm, share, n, "0", share == 0))
     return rows + [_transfer(network, run, closest, norm, options) for norm in NORMS]
+
+
+def _not_finite(network: nn.Module, own: Closest, options: Mapping) -> tuple[float, int]:
+    unknown = 0
+    if not own.correct.all():
+        logits = predict(network, to_input(own.clean[~own.correct]), **options, finite=False)
+        unknown = int((~torch.isfinite(logits).all(dim=1)).sum())
+    of = int(own.correct.sum()) + unknown
+    failed = int((own.not_finite[own.correct] > 0).sum()) + unknown
+    return failed / of if of else np.nan, of
 
 
 def _last_repetition(own: Closest, norm: str) -> dict:

@@ -95,8 +95,8 @@ class NoiseTargets:
         A level that is fixed instead, see `NoiseLevels`.
     """
 
-    single_trial_similarity: float | None = 0.39
-    mean_oracle: float | None = 0.35
+    single_trial_similarity: float | None
+    mean_oracle: float | None
     noise: float | None = None
     shared_noise: float | None = None
 

@@ -17,7 +17,12 @@ from neuroreg.scans.scan import Scan
 from neuroreg.seeds import derive_seed
 from neuroreg.simulator.calibration import NoiseTargets, calibrate_noise
 from neuroreg.simulator.cells import GaborCells, Population
-from neuroreg.simulator.settings import FEWEST_OF_TIER, LARGEST_LEVEL, VALIDATION_FRACTION
+from neuroreg.simulator.settings import (
+    FEWEST_OF_TIER,
+    LARGEST_LEVEL,
+    VALIDATION_FRACTION,
+    SimulatorSettings,
+)
 from neuroreg.simulator.trial_noise import NoiseLevels, TrialNoise, tuned_loading
 from neuroreg.simulator.truth import SimulatedTruth, ideal_correlation, true_weight
 
@@ -28,6 +33,7 @@ _POOL_SATURATION = 0.5  # constant of the divisive normalisation, in units of th
 _HALF_SATURATION = 2.0  # normalised drive, relative to its mean, at half of the largest response
 _FLUCTUATIONS = 256  # that neurons share, beside behaviour: each like an image that comes and goes
 _BLOCK = 256  # neurons at once: fixed, because each block has its own random streams
+_DEFAULTS = SimulatorSettings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +57,11 @@ def simulate_scan(
     *,
     n_neurons: int,
     oracle_repeats: int,
-    single_trial_similarity: float | None = 0.39,
-    mean_oracle: float | None = 0.35,
-    noise: float | None = None,
-    shared_noise: float | None = None,
-    dropped_fraction: float = 0.02,
+    single_trial_similarity: float | None = _DEFAULTS.single_trial_similarity,
+    mean_oracle: float | None = _DEFAULTS.mean_oracle,
+    noise: float | None = _DEFAULTS.noise,
+    shared_noise: float | None = _DEFAULTS.shared_noise,
+    dropped_fraction: float = _DEFAULTS.dropped_fraction,
     seed: int,
     name: str,
 ) -> SimulatedScan:
