@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from figure_frames import CLASSES, INF, LABELS, closest
@@ -20,6 +22,27 @@ def test_examples_are_the_same_for_all_and_correct_if_possible():
         choose_examples(closest(samples=40), 1), choose_examples(closest(samples=40), 2)
     )
     assert choose_examples(closest(samples=2), 0).tolist() == [0, 1]
+
+
+def test_plain_images_come_last_of_their_kind():
+    parts = closest(samples=40)
+    plain = np.arange(40) % 2 == 1
+    parts = {
+        name: replace(part, clean=np.where(plain[:, None, None], 100, part.clean).astype(np.uint8))
+        for name, part in parts.items()
+    }
+    for seed in range(5):
+        assert not plain[choose_examples(parts, seed)].any()
+    # 0 and 2 are misclassified, which counts for more.
+    few = {
+        name: replace(
+            part,
+            **{key: getattr(part, key)[:4] for key in ("clean", "correct")},
+            distance={norm: part.distance[norm][:4] for norm in NORMS},
+        )
+        for name, part in parts.items()
+    }
+    assert 3 in choose_examples(few, 0)
 
 
 def test_examples_show_images_adversarials_and_magnified_differences():

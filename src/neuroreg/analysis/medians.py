@@ -48,14 +48,14 @@ def median(values: np.ndarray, counted: np.ndarray, condition: int) -> Interval:
     weights = np.zeros(values.shape[-3])
     weights[condition] = 1.0
     found = contrast(angles, weights)
-    reach = found.high - found.estimate
+    reach = np.asarray(found.high - found.estimate)
     known = np.isfinite(reach) & np.isfinite(estimate)
     reach = np.where(known, reach, 0.0)
-    low, high = (quantile(np.sin(np.clip(np.pi / 2 + side * reach, 0, np.pi) / 2) ** 2) for side in (-1, 1))
+    ends = [quantile(np.sin(np.clip(np.pi / 2 + side * reach, 0, np.pi) / 2) ** 2) for side in (-1, 1)]
     # The mean of two values in the middle may lie beyond a quantile, which is one of them.
-    low, high = np.minimum(low, estimate), np.maximum(high, estimate)
-    low, high = np.where(known, low, np.nan), np.where(known, high, np.nan)
-    return Interval(estimate[()], low[()], high[()], found.freedom)
+    low = np.where(known, np.minimum(ends[0], estimate), np.nan)
+    high = np.where(known, np.maximum(ends[1], estimate), np.nan)
+    return Interval(estimate[()], low[()], high[()], found.freedom)  # type: ignore[arg-type]
 
 
 def _angles(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
