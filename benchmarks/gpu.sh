@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # What only a GPU can show, each stage with a limit of time; docs/gpu.md keeps what came out.
 #
-#     benchmarks/gpu.sh FOLDER STAGE... [-- ARGUMENT...]
+#     benchmarks/gpu.sh FOLDER [STAGE...] [-- ARGUMENT...]
+#
+# Without a STAGE: tests, training, search, and of the study as much as LIMIT, 1,500 seconds in all, leaves;
+# the same command goes on with it.
 #
 #     tests       the tests marked gpu, several at a time
 #     smoke       the whole workflow in small, every stage on the GPU
@@ -17,6 +20,7 @@ cd "$(dirname "$0")/.."
 (($#)) || { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 2; }
 python=${PYTHON:-python3}
 jobs=${JOBS:-8}
+limit=${LIMIT:-1500}
 cores=$(env -u OMP_NUM_THREADS nproc) # which that variable would limit
 out=$(mkdir -p "$1" && cd "$1" && pwd) && shift
 stages=()
@@ -24,12 +28,16 @@ while (($#)) && [[ $1 != -- ]]; do
   stages+=("$1") && shift
 done
 (($#)) && shift
+((${#stages[@]})) || stages=(tests training search study)
 export PYTHONPATH=$PWD/src${PYTHONPATH:+:$PYTHONPATH} OMP_NUM_THREADS=1
 status=0
 
 workflow() { # folder of the results, further arguments
   local folder=$1 && shift
-  "$python" -m snakemake --directory "$folder" --cores "$cores" --scheduler greedy \
+  local left=$((limit - SECONDS))
+  # An interrupt, after which unfinished trainings and searches can go on.
+  timeout --foreground --signal=INT --kill-after=60 $((left > 1 ? left : 1)) \
+    "$python" -m snakemake --directory "$folder" --cores "$cores" --scheduler greedy \
     --resources gpu="$jobs" mem_mb=100000 --quiet rules host "$@"
 }
 
