@@ -3,8 +3,8 @@
 #
 #     benchmarks/gpu.sh FOLDER [STAGE...] [-- ARGUMENT...]
 #
-# Without a STAGE: tests, training, search, and of the study as much as LIMIT, 1,500 seconds in all, leaves;
-# the same command goes on with it.
+# Without a STAGE: tests, training, search, study. The workflow is interrupted LIMIT seconds (1,500) after the
+# script began; the same command goes on with it.
 #
 #     tests       the tests marked gpu, several at a time
 #     smoke       the whole workflow in small, every stage on the GPU
@@ -35,8 +35,8 @@ status=0
 workflow() { # folder of the results, further arguments
   local folder=$1 && shift
   local left=$((limit - SECONDS))
-  # An interrupt, after which unfinished trainings and searches can go on.
-  timeout --foreground --signal=INT --kill-after=60 $((left > 1 ? left : 1)) \
+  # An interrupt of all its jobs, too, after which unfinished trainings and searches can go on.
+  timeout --signal=INT --kill-after=60 $((left > 1 ? left : 1)) \
     "$python" -m snakemake --directory "$folder" --cores "$cores" --scheduler greedy \
     --resources gpu="$jobs" mem_mb=100000 --quiet rules host "$@"
 }
@@ -78,7 +78,12 @@ run_study() { workflow "$out/study" --configfile configs/study.yaml configs/gpu.
 for stage in "${stages[@]}"; do
   started=$SECONDS
   echo "== $stage"
-  "run_$stage" "$@" 2>&1 | tee "$out/$stage.log" || { status=1 && echo "== $stage failed"; }
+  "run_$stage" "$@" 2>&1 | tee "$out/$stage.log"
+  case ${PIPESTATUS[0]} in
+    0) ;;
+    124) echo "== $stage: stopped at the limit" ;;
+    *) status=1 && echo "== $stage failed" ;;
+  esac
   echo "== $stage: $((SECONDS - started)) s"
 done
 exit $status
