@@ -24,7 +24,7 @@ def test_the_estimate_is_the_mean_of_the_seeds_medians_and_lies_within(condition
         some = [row[own] for row, own in zip(values[condition], counted[condition], strict=True)]
         assert found.estimate == np.mean([np.median(row) for row in some])
         if np.isfinite(found.estimate) and not np.isnan(found.low):
-            assert values[condition].min() <= found.low <= found.estimate <= found.high
+            assert 0 <= found.low <= found.estimate <= found.high
 
 
 @pytest.mark.parametrize("images", [40, 100, 400])
@@ -77,6 +77,36 @@ def test_of_equal_values_the_median_may_be_the_largest():
     values = np.repeat([1.0, 2.0], [9, 11])[None, None].repeat(3, axis=1)
     found = median(values, everything(values), 0)
     assert (found.low, found.estimate, found.high) == (1, 2, 2)
+
+
+def test_where_seeds_differ_by_more_than_images_nothing_bounds_the_median():
+    values = np.array([[1.0], [5.0]]) + np.linspace(0, 1, 30)
+    found = median(values[None], everything(values[None]), 0)
+    assert (found.low, found.estimate, found.high) == (0, 3.5, np.inf)
+
+
+@pytest.mark.parametrize(("images", "bounds"), [(5, (0, np.inf)), (6, (2, 2))])
+def test_so_few_equal_images_bound_nothing(images, bounds):
+    """Of five images all are at a value of which .48 of all images are in a fortieth of cases."""
+    values = np.full((1, 3, images), 2.0)
+    assert median(values, everything(values), 0)[1:3] == bounds
+
+
+def test_a_seed_in_which_nothing_counts_leaves_no_median_and_other_conditions_alone():
+    values = np.random.default_rng(3).gamma(2, 1, (2, 3, 40))
+    counted = everything(values)
+    counted[0, 1] = False
+    assert np.isnan(median(values, counted, 0)[:3]).all()
+    assert median(values, counted, 1) == median(values[1:], counted[1:], 0)
+
+
+def test_equal_values_at_the_median_tell_as_much_of_shares_as_others():
+    """Of 100 images 70 are at 0: the angle's scale is that of a half, whatever share lies below."""
+    values = np.concatenate([np.zeros(70), np.arange(1.0, 31)])[None, None].repeat(3, axis=1)
+    found = median(values, everything(values), 0)
+    assert found.high == 0  # t * sqrt(1 / 99) / 2 = .0997 above a half, less than .7
+    values = np.sort(np.concatenate([np.zeros(58), np.arange(1.0, 43)]))[None, None].repeat(3, axis=1)
+    assert median(values, everything(values), 0).high in (1, 2, 3)
 
 
 def test_without_a_finite_median_or_a_second_seed_there_are_no_bounds():

@@ -86,7 +86,11 @@ def intervals(
         SLOPE: (lambda: contrast(right, slope), 0.0),
         "mean distance": (of_means(first), np.exp((SPREAD * sd) ** 2 / 2)),
         "ratio of means": (of_means(last - first), 1.0),
-        "median distance": (lambda: median(distance, counted, 0), 1.0),
+        # The mean over seeds of what each one's endless images have in the middle.
+        "median distance": (
+            lambda: median(distance, counted, 0),
+            np.exp((SPREAD * deviation_of_seeds(images, seed_effect)) ** 2 / 2),
+        ),
     }
 
 
@@ -99,6 +103,24 @@ def misclassifying(values: np.ndarray, seed_effect: float, shares: Sequence[floa
 def above(limit: float, sd: float) -> float:
     """Return the mean of how far a normal variable of mean 0 is above a limit, below which it counts 0."""
     return float(sd * norm.pdf(limit / sd) - limit * norm.sf(limit / sd)) if sd else max(-limit, 0.0)
+
+
+def coverage_of_pixels(
+    rng: np.random.Generator, studies: int, seed_effect: float, shares: Sequence[float], **shape: float
+) -> dict[str, float]:
+    """How often medians' intervals hold the truth where distances are few whole numbers, as under L0."""
+    values = latent(rng, studies, len(shares), seed_effect=seed_effect, **shape)
+    pixels = np.ceil(2 * misclassifying(values, seed_effect, shares))
+    middle = deviation_of_seeds(shape["images"], seed_effect) * norm.ppf((np.arange(10**5) + 0.5) / 10**5)
+    found = {}
+    for index, missed in enumerate(shares):
+        limit = norm.ppf(missed) * deviation(shape["images"], seed_effect)
+        truth = np.ceil(2 * np.maximum(middle - limit, 0)).mean()
+        interval = median(pixels, np.ones(pixels.shape, bool), index)
+        found[f"{missed:.0%} at 0"] = float(
+            ((interval.low <= truth + 1e-9) & (truth - 1e-9 <= interval.high)).mean()
+        )
+    return found
 
 
 def coverage_where_some_are_misclassified(

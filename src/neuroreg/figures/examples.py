@@ -23,8 +23,8 @@ def choose_examples(closest: Mapping[str, Closest], seed: int) -> np.ndarray:
 
     They are drawn at random from those that every model classifies correctly and that have an adversarial
     under every norm and model; if these are too few, from the others that every model classifies correctly,
-    then from the rest. Of each of these the half of more contrast comes first: on a plain image nothing is
-    to be seen.
+    then from the rest. Of each of these those come first that have more contrast than half of all samples:
+    on a plain image nothing is to be seen.
     """
     contrast = next(iter(closest.values())).clean.std(axis=(1, 2))
     correct = np.logical_and.reduce([part.correct for part in closest.values()])
