@@ -202,7 +202,7 @@ def test_what_noise_cannot_give_is_refused(known):
             lambda levels: observe(NoiseLevels(1e-6, 0)), image, NoiseTargets(None, 0.35, None, 0.0), seed=1
         )
     with pytest.raises(InputError, match=r"^2 images repeated; expected at least 3\.$"):
-        calibrate_noise(lambda levels: observe(levels)[:12], image[:12], NoiseTargets(), seed=1)
+        calibrate_noise(lambda levels: observe(levels)[:12], image[:12], NoiseTargets(0.39, 0.35), seed=1)
 
 
 @pytest.mark.parametrize(("images", "neurons"), [(12, 30), (40, 8)])
