@@ -13,7 +13,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 
-from known_truth import SLOPE, coverage, coverage_where_some_are_misclassified, power
+from known_truth import SLOPE, coverage, coverage_of_pixels, coverage_where_some_are_misclassified, power
 
 EFFECTS = {"none": 0.0, "small": 1.0, "between": 2.5, "large": 5.0}
 GAINS = (0.25, 0.5, 1.0)
@@ -63,10 +63,31 @@ def main() -> None:
             for name, e in EFFECTS.items()
         }
     )
+    print("\nCoverage of medians: half or more misclassified, and distances that are whole numbers\n")
+    show(
+        {
+            f"{images} images, {s} seeds, {name}": only_medians(
+                coverage_where_some_are_misclassified(
+                    np.random.default_rng(0), studies, e, [0.5, 0.6], seeds=s, images=images
+                )
+            )
+            | coverage_of_pixels(
+                np.random.default_rng(0), studies, e, [0.25, 0.43, 0.5, 0.6], seeds=s, images=images
+            )
+            for images in (28, IMAGES)
+            for s in (3, 5)
+            for name, e in EFFECTS.items()
+        }
+    )
     print("\nPower, three conditions, small seed effects\n")
     show({f"{s} seeds, gain {g}": of(power, 1.0, g, seeds=s) for g in GAINS for s in (2, 3, 5)})
     print("\nPower, three conditions, large seed effects\n")
     show({f"{s} seeds, gain {g}": of(power, 5.0, g, seeds=s) for g in GAINS for s in (2, 3, 5)})
+
+
+def only_medians(row: dict[str, float]) -> dict[str, float]:
+    """Return what a row says of medians."""
+    return {name: held for name, held in row.items() if name.startswith("median")}
 
 
 def show(rows: dict[str, dict[str, float]]) -> None:

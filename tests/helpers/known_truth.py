@@ -94,6 +94,11 @@ def intervals(
     }
 
 
+def _hold(found: Interval, truth: float) -> np.ndarray:
+    """Return which intervals hold the truth."""
+    return (found.low <= truth) & (truth <= found.high)
+
+
 def misclassifying(values: np.ndarray, seed_effect: float, shares: Sequence[float]) -> np.ndarray:
     """Return distances of latent values (..., C, S, N), of which shares (C,) are misclassified, at 0."""
     sd = deviation(values.shape[-1], seed_effect)
@@ -117,9 +122,7 @@ def coverage_of_pixels(
         limit = norm.ppf(missed) * deviation(shape["images"], seed_effect)
         truth = np.ceil(2 * np.maximum(middle - limit, 0)).mean()
         interval = median(pixels, np.ones(pixels.shape, bool), index)
-        found[f"{missed:.0%} at 0"] = float(
-            ((interval.low <= truth + 1e-9) & (truth - 1e-9 <= interval.high)).mean()
-        )
+        found[f"whole median, {missed:.0%} at 0"] = float(_hold(interval, truth).mean())
     return found
 
 
@@ -140,9 +143,7 @@ def coverage_where_some_are_misclassified(
             "median": (median(distance, counted, index), above(limit, of_seeds)),
         }
         for kind, (interval, truth) in made.items():
-            found[f"{kind}, {missed:.0%} at 0"] = float(
-                ((interval.low <= truth) & (truth <= interval.high)).mean()
-            )
+            found[f"{kind}, {missed:.0%} at 0"] = float(_hold(interval, truth).mean())
     return found
 
 
@@ -156,7 +157,7 @@ def coverage(
 ) -> dict[str, float]:
     """How often each kind of interval holds the true value; all but that of a slope if none is named."""
     made = intervals(latent(rng, studies, seed_effect=seed_effect, **shape), seed_effect)
-    return _count(lambda found, truth: (found.low <= truth) & (truth <= found.high), kinds, made, list(made))
+    return _count(_hold, kinds, made, list(made))
 
 
 def power(

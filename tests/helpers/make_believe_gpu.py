@@ -69,6 +69,8 @@ class MakeBelieveGpu(contextlib.ExitStack):
     ----------
     devices
         How many.
+    free
+        Bytes of memory that are free, half of all; may be set later.
 
     Attributes
     ----------
@@ -83,9 +85,9 @@ class MakeBelieveGpu(contextlib.ExitStack):
     exact = True
     kernels = 1
 
-    def __init__(self, devices: int = 1) -> None:
+    def __init__(self, devices: int = 1, free: int = 2**30) -> None:
         super().__init__()
-        self.devices, self.current, self.counts = devices, 0, Counts()
+        self.devices, self.current, self.counts, self.free = devices, 0, Counts(), free
         self.factories: torch.device | None = None  # where C++ makes tensors on its way
         self.filling = False
         self.recording: Graph | None = None  # of kernels that are not to run yet
@@ -108,6 +110,7 @@ class MakeBelieveGpu(contextlib.ExitStack):
             "get_device_capability": lambda device=None: (9, 0),
             "manual_seed_all": lambda seed: None,
             "empty_cache": lambda: None,
+            "mem_get_info": lambda device=None: (self.free, 2 * self.free),
             "_lazy_init": lambda: None,
             "CUDAGraph": lambda: Graph(self),
             "graph": self._record,

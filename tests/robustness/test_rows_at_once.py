@@ -15,10 +15,6 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 SHAPE = (1, 32, 32)
 
 
-def free_memory(monkeypatch, number):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (number, 2 * number))
-
-
 def test_a_number_is_taken_as_it_is_and_the_cpu_has_its_own():
     model = ResNet(width=4).eval()
     assert rows_at_once(7, model, SHAPE, CPU, 3) == 7
@@ -45,11 +41,10 @@ def test_wider_networks_keep_more():
 
 
 @pytest.mark.parametrize("free", [10_000_000, 100_000_000, 1_000_000_000])
-def test_a_gpu_takes_what_a_quarter_of_its_memory_holds(monkeypatch, free):
-    free_memory(monkeypatch, free)
+def test_a_gpu_takes_what_a_quarter_of_its_memory_holds(free):
     model = ResNet(width=4).eval()
     each = 2 * bytes_of_a_row(model, SHAPE, CPU) + COPIES * 1024 * 8
-    with MakeBelieveGpu():
+    with MakeBelieveGpu(free=free):
         model.to("cuda")
         rows = rows_at_once("auto", model, SHAPE, CUDA, 10_000)
         assert rows_at_once("auto", model, SHAPE, CUDA, 2) == min(rows, 2)
@@ -72,7 +67,7 @@ class Ending(nn.Module):
         return self.network(x)
 
 
-def test_a_search_whose_memory_has_changed_goes_on(monkeypatch, tmp_path, caplog):
+def test_a_search_whose_memory_has_changed_goes_on(tmp_path, caplog):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (12, 4, 4), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
     network, labels = balanced_network(to_input(images))
@@ -87,11 +82,10 @@ def test_a_search_whose_memory_has_changed_goes_on(monkeypatch, tmp_path, caplog
     expected = searched(64, CPU)
     assert searched("auto", CPU).distance["l2"].tobytes() == expected.distance["l2"].tobytes()
     each = 2 * bytes_of_a_row(network, SHAPE, CPU) + COPIES * 1024 * 8
-    with MakeBelieveGpu():
-        free_memory(monkeypatch, int(4 * 3.5 * each))  # three rows
+    with MakeBelieveGpu(free=int(4 * 3.5 * each)) as gpu:  # three rows
         with pytest.raises(KeyboardInterrupt):
             searched("auto", CUDA, passes=30, resume=ResumeFile(tmp_path / "state.safetensors"))
-        free_memory(monkeypatch, int(4 * 5.5 * each))
+        gpu.free = int(4 * 5.5 * each)
         with caplog.at_level("INFO"):
             found = searched("auto", CUDA, resume=ResumeFile(tmp_path / "state.safetensors"))
     assert "going on after 1 batches" in caplog.text

@@ -66,15 +66,13 @@ def test_a_jobs_searches_find_what_each_search_finds_by_itself(files, tmp_path):
 
 
 @pytest.mark.parametrize("parts", [{}, {"parts": 2, "part": 1}])
-def test_a_jobs_searches_run_on_a_gpu(any_gpu, files, tmp_path, parts, monkeypatch):
+def test_a_jobs_searches_run_on_a_gpu(any_gpu, files, tmp_path, parts):
     """With the config's defaults for a GPU; by another number of rows results move by rounding."""
     found = {}
     for device, batch_size in (("cpu", 8), ("cuda", "auto")):
         outputs = [tmp_path / f"{device}_{attack['name']}.h5" for attack in ATTACKS]
         options = OPTIONS | {"batch_size": batch_size, "samples": 6, "device": device} | parts
         with any_gpu() if device == "cuda" else nullcontext() as gpu:
-            if gpu and gpu.exact:
-                monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**31))
             search_attacks(*files, outputs, ATTACKS, ["code"] * 3, **options)
         found[device] = [read_record(output, AttackResult) for output in outputs]
     assert not gpu.counts.tf32

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import beta, t
 
-from neuroreg.analysis.linear import linear_logarithms
+from neuroreg.analysis.linear import linear_angles, linear_logarithms, share_at
 
 LEVEL = 0.95
 _DRAWS = 20_000  # of the largest of several t values
@@ -98,8 +98,8 @@ def positive(values: np.ndarray, weights: np.ndarray) -> Interval:
 def share(values: np.ndarray, condition: int) -> Interval:
     """Return the interval of one condition's mean of values in [0, 1], which never leaves [0, 1].
 
-    Computed of 2 arcsin(sqrt(mean)), on which scale the variance of a share does not depend on it. Where all
-    values are 0, or all are 1, images add the Clopper-Pearson interval of N observations.
+    Computed on the scale of `linear_angles`. Where all values are 0, or all are 1, images add the
+    Clopper-Pearson interval of N observations.
 
     Parameters
     ----------
@@ -108,19 +108,15 @@ def share(values: np.ndarray, condition: int) -> Interval:
     condition
         Which of the C.
     """
-    means = values.mean(axis=(-1, -2), keepdims=True)
-    spread = np.sqrt(means * (1 - means))
-    deviations = np.divide(values - means, spread, out=np.zeros_like(values, dtype=float), where=spread > 0)
-    angles = 2 * np.arcsin(np.sqrt(means)) + deviations
+    estimate = values.mean(axis=(-1, -2))[..., condition]
     weights = np.zeros(values.shape[-3])
     weights[condition] = 1.0
-    found = contrast(angles, weights)
-    low, high = (np.sin(np.clip(bound, 0, np.pi) / 2) ** 2 for bound in (found.low, found.high))
-    estimate = means[..., condition, 0, 0]
+    found = contrast(linear_angles(values), weights)
+    low, high = share_at(found.low), share_at(found.high)
     # There and back an angle is off by rounding.
     low, high = np.minimum(low, estimate), np.maximum(high, estimate)
     of_images = share_interval(estimate, values.shape[-1])
-    sure = spread[..., condition, 0, 0] == 0
+    sure = (estimate == 0) | (estimate == 1)
     low = np.where(sure & (of_images.low < low), of_images.low, low)
     high = np.where(sure & (of_images.high > high), of_images.high, high)
     return Interval(estimate, low[()], high[()], found.freedom)

@@ -31,6 +31,32 @@ def linear_means(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
         return means + np.where(counted, counting - means, 0.0) * (values.shape[-1] / np.maximum(count, 1))
 
 
+def linear_angles(values: np.ndarray) -> np.ndarray:
+    """Return twice the arcsine of the root of a share, the mean over seeds and images, linear about it.
+
+    On this scale the variance of a share does not depend on it. `share_at` leads back.
+
+    Parameters
+    ----------
+    values
+        float (..., S, N), of a mean in [0, 1], but for rounding.
+
+    Returns
+    -------
+    ndarray
+        float64 (..., S, N), 0 to pi in the mean over the last two axes; all equal where the share is 0 or 1.
+    """
+    shares = values.mean(axis=(-1, -2), keepdims=True).clip(0, 1)
+    spread = np.sqrt(shares * (1 - shares))
+    deviations = np.divide(values - shares, spread, out=np.zeros_like(values, dtype=float), where=spread > 0)
+    return 2 * np.arcsin(np.sqrt(shares)) + deviations
+
+
+def share_at(angle: np.ndarray) -> np.ndarray:
+    """Return the share at an angle of `linear_angles`; 0 or 1 beyond 0 or pi."""
+    return np.sin(np.clip(angle, 0, np.pi) / 2) ** 2
+
+
 def linear_logarithms(values: np.ndarray) -> np.ndarray:
     """Return the logarithm of the mean over seeds and images, linear about it.
 

@@ -9,7 +9,7 @@ docs/intervals.md shows how often the intervals hold there.
 import numpy as np
 
 from neuroreg.analysis.intervals import Interval, contrast, share_interval
-from neuroreg.analysis.linear import linear_means
+from neuroreg.analysis.linear import linear_angles, linear_means, share_at
 
 
 def median(values: np.ndarray, counted: np.ndarray, condition: int) -> Interval:
@@ -38,7 +38,7 @@ def median(values: np.ndarray, counted: np.ndarray, condition: int) -> Interval:
     estimate = np.where(count[..., 0] > 0, medians, np.nan).mean(axis=-1)
     weights = np.zeros(values.shape[-3])
     weights[condition] = 1.0
-    found = contrast(_angles(values, counted), weights)
+    found = contrast(linear_angles(_below_medians(values, counted)), weights)
     reach = np.asarray(found.high - found.estimate)
     known = np.isfinite(reach) & np.isfinite(estimate)
     # Images that all agree show no variance; so few of them tell nothing of the median.
@@ -52,16 +52,15 @@ def median(values: np.ndarray, counted: np.ndarray, condition: int) -> Interval:
 
         Where many values are equal the former's noise has one side: one seed above 0 lifts the mean.
         """
-        share = np.sin(np.clip(np.pi / 2 + side * reach, 0, np.pi) / 2)[..., None, None] ** 2
+        share = share_at(np.pi / 2 + side * reach)[..., None, None]
         # Rounding must not lift a whole rank to the next.
         ranks = (np.ceil(share * of - 1e-9) for of in (count, count.sum(axis=-2, keepdims=True)))
         return [
             _at(own, rank)[..., 0].mean(axis=-1) for own, rank in zip((ordered, together), ranks, strict=True)
         ]
 
-    low, high = np.minimum(*quantiles(-1)), np.maximum(*quantiles(1))
-    # The mean of two values in the middle may lie beyond a quantile, which is one of them.
-    low, high = np.minimum(low, estimate), np.maximum(high, estimate)
+    # The mean of two values in the middle may lie above a quantile, which is one of them.
+    low, high = np.minimum(*quantiles(-1)), np.maximum(np.maximum(*quantiles(1)), estimate)
     low, high = np.where(reach >= np.pi / 2, 0.0, low), np.where(reach >= np.pi / 2, np.inf, high)
     low, high = np.where(known, low, np.nan), np.where(known, high, np.nan)
     return Interval(estimate[()], low[()], high[()], found.freedom)  # type: ignore[arg-type]
@@ -73,11 +72,11 @@ def _at(ordered: np.ndarray, rank: np.ndarray) -> np.ndarray:
     return np.take_along_axis(ordered, index, axis=-1)
 
 
-def _angles(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Return (..., C, S, N) whose mean is twice the arcsine of the root of the share below each median.
+def _below_medians(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Return (..., C, S, N) whose mean over seeds and images is the share below each condition's median.
 
-    Linear about it, as in `intervals.share`. The median is that of all seeds' values together. Of equal
-    values all count as below it or none, by which comes nearer to a half.
+    The median is that of all seeds' values together. Of equal values all count as below it or none, by which
+    comes nearer to a half.
     """
     together = np.where(counted, values, np.inf).reshape(*values.shape[:-2], -1)
     count = counted.sum(axis=(-1, -2))[..., None]
@@ -86,10 +85,4 @@ def _angles(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
     ]
     strictly, at_most = (linear_means(below, counted) for below in (values < middle, values <= middle))
     off = [np.abs(below.mean(axis=(-1, -2), keepdims=True) - 0.5) for below in (strictly, at_most)]
-    below = np.where(off[0] < off[1], strictly, at_most)
-    share = below.mean(axis=(-1, -2), keepdims=True)
-    spread = np.sqrt(np.maximum(share * (1 - share), 0))
-    deviations = np.divide(
-        below - share, spread, out=np.where(np.isnan(below), np.nan, 0.0), where=spread > 0
-    )
-    return 2 * np.arcsin(np.sqrt(np.clip(share, 0, 1))) + deviations
+    return np.where(off[0] < off[1], strictly, at_most)
