@@ -259,7 +259,10 @@ def foolboxs(arguments: argparse.Namespace, attack: str, model, samples: dict, *
                 attacker.lr = told["radius"] * 32 / x[rows].numel()
                 extra = {"starting_points": pool[starts[repetition, rows]]}
             criterion = foolbox.criteria.Misclassification(y[rows])
-            parts.append(attacker.run(wrapped, x[rows], criterion, **extra).cpu()[:, 0])
+            here = attacker.run(wrapped, x[rows], criterion, **extra)
+            # Where it finds nothing it answers with a black image, which may be adversarial.
+            missing = (here == 0).flatten(1).all(dim=1) & (attack == "carlini_wagner")
+            parts.append(torch.where(missing[:, None, None, None], x[rows], here).cpu()[:, 0])
         found.append(torch.cat(parts).numpy())
     return np.stack(found)
 

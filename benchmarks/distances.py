@@ -7,9 +7,9 @@ and without) or `adv_lib` (ours beside https://github.com/jeromerony/adversarial
 `--adv-lib FOLDER` is a checkout of it), or a config with `adversarial: {attacks: ...}`, such as
 configs/untrimmed.yaml. One thread of a CPU; images in proportion to the classes among those that the model
 gets right; float32; every distance is verified by `verify`, adv-lib's too. Columns: the mean distance in the
-attack's own norm over the images for which an adversarial was found, their number, passes of an image,
-forward and backward, CPU seconds of this process, and the means in all norms. adv-lib's passes are counted
-at the model.
+attack's own norm, as `told_mean` has it, the number of images for which an adversarial was found, passes of
+an image, forward and backward, CPU seconds of this process, and the means in all norms. adv-lib's passes are
+counted at the model.
 
 What is measured is kept in FILE.jsonl, one line each, and is not measured again. `--trim` also says which of
 the settings are kept as the workflow's results/settings.csv has it, `--compare CONFIG ...` what the whole
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from means import told_mean
 from torch import Tensor, nn
 
 from neuroreg.analysis.setting_ranks import trim
@@ -40,6 +41,7 @@ from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attack_result import NORMS
 from neuroreg.robustness.attacks.registry import attack_methods, complete_setting, find_method
 from neuroreg.robustness.evaluation import predict, to_input
+from neuroreg.robustness.largest import largest_distances
 from neuroreg.robustness.minimal_distance import choose_samples, search
 from neuroreg.robustness.verification import verify
 from neuroreg.training.checkpoints import load_model
@@ -219,12 +221,9 @@ def measure(arguments: argparse.Namespace, model: nn.Module, data: tuple, method
     }
 
 
-def show(method: str, setting: dict, line: dict) -> None:
-    """Print a row of the table."""
-    means = {}
-    for norm in NORMS:
-        there = [one for one in line["distance"][norm] if one is not None]
-        means[norm] = f"{np.mean(there):.5f}" if there else "none"
+def show(method: str, setting: dict, line: dict, largest: dict[str, np.ndarray]) -> None:
+    """Print a row of the table; `largest` as `largest_distances`."""
+    means = {norm: told_mean(np.array(line["distance"][norm], dtype=float), largest[norm]) for norm in NORMS}
     found = sum(one is not None for one in line["distance"][line["norm"]])
     told = json.dumps(setting).replace('"', "").strip("{}")
     print(
@@ -322,6 +321,7 @@ def main() -> None:
     logits = predict(model, to_input(images), batch_size=250, device=CPU)
     right = (logits.argmax(dim=1).numpy() == labels).nonzero()[0]
     chosen = right[choose_samples(labels[right], arguments.images, seed=SEED)]
+    largest = largest_distances(images[chosen])
     digest = hashlib.sha256(arguments.model.read_bytes() + chosen.tobytes()).hexdigest()
     kept = {}
     if arguments.keep and arguments.keep.exists():
@@ -347,7 +347,7 @@ def main() -> None:
                     file.write(json.dumps(line) + "\n")
             kept[json.dumps(key)] = line
         lines.append(line)
-        show(method, setting, line)
+        show(method, setting, line, largest)
     for tolerance in arguments.trim:
         show_trimmed(chosen_entries, lines, tolerance)
     grids = {}

@@ -67,8 +67,8 @@ run_shared() {
 
 run_search() {
   # Ours and Foolbox's short ones take less than a minute; its Brendel & Bethge, last, compiles as long for each norm.
-  timeout 240 "$python" benchmarks/attacks.py --device cuda --threads 4 --samples 250 --repetitions 1 \
-    --steps 50 --batch 250 --foolbox-batch 250 --one-process
+  timeout 300 "$python" benchmarks/attacks.py --device cuda --threads 4 --width 64 --samples 250 --repetitions 1 \
+    --steps 30 --batch 250 --foolbox-batch 250 --one-process
 }
 
 run_study() { workflow "$out/study" --configfile configs/study.yaml configs/gpu.yaml "$@"; }

@@ -3,8 +3,8 @@
     python benchmarks/logit_scale.py MODEL.safetensors CLASSIFICATION.h5 [--attacks ddn ...] [--cross-entropy]
 
 One thread of a CPU, one repetition, short settings (or `--setting`); the first test images that the model
-gets right; verified distances in the attack's own norm (those that fail are counted). With `--cross-entropy`,
-PGD, AdamPGD and DDN step along the float32 cross-entropy's own gradient, which saturates.
+gets right; verified distances in the attack's own norm, as `told_mean` has them. With `--cross-entropy`, PGD,
+AdamPGD and DDN step along the float32 cross-entropy's own gradient, which saturates.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from means import told_mean
 from torch import nn
 
 from neuroreg.files.records import read_record
@@ -20,6 +21,7 @@ from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attacks import rows
 from neuroreg.robustness.attacks.registry import attack_methods, find_method
 from neuroreg.robustness.evaluation import predict, to_input
+from neuroreg.robustness.largest import largest_distances
 from neuroreg.robustness.logit_margin import Scaled
 from neuroreg.robustness.minimal_distance import search
 from neuroreg.training.checkpoints import load_model
@@ -70,7 +72,7 @@ def main() -> None:
     model = load_model(arguments.model).eval()
     right = predict(model, to_input(images), batch_size=250, device=CPU).argmax(dim=1).numpy() == labels
     chosen = np.flatnonzero(right)[: arguments.images]
-    print("attack               " + "".join(f"{f'x {factor:g}':>14}" for factor in arguments.factors))
+    print("attack               " + "".join(f"  {f'x {factor:g}':>14}" for factor in arguments.factors))
     for name in arguments.attacks:
         setting = arguments.setting or next(SETTINGS[key] for key in SETTINGS if name.startswith(key))
         print(f"{name:21}", end="", flush=True)
@@ -90,11 +92,9 @@ def main() -> None:
                 logit_margin=arguments.margin,
                 device=CPU,
             )
-            distance = result.distance[find_method(name).norm].ravel()
-            there = np.isfinite(distance)
-            mean = f"{distance[there].mean():.5f}" if there.any() else "none"
-            missing = "" if there.all() else f" -{(~there).sum()}"
-            print(f"{mean + missing:>14}", end="", flush=True)
+            norm = find_method(name).norm
+            told = told_mean(result.distance[norm].ravel(), largest_distances(images[chosen])[norm])
+            print(f"  {told:>14}", end="", flush=True)
         print()
 
 

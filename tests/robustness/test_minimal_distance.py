@@ -317,6 +317,18 @@ def test_padded_few_rows_take_few(problem, rows_passed):
     assert same(run(problem, rows=slice(1, 3), pad=True, **options), padded)
 
 
+def test_on_a_gpu_nothing_is_filled_up(any_gpu, problem, rows_passed):
+    options = {"method": "jsma", "settings": [{"theta": 0.5, "targets": 9}], "batch_size": 64}
+    passed = []
+    for pad in (True, False):
+        with any_gpu():
+            run(problem, pad=pad, device=torch.device("cuda"), **options)
+        passed.append(tuple(rows_passed))
+        rows_passed.clear()
+    problem[0].cpu()
+    assert passed[0] == passed[1]
+
+
 def test_joined_parts_are_the_whole_to_the_bit(problem, tmp_path):
     options = {"pad": True, "batch_size": 8}
     parts = [run(problem, rows=rows, **options) for rows in (slice(0, 2), slice(2, 3), slice(3, 5))]

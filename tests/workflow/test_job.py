@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,15 @@ def test_an_end_that_is_no_bug_is_one_sentence_and_a_code_of_its_own(tmp_path, b
     assert ended(start(tmp_path, body)) == (code, f"some_rule: {expected}\n")
     assert log_of(tmp_path).splitlines()[-1].endswith(expected)
     assert "Traceback" not in log_of(tmp_path)
+
+
+def test_a_log_tells_what_a_job_took_to_start_and_in_all(tmp_path):
+    busy = "\n    import time; begun = time.process_time()\n    while time.process_time() < begun + 0.5: pass"
+    assert ended(start(tmp_path, busy))[0] == 0
+    first, *_, last = log_of(tmp_path).splitlines()
+    started = float(re.search(r"started in (.*) s of processor time$", first)[1])
+    done = float(re.search(r" done after (.*) s of processor time$", last)[1])
+    assert 0 <= started <= done - 0.4 < 60
 
 
 def test_warnings_of_the_library_reach_the_terminal_and_those_of_others_the_log(tmp_path):

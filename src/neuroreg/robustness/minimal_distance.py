@@ -24,7 +24,7 @@ from neuroreg.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
 State = dict[str, dict[str, torch.Tensor]]
-# Rows of each pass if padded on the CPU. One size for all, since what a size depends on decides bits: if it
+# Rows of each pass if padded. One size for all, since what a size depends on decides bits: if it
 # fell with the rows that are left, the neighbours would. Smaller passes fill up less, but each costs more.
 PADDED = 16
 
@@ -119,9 +119,9 @@ def search(
         The mean margin of the logits that attacks see, by one factor (see `logit_factor`, of the pool);
         verification sees the logits as they are. None: attacks, too.
     pad
-        Whether all passes are of one size, the last ones filled up: 16 rows (or `batch_size` if that is less)
-        on the CPU, else `batch_size`. On the CPU a row's result is then the same to the bit whatever the
-        other samples; without, their number changes it by rounding.
+        Whether on a CPU all passes are of one size, 16 rows or `batch_size` if that is less, the last ones
+        filled up. A row's result is then the same to the bit whatever the other samples; without, and on a
+        GPU, their number changes it by rounding.
     pool_logits
         Returns the model's logits of the pool, float (P, classes), if they are known already; called where
         the method needs starting points.
@@ -157,8 +157,8 @@ def search(
     else:
         most, shape = len(images) * repetitions, (1, *images.shape[1:])
         batch_size = rows_at_once(batch_size, attacked, shape, device, most)
-    if pad:
-        passed = min(batch_size, PADDED) if device.type == "cpu" else batch_size
+    if pad and device.type == "cpu":
+        passed = min(batch_size, PADDED)
         model, attacked = FixedBatch(model, passed), FixedBatch(attacked, passed)
     forward = {"batch_size": batch_size, "device": device}
     factor = 1.0

@@ -129,8 +129,8 @@ class AdversarialSettings(Settings):
     perturbations are the same, but some attacks find less the quieter logits are, or the louder. null: logits
     as they are, as in the paper."""
     parts: Count = 1
-    """Jobs that each search is split into, by samples. With more than one, all passes are of one size,
-    the last ones filled up, so that on the CPU their number changes nothing."""
+    """Jobs that each search is split into, by samples. With more than one, all passes on a CPU are of one
+    size, the last ones filled up, so that their number changes nothing there."""
     together: bool = True
     """Whether one job runs all attacks on a model, one after the other, and so starts but once; false: a job
     for each attack, which can run at the same time. With parts above 1 each attack has jobs of its own."""

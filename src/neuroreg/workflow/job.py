@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -58,6 +59,7 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
             keep_memory()
             main(snakemake)
             _note_making(snakemake)
+            logging.info("done after %.1f s of processor time", time.process_time())
     except InputError as error:
         _end(snakemake, str(error), BAD_INPUT)
     except KeyboardInterrupt as error:
@@ -92,7 +94,10 @@ def _start_log(snakemake: Any) -> None:
     # It tells of each table of each font that goes into a PDF.
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     # Sums of floats, and so a trained model's bytes, depend on the number of threads.
-    logging.info("%s with %d threads", snakemake.rule, snakemake.threads)
+    logging.info(
+        "%s with %d threads, started in %.1f s of processor time",
+        snakemake.rule, snakemake.threads, time.process_time(),
+    )  # fmt: skip
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(snakemake.threads)
 
