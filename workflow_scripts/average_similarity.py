@@ -1,6 +1,6 @@
 """Average the denoised similarity of scans."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.records import read_record, write_record
 from neuroreg.similarity.denoised import PredictedResponses, denoised_similarity
 from neuroreg.similarity.matrix import mean_similarity

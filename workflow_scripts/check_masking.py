@@ -1,6 +1,6 @@
 """Look for signs of masked gradients in what the attacks on all models found."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.devices import choose_device
 from neuroreg.files.storage import write_csv
 from neuroreg.robustness.attack_result import closest_adversarials, join_runs

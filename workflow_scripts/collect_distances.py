@@ -1,6 +1,6 @@
 """Find the smallest distance of each model and sample over all attacks."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.analysis.distances import collect_distances
 from neuroreg.files.storage import write_csv
 from neuroreg.workflow.job import run_job

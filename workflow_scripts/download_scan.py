@@ -1,6 +1,6 @@
 """Download a scan, or find it in the folder of downloads, and record where it lies."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.download.obtain import obtain, record_download
 from neuroreg.workflow.job import run_job
 

@@ -1,6 +1,6 @@
 """Measure one classifier's accuracy under Gaussian noise."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.devices import choose_device
 from neuroreg.files.records import read_record, write_record
 from neuroreg.files.storage import write_csv

@@ -1,6 +1,6 @@
 """Fit the baselines of a scan and score them."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.records import read_record
 from neuroreg.files.storage import write_json
 from neuroreg.response_model.baselines import score_baselines

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.devices import choose_device
 from neuroreg.errors import naming
 from neuroreg.files.records import read_record

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.download.obtain import recorded_file
 from neuroreg.files.records import write_record
 from neuroreg.files.storage import write_json

@@ -1,6 +1,6 @@
 """Put together what the parts of one search have found."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.records import read_record, write_record
 from neuroreg.robustness.attack_result import AttackResult, join_parts
 from neuroreg.workflow.job import run_job

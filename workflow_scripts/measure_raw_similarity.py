@@ -1,6 +1,6 @@
 """Average the measured single-trial similarity of scans."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.records import read_record, write_record
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.similarity.raw import raw_similarity

@@ -1,6 +1,6 @@
 """Draw mean minimal distances against the effort of the search."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.analysis.convergence import convergence
 from neuroreg.figures.convergence import convergence_figure
 from neuroreg.figures.style import save_drawing

@@ -1,6 +1,6 @@
 """Draw a few images beside their closest adversarials."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.figures.examples import examples_figure
 from neuroreg.figures.style import save_drawing
 from neuroreg.files.records import read_record

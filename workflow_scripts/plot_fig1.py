@@ -1,6 +1,6 @@
 """Draw accuracy against noise, one curve for each alpha."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.figures.noise import fig1
 from neuroreg.figures.style import save_drawing
 from neuroreg.files.records import read_record

@@ -1,6 +1,6 @@
 """Draw the minimal adversarial distance under four norms."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.analysis.distances import load_distances
 from neuroreg.errors import naming
 from neuroreg.figures.fig2 import fig2

@@ -1,6 +1,6 @@
 """Draw measured and modelled similarity of the scans."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.figures.similarity import similarity_figure
 from neuroreg.figures.style import save_drawing
 from neuroreg.files.records import read_record

@@ -1,6 +1,6 @@
 """Draw accuracy against the distance that an adversary may go."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.analysis.distances import load_distances
 from neuroreg.errors import naming
 from neuroreg.figures.style import save_drawing

@@ -1,6 +1,6 @@
 """Draw the minimal distance of the paper's attacks beside that with stronger ones."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.analysis.distances import load_distances
 from neuroreg.errors import naming
 from neuroreg.figures.style import save_drawing

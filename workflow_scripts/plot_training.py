@@ -1,6 +1,6 @@
 """Draw gamma, losses and accuracy of every run against the epoch."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.analysis.checks import read_runs
 from neuroreg.figures.style import save_drawing
 from neuroreg.figures.training import training_figure

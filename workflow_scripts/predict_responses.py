@@ -1,6 +1,6 @@
 """Predict a scan's responses to the common pool and to its own oracle images."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.devices import choose_device
 from neuroreg.files.records import read_record, write_record
 from neuroreg.images.stimuli import Stimuli

@@ -1,6 +1,6 @@
 """Bring the classification data to 32x32 gray."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.records import write_record
 from neuroreg.files.storage import known_input
 from neuroreg.images.classification import make_classification

@@ -1,6 +1,6 @@
 """Make the common pool of stimuli."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.records import write_record
 from neuroreg.files.storage import digests, known_input
 from neuroreg.images.stimuli import make_stimuli, stimuli_from_scans

@@ -1,6 +1,6 @@
 """Rank the attacks' settings by what the smallest distances rest on."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.analysis.setting_ranks import rank_settings
 from neuroreg.files.storage import write_csv
 from neuroreg.robustness.attack_result import join_runs

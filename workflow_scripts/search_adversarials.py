@@ -1,6 +1,6 @@
 """Search the smallest adversarial perturbations of one classifier, attack by attack."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.robustness.searches import search_attacks
 from neuroreg.workflow.job import run_job
 

@@ -1,6 +1,6 @@
 """Shuffle the identities of a similarity matrix's images."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.records import read_record, write_record
 from neuroreg.seeds import derive_seed
 from neuroreg.similarity.matrix import SimilarityMatrix, shuffled

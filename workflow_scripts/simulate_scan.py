@@ -2,7 +2,7 @@
 
 import logging
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.records import read_record
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.scans.static_hdf5 import write_static_hdf5

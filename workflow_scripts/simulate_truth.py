@@ -1,6 +1,6 @@
 """Simulate a V1 scan and write what only its simulator knows."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.records import read_record, write_record
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.simulator.simulate import simulate_scan

@@ -1,6 +1,6 @@
 """Test the paper's claims on the results."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.analysis.checks import kept_epochs, read_runs
 from neuroreg.analysis.distances import load_distances
 from neuroreg.claims.distance import distance_claims

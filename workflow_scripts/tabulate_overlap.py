@@ -1,6 +1,6 @@
 """Count the images that scans share."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.storage import write_csv
 from neuroreg.images.overlap import image_overlap
 from neuroreg.scans.shown_images import load_shown_images

@@ -2,7 +2,7 @@
 
 import logging
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.figures.latex import save_table
 from neuroreg.figures.scores import BASELINES_FORM, SCORE_FORM, score_table
 from neuroreg.files.storage import read_json

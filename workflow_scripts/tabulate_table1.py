@@ -1,6 +1,6 @@
 """Tabulate the final gamma for each alpha."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.analysis.checks import kept_epochs, read_runs
 from neuroreg.figures.latex import save_table
 from neuroreg.figures.tables import table1

@@ -2,7 +2,7 @@
 
 import shutil
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.records import read_record
 from neuroreg.files.storage import atomic_path
 from neuroreg.images.classification import ClassificationData

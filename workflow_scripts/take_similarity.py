@@ -1,6 +1,6 @@
 """Check a similarity matrix that the user brings, and take it in."""
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.records import read_record, write_record
 from neuroreg.images.stimuli import Stimuli
 from neuroreg.similarity.given import given_similarity

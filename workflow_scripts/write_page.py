@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import neuroreg.workflow.interrupts  # noqa: F401 (first: for a Ctrl-C during the other imports)
+import neuroreg.workflow.starting  # noqa: F401 (first: see there)
 from neuroreg.files.storage import write_text
 from neuroreg.page.build import make_page
 from neuroreg.workflow.job import run_job

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from neuroreg.errors import InputError, on_terminal
 from neuroreg.files.refusals import refusal
 from neuroreg.files.storage import write_json
-from neuroreg.workflow.interrupts import BY_SIGNAL, end_at_once, told
+from neuroreg.workflow.starting import BY_SIGNAL, collect_garbage, end_at_once, told
 
 # As in sysexits.h: another try with the same input is in vain, or may do.
 BAD_INPUT, REFUSED = 65, 74
@@ -57,6 +57,7 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
         with _interruptible():
             _start_log(snakemake)
             keep_memory()
+            collect_garbage()
             main(snakemake)
             _note_making(snakemake)
             logging.info("done after %.1f s of processor time", time.process_time())

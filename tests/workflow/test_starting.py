@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a job's script still imports."""
+"""The start of a job: Ctrl-C and SIGTERM while its script imports, and no search for garbage meanwhile."""
 
 import ast
 import os
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-FIRST = "neuroreg.workflow.interrupts"
+FIRST = "neuroreg.workflow.starting"
 
 
 def test_every_script_imports_it_before_anything_slow(root):
@@ -59,3 +59,14 @@ def test_an_interrupt_that_a_shell_keeps_away_stays_away(root, tmp_path):
     process.terminate()
     assert process.wait(timeout=60) == 128 + signal.SIGTERM
     process.stdout.close(), process.stderr.close()
+
+
+@pytest.mark.parametrize("job", [True, False])
+def test_garbage_is_not_looked_for_while_a_job_imports(job):
+    code = (
+        f"import gc; {'snakemake = 1' if job else 'pass'}\n"
+        f"from {FIRST} import collect_garbage; import h5py; print(gc.isenabled())\n"
+        "collect_garbage(); collect_garbage(); print(gc.isenabled(), gc.get_freeze_count() > 1000)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == (["False", "True", "True"] if job else ["True", "True", "False"])
