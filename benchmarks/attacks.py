@@ -14,9 +14,10 @@ Without --model a small ResNet18 is trained on scikit-learn's digits, enlarged t
     total      seconds from the start of the process to the last result
     cpu        seconds of processor time, all threads; what else the machine does hardly changes it
     imports    of total, Python and its imports
-    first      of cpu, the first step of the first batch (Foolbox's Brendel & Bethge: with compilation)
+    first      of cpu, a search of two steps before (Foolbox's Brendel & Bethge: with compilation)
     found      samples with an adversarial
-    mean       over these
+    median     over these
+    mean       as `told_mean` has it
 
 With --one-process all happens in this process, ours first: imports and a GPU's start are paid once, and what
 is printed are seconds of each attack alone. The model's own time is that of as many forward and backward
@@ -39,7 +40,7 @@ ATTACKS = ("ddn", "carlini_wagner", *PROJECTED, *ONLY_OURS, *BRENDEL_BETHGE)
 EPSILONS = 10
 # C&W: as many values of its constant; each takes all steps.
 SEARCHES = 3
-HEADER = "attack              engine      total     cpu  imports   first  found  mean       median"
+HEADER = "attack              engine      total     cpu  imports   first  found  median     mean"
 
 
 def parse() -> argparse.Namespace:
@@ -332,15 +333,16 @@ def measured(arguments: argparse.Namespace, engine: str, attack: str, folder: Pa
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def show(engine: str, attack: str, times: dict[str, float], found) -> None:
-    """Print a row of the table; `found` are the distances (S,)."""
+def show(engine: str, attack: str, times: dict[str, float], found, largest) -> None:
+    """Print a row of the table; `found` are the distances (S,), `largest` those of `largest_distances`."""
     import numpy as np
+    from means import told_mean
 
     there = np.isfinite(found)
     first = f"{times['first']:8.2f}" if "first" in times else " " * 8
     print(
         f"{attack:20}{engine:9}{times['total']:8.1f}{times['cpu']:8.1f}{times['imports']:9.1f}{first}"
-        f"{int(there.sum()):7d}  {found[there].mean():<11.6f}{np.median(found):.6f}",
+        f"{int(there.sum()):7d}  {np.median(found[there]):<11.6f}{told_mean(found, largest)}",
         flush=True,
     )
 
@@ -382,6 +384,9 @@ def main() -> None:
         engine, attack, folder = arguments.one
         print(json.dumps(run_one(arguments, engine, attack, Path(folder))))
         return
+    from neuroreg.robustness.attacks.registry import find_method
+    from neuroreg.robustness.largest import largest_distances
+
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         model, images, labels = prepare(arguments, folder)
@@ -397,7 +402,8 @@ def main() -> None:
                 continue
             times[engine, attack] = measured(arguments, engine, attack, folder)
             distance[engine, attack] = distances(arguments, folder, engine, attack, model, images, labels)
-            show(engine, attack, times[engine, attack], distance[engine, attack])
+            largest = largest_distances(images)[find_method(attack).norm]
+            show(engine, attack, times[engine, attack], distance[engine, attack], largest)
         compare(times, distance)
 
 

@@ -78,6 +78,15 @@ def test_a_log_tells_what_a_job_took_to_start_and_in_all(tmp_path):
     assert 0 <= started <= done - 0.4 < 60
 
 
+def test_garbage_is_collected_again_when_the_work_begins(tmp_path):
+    body = "import gc; print(gc.isenabled())"
+    script = SCRIPT.replace("import sys, time", "import gc, sys, time; gc.disable()", 1).format(body=body)
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "True\n"
+
+
 def test_warnings_of_the_library_reach_the_terminal_and_those_of_others_the_log(tmp_path):
     body = (
         "\n    import logging, warnings"

@@ -108,10 +108,10 @@ def train(
     or not. On a GPU they do in bfloat16, as far as was seen, and not in float32: cuDNN may sum a gradient in
     another order each time, and what is rounded otherwise grows while the learning rate is high. After 200
     steps at 0.1 two runs on an H200 (width 64, alpha 20, random images) differ by 42 % of the weights' norm
-    and in 7 % of the classes. So does another number of threads on a CPU (width 8, 1,617 digits, learning
-    rate 0.05, alpha 2): losses that differ by 4e-7 of their size in the first step differ by 2 % after the
-    first epoch; after five epochs the weights differ by 19 % of their norm, validation accuracies not at all
-    (170 of 180 right), gamma by at most 0.004.
+    and in 7 % of the classes. Another number of threads on a CPU rounds otherwise, too (width 8, 1,617
+    digits, learning rate 0.05, alpha 2): losses that differ by 4e-7 of their size in the first step differ by
+    2 % after the first epoch; after five epochs the weights differ by 19 % of their norm, validation
+    accuracies not at all (170 of 180 right), gamma by at most 0.004.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ for _number, _default in (
 
 # Of what is imported nothing is ever freed: to look for it is a seventh of what the start of a job with torch
 # costs, and most of its end. Only where a script runs as a job, which `run_job` ends.
-if hasattr(sys.modules["__main__"], "snakemake"):
+if hasattr(getattr(sys.modules["__main__"], "snakemake", None), "rule"):
     gc.disable()
 
 
