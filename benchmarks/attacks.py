@@ -390,7 +390,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         model, images, labels = prepare(arguments, folder)
-        seconds = floor(arguments, model, images)
+        seconds, largest = floor(arguments, model, images), largest_distances(images)
         print(f"model alone {seconds:.1f} s for as many steps (C&W: {SEARCHES} times)")
         print(HEADER, flush=True)
         jobs = [(engine, attack) for attack in arguments.attacks for engine in arguments.engines]
@@ -402,8 +402,8 @@ def main() -> None:
                 continue
             times[engine, attack] = measured(arguments, engine, attack, folder)
             distance[engine, attack] = distances(arguments, folder, engine, attack, model, images, labels)
-            largest = largest_distances(images)[find_method(attack).norm]
-            show(engine, attack, times[engine, attack], distance[engine, attack], largest)
+            norm = find_method(attack).norm
+            show(engine, attack, times[engine, attack], distance[engine, attack], largest[norm])
         compare(times, distance)
 
 

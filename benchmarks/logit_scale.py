@@ -72,8 +72,10 @@ def main() -> None:
     model = load_model(arguments.model).eval()
     right = predict(model, to_input(images), batch_size=250, device=CPU).argmax(dim=1).numpy() == labels
     chosen = np.flatnonzero(right)[: arguments.images]
+    largest = largest_distances(images[chosen])
     print("attack               " + "".join(f"  {f'x {factor:g}':>14}" for factor in arguments.factors))
     for name in arguments.attacks:
+        norm = find_method(name).norm
         setting = arguments.setting or next(SETTINGS[key] for key in SETTINGS if name.startswith(key))
         print(f"{name:21}", end="", flush=True)
         for factor in arguments.factors:
@@ -92,8 +94,7 @@ def main() -> None:
                 logit_margin=arguments.margin,
                 device=CPU,
             )
-            norm = find_method(name).norm
-            told = told_mean(result.distance[norm].ravel(), largest_distances(images[chosen])[norm])
+            told = told_mean(result.distance[norm].ravel(), largest[norm])
             print(f"  {told:>14}", end="", flush=True)
         print()
 

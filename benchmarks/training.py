@@ -173,8 +173,12 @@ def main() -> None:
     target = SimilarityTarget(stimuli, (points @ points.T).astype(np.float32))
 
     steps = {}
-    paper = {"width": arguments.width, "pairs_per_step": 16}
-    paper |= {"horizontal_flip": True, "stimuli_in_batch_norm": True}
+    paper = {
+        "width": arguments.width,
+        "pairs_per_step": 16,
+        "horizontal_flip": True,
+        "stimuli_in_batch_norm": True,
+    }
     plain_settings = TrainingSettings(**paper)
     for way in arguments.ways:
         precision, _, compiled = way.partition("-")
