@@ -35,7 +35,8 @@ from means import told_mean
 from torch import Tensor, nn
 
 from neuroreg.analysis.setting_ranks import trim
-from neuroreg.figures.style import NORM_LABELS, new_figure, style
+from neuroreg.figures.latex import NORM_LABELS
+from neuroreg.figures.style import new_figure, style
 from neuroreg.files.records import read_record
 from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attack_result import NORMS

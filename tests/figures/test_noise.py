@@ -14,7 +14,8 @@ from neuroreg.figures.noise import fig1, noise_figure
 def accuracies(counts, runs):
     """Runs, levels and accuracies as one frame, by pandas."""
     return pd.concat(
-        [count.accuracy().assign(**run) for count, run in zip(counts, runs, strict=True)], ignore_index=True
+        [pd.DataFrame(count.accuracy() | run) for count, run in zip(counts, runs, strict=True)],
+        ignore_index=True,
     ).sort_values("sigma")
 
 

@@ -4,6 +4,7 @@ import json
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
 from neuroreg.errors import InputError
@@ -172,6 +173,26 @@ def test_inputs_of_one_name_are_told_apart_by_what_stands_above(tmp_path):
     assert was_made_from(tmp_path / "made.h5", "test", config={}, inputs=paths)
     paths[1].write_text("other")
     assert not was_made_from(tmp_path / "made.h5", "test", config={}, inputs=paths)
+
+
+def test_a_table_is_written_as_pandas_would(tmp_path):
+    rng = np.random.default_rng(0)
+    columns = {
+        "float": rng.standard_normal(400) * 10.0 ** rng.integers(-320, 300, 400),
+        "whole": np.floor(rng.random(400) * 1e17),
+        "missing": np.where(rng.random(400) < 0.5, np.nan, np.inf),
+        "integer": rng.integers(-(2**62), 2**62, 400),
+        "yes": rng.random(400) < 0.5,
+        "some": [None if index % 3 else 0.1 * index for index in range(400)],
+        "mixed": [index if index % 3 else 0.1 * index for index in range(400)],
+        'a, "b"': ["", " ", "a,b", 'c"d', "e\nf", "\r", "神经", "'"] * 50,
+    }
+    frame = pd.DataFrame(columns)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    for name, table in {"frame": frame, "columns": columns, "rows": rows, "one": {"x": [None, ""]}}.items():
+        write_csv(tmp_path / name, table)
+        wanted = frame if name != "one" else pd.DataFrame(table)
+        assert (tmp_path / name).read_bytes() == wanted.to_csv(index=False).encode()
 
 
 def test_names_that_tables_take_for_nothing_or_for_commands_come_back(tmp_path):

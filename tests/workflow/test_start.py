@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ import pytest
 import yaml
 from command_line import snakemake
 from rule_texts import rules
+from snakemake import benchmark
 
 from neuroreg.errors import InputError
 from neuroreg.workflow.job import BAD_INPUT
@@ -58,6 +61,24 @@ def test_every_rule_that_reads_what_users_bring_is_tried_once(root):
             yaml.safe_load((root / "profiles" / profile / "config.yaml").read_text())["show-failed-logs"]
             is True
         )
+
+
+def test_snakemake_looks_at_a_jobs_memory_as_often_as_the_snakefile_has_it(root, monkeypatch):
+    assert benchmark.BENCHMARK_INTERVAL_SHORT == 0.5  # its own
+    assert "\nsnakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 1\n" in (root / "Snakefile").read_text()
+    looks = []
+
+    class Looks(benchmark.ScheduledPeriodicTimer):
+        def work(self):
+            looks.append(time.monotonic())
+
+    monkeypatch.setattr(benchmark, "BENCHMARK_INTERVAL_SHORT", 0.1)
+    timer = Looks(30)
+    timer.start()
+    time.sleep(0.45)
+    timer.cancel()
+    assert 2 <= len(looks) <= 5
+    assert all(0.1 <= after - before < 0.45 for before, after in pairwise(looks))
 
 
 @pytest.mark.parametrize(

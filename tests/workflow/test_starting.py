@@ -71,3 +71,31 @@ def test_garbage_is_not_looked_for_while_a_job_imports(job):
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == (["False", "True", "True"] if job else ["True", "True", "False"])
+
+
+# What is slow to import, and what many jobs, or short ones, can do without.
+SPARED = {
+    **dict.fromkeys(
+        ("train_model", "evaluate_noise", "search_adversarials", "fit_response_model", "predict_responses"),
+        {"sympy", "scipy", "pandas", "matplotlib", "torchvision", "sklearn", "skimage"},
+    ),
+    **dict.fromkeys(
+        ("collect_distances", "tabulate_table1", "tabulate_table2", "tabulate_scores", "write_page"),
+        {"torch", "scipy.stats", "matplotlib"},
+    ),
+    "tabulate_claims": {"torch", "matplotlib"},
+    "plot_fig1": {"torch"},
+    "shuffle_similarity": {"torch", "scipy", "pandas"},
+}
+
+
+@pytest.mark.parametrize("name", SPARED)
+def test_a_job_does_not_import_what_it_can_do_without(root, name):
+    imports = [
+        ast.unparse(node)
+        for node in ast.parse((root / "workflow_scripts" / f"{name}.py").read_text()).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    code = "\n".join([*imports, "import sys", f"print(*{SPARED[name]!r} & set(sys.modules))"])
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "\n"

@@ -24,7 +24,7 @@ often the intervals hold the truth.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import beta, t
+from scipy.special import betaincinv, stdtrit  # the quantiles of scipy.stats, which takes longer to import
 
 from neuroreg.analysis.linear import linear_angles, linear_logarithms, share_at
 
@@ -208,8 +208,8 @@ def share_interval(share: float, n: float) -> Interval:
     """
     hits, tail = np.asarray(share) * n, (1 - LEVEL) / 2
     with np.errstate(invalid="ignore"):
-        low = np.where(hits > 0, beta.ppf(tail, hits, n - hits + 1), 0.0)
-        high = np.where(hits < n, beta.ppf(1 - tail, hits + 1, n - hits), 1.0)
+        low = np.where(hits > 0, betaincinv(hits, n - hits + 1, tail), 0.0)
+        high = np.where(hits < n, betaincinv(hits + 1, n - hits, 1 - tail), 1.0)
     return Interval(share, low[()], high[()])
 
 
@@ -275,7 +275,7 @@ def _around(
     estimate: np.ndarray, variance: np.ndarray, freedom: np.ndarray, factor: float | None = None
 ) -> Interval:
     """Return estimate plus and minus `factor`, Student's if None, times the standard error."""
-    single = t.ppf((1 + LEVEL) / 2, freedom)
+    single = stdtrit(freedom, (1 + LEVEL) / 2)
     factor = single if factor is None else np.maximum(factor, single)
     # Values that all agree have neither variance nor degrees of freedom.
     reach = np.where(variance == 0, 0.0, factor * np.sqrt(variance))

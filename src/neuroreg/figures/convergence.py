@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from neuroreg.analysis.checks import check_frame, select_models
+from neuroreg.figures.latex import NORM_LABELS
 from neuroreg.figures.lettering import legend
-from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, stamp_simulated, style
+from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
 
 _AXES = {
     "repetitions": "Repetitions",

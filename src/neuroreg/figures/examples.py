@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neuroreg.errors import InputError
+from neuroreg.figures.latex import NORM_LABELS
 from neuroreg.figures.lettering import LITERAL, drawn, wrapped
-from neuroreg.figures.style import COLUMN_WIDTH, NORM_LABELS, new_figure, stamp_simulated, style
+from neuroreg.figures.style import COLUMN_WIDTH, new_figure, stamp_simulated, style
 from neuroreg.robustness.attack_result import Closest
 from neuroreg.seeds import derive_seed
 

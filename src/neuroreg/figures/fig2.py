@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_statistics
+from neuroreg.figures.latex import NORM_LABELS
 from neuroreg.figures.lettering import LITERAL, wrapped
 from neuroreg.figures.style import (
-    NORM_LABELS,
     condition_colors,
     new_figure,
     not_found_line,

@@ -7,9 +7,11 @@ from typing import Any
 import pandas as pd
 
 from neuroreg.analysis.checks import check_frame
-from neuroreg.figures.style import NORM_LABELS
 from neuroreg.files.markup import beyond_latex, escape_latex
 from neuroreg.files.storage import write_csv, write_text
+
+# Here, since tables shall not wait for the import of what draws, which reads the same formulas.
+NORM_LABELS = {"l0": "$L_0$", "l1": "$L_1$", "l2": "$L_2$", "linf": r"$L_\infty$"}
 
 
 def _text(value: object) -> str:

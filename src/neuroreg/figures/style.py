@@ -19,7 +19,6 @@ from neuroreg.errors import InputError
 from neuroreg.figures.lettering import FONT, fallback_fonts, wrapped
 from neuroreg.files.storage import atomic_path, write_csv
 
-NORM_LABELS = {"l0": "$L_0$", "l1": "$L_1$", "l2": "$L_2$", "linf": r"$L_\infty$"}
 COLUMN_WIDTH = 3.3  # inches; two columns and their gap fill a page of 6.6 inches
 _RC = {
     "axes.labelsize": 8,

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_matrix
+from neuroreg.figures.latex import NORM_LABELS
 from neuroreg.figures.lettering import drawn, legend
-from neuroreg.figures.style import NORM_LABELS, condition_colors, new_figure, stamp_simulated, style
+from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
 
 POINTS = 201
 # Of the distances found; the last few samples would stretch the axis for all.

@@ -12,9 +12,9 @@ from neuroreg.analysis.distances import SharedSeeds, stack_distances
 from neuroreg.analysis.intervals import contrast, positive
 from neuroreg.analysis.linear import linear_logarithms, linear_means
 from neuroreg.errors import InputError
+from neuroreg.figures.latex import NORM_LABELS
 from neuroreg.figures.lettering import LITERAL, wrapped
 from neuroreg.figures.style import (
-    NORM_LABELS,
     condition_colors,
     new_figure,
     not_found_line,

@@ -1,9 +1,8 @@
-"""How often one model classified each noisy test image correctly; free of torch."""
+"""How often one model classified each noisy test image correctly."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from neuroreg.errors import InputError
 from neuroreg.files.records import dataset
@@ -43,8 +42,7 @@ class NoiseCounts:
                 f"noise counts: from {least} to {most}; expected 0 to {self.draws}, the number of draws."
             )
 
-    def accuracy(self) -> pd.DataFrame:
-        """Return the columns sigma, accuracy in [0, 1], n (images x draws); one row per level."""
-        n = self.correct.shape[1] * self.draws
-        accuracy = self.correct.sum(axis=1, dtype=np.int64) / n
-        return pd.DataFrame({"sigma": self.sigma, "accuracy": accuracy, "n": n})
+    def accuracy(self) -> dict[str, np.ndarray]:
+        """Return the columns sigma, accuracy in [0, 1], n (images x draws), each (L,)."""
+        n = np.full(len(self.sigma), self.correct.shape[1] * self.draws)
+        return {"sigma": self.sigma, "accuracy": self.correct.sum(axis=1, dtype=np.int64) / n, "n": n}

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.blas import ssyrk
 
 from neuroreg.errors import InputError
 from neuroreg.files.records import config_field, dataset
@@ -171,6 +170,8 @@ def centred_cosine(
             f"responses: image '{name}' has a zero vector after centring; expected responses that differ from"
             " the mean over images."
         )
+    from scipy.linalg.blas import ssyrk  # slow to import, and jobs that read a matrix do not need it
+
     cosine = np.zeros((len(responses),) * 2, np.float32, order="F")
     for block in _centred_blocks(responses, weights):
         block /= length[:, None]

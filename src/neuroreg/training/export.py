@@ -20,12 +20,12 @@ from neuroreg.training.checkpoints import load_model
 from neuroreg.training.programs import (
     DESCRIPTION,
     EXAMPLE,
-    SHAPES,
     SIDE,
     TRIED,
     count_classes,
     load_program,
     read_program,
+    shapes,
     write_program,
 )
 
@@ -157,7 +157,7 @@ def _write_onnx(model: nn.Module, description: str) -> bytes:
             model,
             EXAMPLE,
             dynamo=True,
-            dynamic_shapes=SHAPES,
+            dynamic_shapes=shapes(),
             input_names=["images"],
             output_names=["logits"],
             verbose=False,

@@ -21,7 +21,6 @@ from neuroreg.files.weights import first_line
 SIDE = 32  # of the images that are classified, in pixels
 DESCRIPTION = "neuroreg.json"
 EXAMPLE = (torch.zeros(2, 1, SIDE, SIDE),)
-SHAPES = ({0: torch.export.Dim("batch")},)
 TRIED = (1, 2, 7)  # images in the passes that are compared
 _SAME = 1e-5  # of the largest logit: what an image's logits may differ by between equal passes
 _ALONE = 1e-3  # and between batches, of which each is rounded in its own way
@@ -80,10 +79,15 @@ def _place(graph: torch.fx.Graph, place: torch.device) -> bool:
     return changed
 
 
+def shapes() -> tuple[dict[int, Any]]:
+    """Return what an export is told of `EXAMPLE`: the number of images may be any."""
+    return ({0: torch.export.Dim("batch")},)  # not a constant: it imports SymPy
+
+
 def write_program(model: nn.Module, description: str) -> bytes:
     """Return a network in eval mode as the content of a ``.pt2`` file, for batches of any size."""
     content = BytesIO()
-    program = torch.export.export(model, EXAMPLE, dynamic_shapes=SHAPES)
+    program = torch.export.export(model, EXAMPLE, dynamic_shapes=shapes())
     torch.export.save(program, content, extra_files={DESCRIPTION: description})
     return content.getvalue()
 
