@@ -66,9 +66,9 @@ rule all:
         "results/index.html",
 
 
-# Seconds between Snakemake's looks at a young job's memory, .5 by itself. Each look at a process with PyTorch takes it
-# 15 ms, together 4 % of the default run; a job's log tells its peak besides.
-snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 1
+# Seconds between Snakemake's looks at a young job's memory, .5 by itself: each look at a process with PyTorch takes
+# some 30 ms of processor time, together 4 % of the default run. A job's log tells its peak exactly.
+snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 2
 
 # On a terminal, a line that tells how far everything is; before what writes there, to make room for it.
 settings = workflow.output_settings

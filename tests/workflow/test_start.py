@@ -65,7 +65,7 @@ def test_every_rule_that_reads_what_users_bring_is_tried_once(root):
 
 def test_snakemake_looks_at_a_jobs_memory_as_often_as_the_snakefile_has_it(root, monkeypatch):
     assert benchmark.BENCHMARK_INTERVAL_SHORT == 0.5  # its own
-    assert "\nsnakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 1\n" in (root / "Snakefile").read_text()
+    assert "\nsnakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 2\n" in (root / "Snakefile").read_text()
     looks = []
 
     class Looks(benchmark.ScheduledPeriodicTimer):
