@@ -130,7 +130,7 @@ rule fit_response_model:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=by_neurons(700 + CUDA_MEMORY, 0.15),
+        mem_mb=by_neurons(850 + CUDA_MEMORY, 0.15),
         runtime=longer_each_try(lambda wildcards, input: times.fit(config, wildcards.scan)),
         gpu=GPU,
         devices=DEVICES,

@@ -174,6 +174,18 @@ def test_every_column_of_a_figure_is_told_in_the_documentation(finished, root):
         assert {family.sub(lambda found: found[1] or "", one) for one in columns} <= told, name
 
 
+def test_no_job_took_more_memory_than_it_asks_for(finished):
+    plan = finished.make("-n", "--forceall").stdout
+    jobs = re.findall(r"^    log: (\S+\.log).*\n(?:    .*\n)*?.*\bmem_mb=(\d+)", plan, re.M)
+    logs = (finished.results / "logs").rglob("*.log")
+    assert {log for log, _ in jobs} == {path.relative_to(finished.folder).as_posix() for path in logs}
+    if not Path("/proc/self/status").exists():
+        pytest.skip("this system does not tell a process's peak")
+    for log, megabytes in jobs:
+        took = re.search(r" and (\d+) MB of memory$", (finished.folder / log).read_text())
+        assert int(took[1]) <= int(megabytes), log
+
+
 def test_every_claim_has_a_verdict(finished):
     claims = read_csv(finished.results / "claims.csv")
     assert len(claims) == claims["claim"].nunique() == 27
