@@ -52,7 +52,7 @@ def test_estimates_are_those_of_numpy(papers):
             (run["alpha"], sigma, value)
             for group, described in ((sweep, runs), (conditions, of_conditions))
             for counts, run in zip(group, described, strict=True)
-            for sigma, value in zip(*map(counts.accuracy().get, ("sigma", "accuracy")), strict=True)
+            for sigma, value in zip(counts.sigma, counts.accuracy()["accuracy"], strict=True)
         ],
         columns=["name", "sigma", "accuracy"],
     ).pivot_table(index="name", columns="sigma", values="accuracy", sort=False)

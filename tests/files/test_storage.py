@@ -179,13 +179,22 @@ def test_a_table_is_written_as_pandas_would(tmp_path):
     rng = np.random.default_rng(0)
     columns = {
         "float": rng.standard_normal(400) * 10.0 ** rng.integers(-320, 300, 400),
+        "single": rng.standard_normal(400, dtype=np.float32),
         "whole": np.floor(rng.random(400) * 1e17),
         "missing": np.where(rng.random(400) < 0.5, np.nan, np.inf),
         "integer": rng.integers(-(2**62), 2**62, 400),
+        "large": [2**63, -1] * 200,
         "yes": rng.random(400) < 0.5,
+        "yes or number": [True, 2, 0.5, None] * 100,
+        "yes or nothing": [True, float("nan")] * 200,
         "some": [None if index % 3 else 0.1 * index for index in range(400)],
-        "mixed": [index if index % 3 else 0.1 * index for index in range(400)],
+        "some whole": [None if index % 3 else index for index in range(400)],
+        "numbers": [index if index % 3 else 0.1 * index for index in range(400)],
+        "all kinds": [1, 2.5, None, float("nan")] * 100,
+        "none": [None] * 400,
+        "text or nothing": ["a", float("nan"), None, "nan"] * 100,
         'a, "b"': ["", " ", "a,b", 'c"d', "e\nf", "\r", "神经", "'"] * 50,
+        "text or number": ["", 1, 2.5, "\0"] * 100,
     }
     frame = pd.DataFrame(columns)
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -193,6 +202,13 @@ def test_a_table_is_written_as_pandas_would(tmp_path):
         write_csv(tmp_path / name, table)
         wanted = frame if name != "one" else pd.DataFrame(table)
         assert (tmp_path / name).read_bytes() == wanted.to_csv(index=False).encode()
+
+
+@pytest.mark.parametrize("table", [[{"x": 1}, {"x": 2, "y": 3}], [{"x": 1}, {}], {"x": [1, 2], "y": [1]}])
+def test_a_table_with_holes_is_not_written(tmp_path, table):
+    with pytest.raises(ValueError, match=r"different keys|shorter"):
+        write_csv(tmp_path / "table.csv", table)
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_that_tables_take_for_nothing_or_for_commands_come_back(tmp_path):

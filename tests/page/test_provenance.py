@@ -16,12 +16,12 @@ def benchmark(path, seconds, megabytes, cpu):
 
 
 def test_times_are_sums_over_a_rules_jobs_of_this_config(tmp_path):
-    benchmark(tmp_path / "train_model" / "none" / "seed1.tsv", 10, 500, 8)
-    benchmark(tmp_path / "train_model" / "none" / "seed2.tsv", 20, 700, 9)
-    benchmark(tmp_path / "train_model" / "earlier" / "seed1.tsv", 1000, 9000, 1000)
-    benchmark(tmp_path / "search_adversarials" / "none" / "seed1" / "pgd.part0.tsv", 1, 90, 30)
-    benchmark(tmp_path / "search_adversarials" / "none" / "seed1" / "pgd.part1.tsv", 2, 80, 40)
-    benchmark(tmp_path / "plot_fig1.tsv", 3, 60, 2)
+    benchmark(tmp_path / "benchmarks" / "train_model" / "none" / "seed1.tsv", 10, 500, 8)
+    benchmark(tmp_path / "benchmarks" / "train_model" / "none" / "seed2.tsv", 20, 700, 9)
+    benchmark(tmp_path / "benchmarks" / "train_model" / "earlier" / "seed1.tsv", 1000, 9000, 1000)
+    benchmark(tmp_path / "benchmarks" / "search_adversarials" / "none" / "seed1" / "pgd.part0.tsv", 1, 90, 30)
+    benchmark(tmp_path / "benchmarks" / "search_adversarials" / "none" / "seed1" / "pgd.part1.tsv", 2, 80, 40)
+    benchmark(tmp_path / "benchmarks" / "plot_fig1.tsv", 3, 60, 2)
     times = stage_times(tmp_path, {"none", "seed1", "seed2", "pgd"})
     assert [tuple(row) for row in times.itertuples(index=False)] == [
         ("search_adversarials", 2, 3.0, 70.0, 90.0),
@@ -31,7 +31,7 @@ def test_times_are_sums_over_a_rules_jobs_of_this_config(tmp_path):
 
 
 def test_searches_of_another_form_are_of_another_config(tmp_path):
-    folder = tmp_path / "search_adversarials" / "none"
+    folder = tmp_path / "benchmarks" / "search_adversarials" / "none"
     for age, name in enumerate(("seed1/pgd.part3.tsv", "seed1.tsv", "seed1/pgd.tsv")):
         benchmark(folder / name, 10**age, 1, 1)
         os.utime(folder / name, (age, age))
@@ -41,7 +41,7 @@ def test_searches_of_another_form_are_of_another_config(tmp_path):
 
 
 def test_what_snakemake_could_not_measure_is_left_open(tmp_path):
-    benchmark(tmp_path / "plot_fig1.tsv", 0.1, "-", "NA")
+    benchmark(tmp_path / "benchmarks" / "plot_fig1.tsv", 0.1, "-", "NA")
     (row,) = stage_times(tmp_path, set()).to_dict("records")
     assert row["seconds"] == 0.1
     assert np.isnan(row["megabytes"])
@@ -49,12 +49,26 @@ def test_what_snakemake_could_not_measure_is_left_open(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", HEAD.encode(), b"\xff\x00", b"s\n"])
 def test_a_damaged_file_of_times_costs_that_time_alone(tmp_path, caplog, content):
-    benchmark(tmp_path / "plot_fig1.tsv", 3, 60, 2)
-    (tmp_path / "plot_fig2.tsv").write_bytes(content)
+    benchmark(tmp_path / "benchmarks" / "plot_fig1.tsv", 3, 60, 2)
+    (tmp_path / "benchmarks" / "plot_fig2.tsv").write_bytes(content)
     times = stage_times(tmp_path, set()).set_index("stage")
     assert times.loc["plot_fig1", "seconds"] == 3
     assert times.loc["plot_fig2", "seconds"] == 0 and np.isnan(times.loc["plot_fig2", "megabytes"])
     assert "plot_fig2.tsv: not readable" in caplog.text
+
+
+def test_what_a_jobs_log_tells_is_taken_before_what_snakemake_saw(tmp_path):
+    for seed, last in enumerate(["done after 8.5 s of processor time and 512 MB of memory", "done", ""]):
+        benchmark(tmp_path / "benchmarks" / "train_model" / "none" / f"seed{seed}.tsv", 10, 7, 1)
+        log = tmp_path / "logs" / "train_model" / "none" / f"seed{seed}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"2026-01-01 10:00:00,000 {last}\n" if last else "")
+    benchmark(tmp_path / "benchmarks" / "plot_fig1.tsv", 2, 60, 1.5)
+    times = stage_times(tmp_path, {"none", "seed0", "seed1", "seed2"})
+    assert [tuple(row) for row in times.itertuples(index=False)] == [
+        ("train_model", 3, 30.0, 10.5, 512.0),
+        ("plot_fig1", 1, 2.0, 1.5, 60.0),
+    ]
 
 
 def test_no_benchmarks_no_rows(tmp_path):

@@ -78,7 +78,7 @@ def test_snakemake_looks_at_a_jobs_memory_as_often_as_the_snakefile_has_it(root,
     time.sleep(0.45)
     timer.cancel()
     assert 2 <= len(looks) <= 5
-    assert all(0.1 <= after - before < 0.45 for before, after in pairwise(looks))
+    assert all(after - before >= 0.1 for before, after in pairwise(looks))
 
 
 @pytest.mark.parametrize(

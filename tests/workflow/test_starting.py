@@ -75,13 +75,16 @@ def test_garbage_is_not_looked_for_while_a_job_imports(job):
 
 SLOW = {"sympy", "scipy", "pandas", "matplotlib", "torchvision", "sklearn", "skimage"}
 OF_TABLES = {"torch", "scipy.stats", "matplotlib"}
-# What is slow to import, and what many jobs, or short ones, can do without.
+# By script: what is slow to import and must not be, since the script runs often or briefly.
 SPARED = {
     "train_model": SLOW,
     "evaluate_noise": SLOW,
     "search_adversarials": SLOW,
     "fit_response_model": SLOW,
     "predict_responses": SLOW,
+    "fit_baselines": SLOW,
+    "ingest_scan": SLOW | {"torch"},
+    "average_similarity": SLOW | {"torch"},
     "shuffle_similarity": SLOW | {"torch"},
     "collect_distances": OF_TABLES,
     "tabulate_table1": OF_TABLES,

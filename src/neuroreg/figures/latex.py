@@ -10,7 +10,7 @@ from neuroreg.analysis.checks import check_frame
 from neuroreg.files.markup import beyond_latex, escape_latex
 from neuroreg.files.storage import write_csv, write_text
 
-# Here, since tables shall not wait for the import of what draws, which reads the same formulas.
+# Here and not in `style`, so that jobs that write tables do not import Matplotlib.
 NORM_LABELS = {"l0": "$L_0$", "l1": "$L_1$", "l2": "$L_2$", "linf": r"$L_\infty$"}
 
 

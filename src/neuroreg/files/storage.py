@@ -9,6 +9,8 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from io import StringIO
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -348,24 +350,42 @@ def read_csv(path: str | Path, columns: Iterable[str] = (), numbers: Iterable[st
     return table
 
 
-def write_csv(
-    path: str | Path, table: "pd.DataFrame | Mapping[str, np.typing.ArrayLike] | Sequence[Mapping]"
-) -> None:
+def write_csv(path: str | Path, table: "pd.DataFrame | Mapping[str, Iterable] | Sequence[Mapping]") -> None:
     """Write a table, columns by name or rows with the same keys atomically: no index, missing values empty.
 
-    Columns and rows become the bytes that pandas makes of them, without its import, which is slow.
+    Columns and rows, of Python's or NumPy's numbers, yes or no, and texts, become the bytes that pandas makes
+    of them, without its import, which is slow. Missing are None and NaN.
+
+    Raises
+    ------
+    ValueError
+        If rows have different keys, or columns different lengths.
     """
     if isinstance(table, Sequence):
-        table = {name: [row[name] for row in table] for name in (table[0] if table else ())}
-    with atomic_path(path) as partial:
-        if not isinstance(table, Mapping):
+        names = list(table[0]) if table else []
+        if any(row.keys() != table[0].keys() for row in table):
+            raise ValueError(f"{path}: rows have different keys; expected the same of all.")
+        table = {name: [row[name] for row in table] for name in names}
+    if not isinstance(table, Mapping):
+        with atomic_path(path) as partial:
             table.to_csv(partial, index=False)
-            return
-        columns = [np.asarray(column).tolist() for column in table.values()]
-        with partial.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, lineterminator=os.linesep)
-            writer.writerow(table)
-            writer.writerows(
-                ["" if value is None or value != value else value for value in row]
-                for row in zip(*columns, strict=True)
-            )
+        return
+    content = StringIO()
+    writer = csv.writer(content, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*map(_cells, table.values()), strict=True))
+    write_text(path, content.getvalue())
+
+
+def _cells(column: Iterable) -> list:
+    """Return a column with None for what is missing; numbers as floats if one is, or if one is missing."""
+    values = [None if value is None or value != value else value for value in column]
+    there = [value for value in values if value is not None]
+    whole = all(isinstance(value, Integral) for value in there)
+    if (whole and there == values) or not all(_is_number(value) for value in there):
+        return values
+    return [float(value) if isinstance(value, Integral) else value for value in values]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

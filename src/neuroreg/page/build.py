@@ -87,7 +87,7 @@ def make_page(
     claims = found["claims"]
     scans = list(scans)
     sources = {scan["name"]: scan["source"] for scan in config["scans"]}
-    times = stage_times(Path(folder) / "benchmarks", set(names))
+    times = stage_times(folder, set(names))
     digested = [*frames.values(), *drawings.values(), *data.values(), *scans]
     context = {
         "version": __version__,

@@ -1,6 +1,7 @@
 """What a page says of where its results are from: how long jobs took, versions, machine, digests."""
 
 import logging
+import math
 import os
 import platform
 import re
@@ -12,6 +13,7 @@ import pandas as pd
 
 from neuroreg import __version__
 from neuroreg.files.storage import sha256
+from neuroreg.files.usage import read_usage
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +25,13 @@ _PACKAGES = (
 
 
 def stage_times(folder: str | Path, names: Collection[str]) -> pd.DataFrame:
-    """Return what each rule's jobs took, from Snakemake's benchmark files.
+    """Return what each rule's jobs took, from Snakemake's benchmark files and the jobs' own logs.
 
     Parameters
     ----------
     folder
-        Holds ``<rule>.tsv``, or ``<rule>/<wildcard>/.../<wildcard>.tsv`` for rules with several jobs.
+        Holds ``benchmarks/<rule>.tsv``, or ``benchmarks/<rule>/<wildcard>/.../<wildcard>.tsv`` for rules with
+        several jobs, and by the same names ``logs/<rule>.log``.
     names
         What wildcards can be; a file of another name is left from another configuration and does not count.
         Nor does one of another form than the rule's newest: of a search by attack where there is one for all
@@ -39,19 +42,20 @@ def stage_times(folder: str | Path, names: Collection[str]) -> pd.DataFrame:
     pandas.DataFrame
         Columns stage (the rule), jobs, seconds and cpu_seconds (sums over jobs), megabytes (the largest
         resident set of any), in descending order of cpu_seconds. Of a job that went on after a break, the
-        last try.
+        last try. Processor time and memory are what the job's log says; of a job whose log does not,
+        what Snakemake saw when it looked.
     """
-    folder = Path(folder)
+    benchmarks, logs = Path(folder) / "benchmarks", Path(folder) / "logs"
     forms: dict[str, dict[tuple, list[Path]]] = {}
-    for path in sorted(folder.rglob("*.tsv")):
-        rule, *wildcards = path.relative_to(folder).with_suffix("").parts
+    for path in sorted(benchmarks.rglob("*.tsv")):
+        rule, *wildcards = path.relative_to(benchmarks).with_suffix("").parts
         # A search in parts has several files for each attack.
         whole = [re.sub(r"\.part\d+$", "", name) for name in wildcards]
         if all(name in names for name in whole):
             form = len(whole), whole == wildcards
             forms.setdefault(rule, {}).setdefault(form, []).append(path)
     rows = [
-        {"stage": rule} | _measured(path)
+        {"stage": rule} | _measured(path, logs / path.relative_to(benchmarks).with_suffix(".log"))
         for rule, paths in forms.items()
         for path in max(paths.values(), key=lambda group: max(path.stat().st_mtime_ns for path in group))
     ]
@@ -69,15 +73,17 @@ def stage_times(folder: str | Path, names: Collection[str]) -> pd.DataFrame:
     )
 
 
-def _measured(path: Path) -> dict[str, float]:
-    """Return the last row of a benchmark file; what is not known (``NA``, ``-``) is NaN."""
+def _measured(path: Path, log: Path) -> dict[str, float]:
+    """Return what a job took; what is not known (``NA`` or ``-`` in the benchmark file's last row) is NaN."""
     columns = {"seconds": "s", "cpu_seconds": "cpu_time", "megabytes": "max_rss"}
     try:
         row = pd.read_csv(path, sep="\t").iloc[-1]
     except (ValueError, IndexError) as error:  # cut short, as on a full disk: no reason to have no page
         logger.warning("%s: not readable (%s); what this job took is not known", path, error)
         row = {}
-    return {name: pd.to_numeric(row.get(column), errors="coerce") for name, column in columns.items()}
+    seen = {name: pd.to_numeric(row.get(column), errors="coerce") for name, column in columns.items()}
+    told = read_usage(log)._asdict()
+    return seen | {name: value for name, value in told.items() if not math.isnan(value)}
 
 
 def versions() -> dict[str, str]:

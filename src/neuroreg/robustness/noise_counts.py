@@ -1,4 +1,4 @@
-"""How often one model classified each noisy test image correctly."""
+"""How often one model classified each noisy test image correctly; free of torch and pandas."""
 
 from dataclasses import dataclass
 

@@ -3,7 +3,6 @@
 import ctypes
 import logging
 import os
-import re
 import signal
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 from neuroreg.errors import InputError, on_terminal
 from neuroreg.files.refusals import refusal
 from neuroreg.files.storage import write_json
+from neuroreg.files.usage import told_usage
 from neuroreg.workflow.starting import BY_SIGNAL, collect_garbage, end_at_once, told
 
 # As in sysexits.h: another try with the same input is in vain, or may do.
@@ -61,7 +61,7 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
             collect_garbage()
             main(snakemake)
             _note_making(snakemake)
-            logging.info("done after %.1f s of processor time%s", time.process_time(), _peak())
+            logging.info("done %s", told_usage())
     except InputError as error:
         _end(snakemake, str(error), BAD_INPUT)
     except KeyboardInterrupt as error:
@@ -80,16 +80,6 @@ def _note_making(snakemake: Any) -> None:
     if path is not None:
         params = snakemake.params
         write_json(path, {name: getattr(params, name) for name in NOTED if hasattr(params, name)})
-
-
-def _peak() -> str:
-    """Return what a log says of the most memory that this process held, where the system tells."""
-    # Not getrusage, which on Linux begins with what the program before it in the same process held.
-    with suppress(OSError):
-        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-        if found:
-            return f" and {int(found[1]) / 1024:.0f} MB of memory"
-    return ""
 
 
 def _start_log(snakemake: Any) -> None:
