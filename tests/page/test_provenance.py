@@ -71,6 +71,20 @@ def test_what_a_jobs_log_tells_is_taken_before_what_snakemake_saw(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\x00\n", b"done after 1.2.3 s of processor time", b"done after 9 s of", None]
+)
+def test_a_damaged_log_leaves_what_snakemake_saw(tmp_path, content):
+    benchmark(tmp_path / "benchmarks" / "plot_fig1.tsv", 3, 60, 2)
+    log = tmp_path / "logs" / "plot_fig1.log"
+    log.parent.mkdir()
+    if content is None:
+        log.mkdir()
+    else:
+        log.write_bytes(content)
+    assert stage_times(tmp_path, set()).values.tolist() == [["plot_fig1", 1, 3, 2, 60]]
+
+
 def test_no_benchmarks_no_rows(tmp_path):
     assert stage_times(tmp_path / "none", set()).empty
 

@@ -429,6 +429,8 @@ _TRIED = {
     "files/storage.py read_csv": _HERE,
     "files/storage.py read_json": _HERE,
     "files/storage.py was_made_from": "a damaged one counts as none: tests/files/test_storage.py",
+    "files/usage.py read_usage": "a damaged one counts as not known: tests/page/test_provenance.py",
+    "files/usage.py told_usage": _OWN,
     "files/weights.py open_weights": _HERE,
     "files/weights.py reading_weights": _HERE,
     "images/folders.py open_image": _HERE,

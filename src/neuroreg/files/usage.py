@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-_LINE = re.compile(r" after (\S+) s of processor time(?: and (\d+) MB of memory)?$")
+_LINE = re.compile(r" after (\d+\.\d) s of processor time(?: and (\d+) MB of memory)?$")
 STATUS = Path("/proc/self/status")
 
 
