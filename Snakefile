@@ -66,7 +66,7 @@ rule all:
         "results/index.html",
 
 
-# Seconds between Snakemake's first 30 looks at a job's memory, .5 by itself: each look at a process with PyTorch takes
+# Seconds between Snakemake's first looks at a job's memory, .5 by itself: each look at a process with PyTorch takes
 # some 30 ms of processor time, 3 to 4 % of the default run's. A job's log tells its peak, which the page shows.
 snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 2
 
