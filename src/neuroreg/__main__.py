@@ -14,7 +14,7 @@ What neuroreg does without Snakemake:
       check every distance of an attack's file against its model
 
 The workflow itself: make, or snakemake --cores 8. From Python: neuroreg.scans, neuroreg.similarity,
-neuroreg.training and the other packages; README.md has examples.
+neuroreg.training and the other packages; docs/python.md has examples.
 """
 
 

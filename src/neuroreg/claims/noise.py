@@ -25,6 +25,7 @@ from neuroreg.errors import InputError
 from neuroreg.robustness.noise_counts import NoiseCounts
 
 STRONGEST = 0.1  # of the noise levels in the public descendant of the authors' code
+AT_STRONGEST = f"the strongest noise up to {STRONGEST}"
 SMALL = 0.05  # our choice: a difference of accuracy that "nearly covers", "little loss", "continuously" allow
 ABOUT = 0.1  # our choice: how far from 50 % and 20 % accuracy "about" reaches
 
@@ -48,10 +49,10 @@ class Curves:
     models: tuple[str, ...]
 
     def strongest(self) -> int:
-        """Return the index of the strongest noise within the paper's range."""
+        """Return the index of the strongest noise up to STRONGEST."""
         within = np.flatnonzero((self.sigma > 0) & (self.sigma <= STRONGEST * (1 + 1e-9)))
         if not len(within):
-            raise NotTestable(f"noise.sigmas has no level above 0 and up to {STRONGEST}, the paper's range")
+            raise NotTestable(f"noise.sigmas has no level above 0 and up to {STRONGEST}")
         return int(within[self.sigma[within].argmax()])
 
     def weights(self, of_models: Mapping[str, float]) -> np.ndarray:
@@ -113,7 +114,7 @@ def sweep_claims(counts: Sequence[NoiseCounts], runs: Sequence[Mapping]) -> list
     rises = Claim(
         "noise_rises_with_alpha",
         "Accuracy under noise rises with alpha.",
-        "slope of accuracy over the rank of alpha, at the strongest noise of the paper's range",
+        f"slope of accuracy over the rank of alpha, at {AT_STRONGEST}",
         Region(low=0),
         "rises",
         FIG_1,
@@ -121,7 +122,7 @@ def sweep_claims(counts: Sequence[NoiseCounts], runs: Sequence[Mapping]) -> list
     steadily = Claim(
         "noise_rises_continuously",
         "Accuracy under noise falls from no alpha to the next.",
-        "smallest difference of accuracy from one alpha to the next, at the strongest noise of its range",
+        f"smallest difference of accuracy from one alpha to the next, at {AT_STRONGEST}",
         Region(low=-SMALL),
         "rises continuously",
         FIG_1,
@@ -129,7 +130,7 @@ def sweep_claims(counts: Sequence[NoiseCounts], runs: Sequence[Mapping]) -> list
     covers = Claim(
         "alpha_2_covers_alpha_0",
         "The curve of alpha = 2 nearly covers that of alpha = 0.",
-        "largest absolute difference of the two mean curves within the paper's range of noise",
+        f"largest absolute difference of the two mean curves, noise up to {STRONGEST}",
         Region(high=SMALL),
         "nearly covers",
         FIG_1,
@@ -271,7 +272,7 @@ def _order_claims(curves: Curves, conditions: Mapping[str, str]) -> Iterator[dic
         mean = "difference of accuracy, mean over all levels of noise above 0"
         claim = Claim(f"{name}_mean", sentence, mean, above, substantial, MAIN_TEXT)
         yield judge(claim, partial(_mean_difference, curves, conditions, better, worse))
-        strongest = "difference of accuracy at the strongest noise of the paper's range"
+        strongest = f"difference of accuracy at {AT_STRONGEST}"
         paper = "about 0.5 - 0.2" if worse == "None" else substantial
         claim = Claim(f"{name}_strongest", sentence, strongest, above, paper, MAIN_TEXT)
         yield judge(claim, partial(_strongest_difference, curves, conditions, better, worse))
@@ -283,7 +284,7 @@ def _level_claims(curves: Curves, conditions: Mapping[str, str], classified: str
         claim = Claim(
             f"{condition.lower()}_at_strongest",
             f"At the strongest noise {condition} keeps about {100 * accuracy:.0f} % accuracy.",
-            f"accuracy of {condition} at the strongest noise of the paper's range",
+            f"accuracy of {condition} at {AT_STRONGEST}",
             Region(accuracy - ABOUT, accuracy + ABOUT),
             f"about {accuracy}",
             MAIN_TEXT,

@@ -98,7 +98,7 @@ def augment(images: Tensor, offsets: Tensor | None, mirrored: Tensor | None, *, 
     mirrored
         bool (B, 1); None mirrors none.
     padding
-        Pixels of reflection at each side; 4 in the paper.
+        Pixels of reflection at each side; 4 in the public descendant of the authors' code.
 
     Returns
     -------

@@ -44,7 +44,8 @@ class SimilarityReadout(nn.Module):
     channels
         Channels of each regularised layer.
     decay
-        Decay of the per-channel running mean that is subtracted before the cosine; 0.9 in the paper's code.
+        Decay of the per-channel running mean that is subtracted before the cosine; 0.9 in the public
+        descendant of the authors' code.
     """
 
     def __init__(self, channels: Sequence[int], decay: float = 0.9) -> None:

@@ -366,9 +366,10 @@ class TrainingRun:
 def learning_rate(epoch: int, settings: TrainingSettings) -> float:
     """Return the learning rate of an epoch, counted from 0.
 
-    The paper's 40 epochs are 2 cycles of 5 phases of 4 epochs. Other lengths are divided in proportion,
-    first into cycles, then each cycle into phases, of which short ones lack some. Each phase's rate is the
-    one before times `phase_factor`, and each cycle starts at `learning_rate` again.
+    The 40 epochs of the public descendant of the authors' code are 2 cycles of 5 phases of 4 epochs. Other
+    lengths are divided in proportion, first into cycles, then each cycle into phases, of which short ones
+    lack some. Each phase's rate is the one before times `phase_factor`, and each cycle starts at
+    `learning_rate` again.
 
     Examples
     --------

@@ -42,10 +42,10 @@ class RecipeSettings(Settings):
     crop_padding: Annotated[int, Field(ge=0, le=31)] = 4
     """Reflected pixels around an image before a random crop; 0 for no crop."""
     horizontal_flip: bool = False
-    """Whether half of the images are mirrored (true in the paper)."""
+    """Whether half of the images are mirrored (true in the public descendant of the authors' code)."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training images held out to choose the epoch that is kept, the one with the lowest task
-    loss there (0.01 in the paper)."""
+    loss there (0.01 in the public descendant of the authors' code)."""
     fisher_z: Literal["formula", "log_ratio"] = "formula"
     """formula: the difference of arctanh, as in the paper's equation. log_ratio: twice that, as in the public
     descendant of the authors' code; its loss is four times as large, so that its alpha stands for four times

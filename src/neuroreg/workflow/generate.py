@@ -29,7 +29,7 @@ _HEADER = f"""\
 # Written by `{COMMAND}` from the defaults in src/neuroreg/*/settings.py and src/neuroreg/workflow/config.py.
 """
 _COMMENTS = {
-    "sigmas": "The paper's range, and twice as far.",
+    "sigmas": "The range of the public descendant of the authors' code, and twice as far.",
     "tightening": "Stronger attacks than the paper's, reported apart; configs/tightening.yaml has some.",
 }
 _BOUNDS = {
