@@ -15,6 +15,8 @@ search_path = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 os.environ.update(PYTHONPATH=os.pathsep.join([str(BASE / "src"), *search_path]))
 
 try:
+    from neuroreg.errors import InputError
+
     import neuroreg.workflow.config
 except ModuleNotFoundError as error:
     sys.exit(

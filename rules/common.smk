@@ -5,6 +5,7 @@ from neuroreg.files.refusals import refusal
 from neuroreg.images.settings import SHOWN
 from neuroreg.robustness.attacks.registry import find_method
 from neuroreg.robustness.cpu_rows import ROWS_ON_CPU
+from neuroreg.training.settings import NETWORKS
 from neuroreg.workflow import times
 from neuroreg.workflow.captions import noted
 from neuroreg.workflow.config import check_files, validate_config
@@ -81,6 +82,7 @@ wildcard_constraints:
 
 
 WIDTH = config["network"]["width"]
+NETWORK_MODULE, _ = NETWORKS[config["network"]["architecture"]]
 # Megabytes of host memory that a job on a GPU needs besides, and a training whose step is compiled there.
 CUDA_MEMORY = 1500 * GPU
 COMPILER_MEMORY = 1500 * GPU * config["training"]["compile"]
@@ -173,8 +175,17 @@ def length_of(path, dataset):
 
 
 def code(rule_name, *loaded):
-    """A param: digest of the statements that a rule's script reaches, read where the rule has a job."""
-    return lambda wildcards: code_digest(BASE / "workflow_scripts" / f"{rule_name}.py", *loaded)
+    """A param: digest of the statements that a rule's script reaches, read where the rule has a job.
+
+    Of the networks' modules that is the one of the config's architecture, and none where the network is the user's.
+    """
+
+    def digest(wildcards):
+        built = getattr(wildcards, "model", None) not in ELSEWHERE
+        by_name = {"neuroreg.training.architectures": f"neuroreg.training.{NETWORK_MODULE}"} if built else {}
+        return code_digest(BASE / "workflow_scripts" / f"{rule_name}.py", *loaded, by_name=by_name)
+
+    return digest
 
 
 def run_files(pattern, grid):

@@ -44,9 +44,13 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def digests_of_all(package):
+NETWORK = {"neuroreg.training.architectures": "neuroreg.training.networks"}
+
+
+def digests_of_all(package, by_name=None):
     forget()
-    return {path.stem: digests.code_digest(path) for path in sorted((package / "scripts").glob("*.py"))}
+    scripts = sorted((package / "scripts").glob("*.py"))
+    return {path.stem: digests.code_digest(path, by_name=by_name) for path in scripts}
 
 
 def test_a_comment_a_docstring_and_layout_change_nothing(package):
@@ -67,12 +71,33 @@ def test_a_statement_changes_exactly_what_reaches_it(package):
 
 
 def test_a_module_deep_below_reaches_every_rule_above(package):
-    before = digests_of_all(package)
+    before = digests_of_all(package, NETWORK)
     path = package / "neuroreg" / "training" / "networks.py"
     path.write_text(path.read_text() + "\nEXTRA = 1\n")
-    after = digests_of_all(package)
+    after = digests_of_all(package, NETWORK)
     changed = {rule for rule in before if before[rule] != after[rule]}
     assert changed == {"train_model", "take_model", "evaluate_noise", "search_adversarials", "check_masking"}
+
+
+def test_an_attack_and_a_network_more_change_no_job_that_loads_neither(package):
+    before = digests_of_all(package, NETWORK)
+    own = package / "neuroreg" / "robustness" / "attacks" / "straight_line.py"
+    own.write_text('METHODS = {"straight_line": {"norm": "l2", "settings": {}}}\n')
+    (package / "neuroreg" / "training" / "plain.py").write_text('ARCHITECTURES = {"plain": "PlainNet"}\n')
+    assert digests_of_all(package, NETWORK) == before
+
+
+def test_the_network_that_a_job_loads_by_name_counts(package):
+    plain = {"neuroreg.training.architectures": "neuroreg.training.plain"}
+    path = package / "neuroreg" / "training" / "plain.py"
+    path.write_text('ARCHITECTURES = {"plain": "PlainNet"}\n')
+    before = digests_of_all(package, plain)
+    path.write_text(path.read_text() + "EXTRA = 1\n")
+    after = digests_of_all(package, plain)
+    changed = {rule for rule in before if before[rule] != after[rule]}
+    assert changed == {"train_model", "take_model", "evaluate_noise", "search_adversarials", "check_masking"}
+    # And no other network's jobs.
+    assert {rule for rule in before if before[rule] != digests_of_all(package, NETWORK)[rule]} == changed
 
 
 def test_the_attack_family_that_a_job_loads_by_name_counts(package):

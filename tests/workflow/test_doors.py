@@ -444,7 +444,7 @@ _TRIED = {
     "response_model/files.py load_response_model": _HERE,
     "response_model/files.py load_weighting": _HERE,
     "robustness/attack_result.py load_attacks": _HERE,
-    "robustness/attacks/registry.py declared_methods": _OWN,
+    "declared.py declared": _OWN,
     "robustness/recheck.py _origin": _HERE,
     "robustness/recheck.py _provenance": _HERE,
     "robustness/recheck.py recheck": _HERE,

@@ -24,7 +24,7 @@ ROOMS = (
     ("scans",),
     ("download",),
     ("files",),
-    ("errors", "seeds", "devices", "settings"),
+    ("errors", "seeds", "devices", "settings", "declared"),
 )
 GROUND = ROOMS[-1]
 FACES = ("robustness", "training", "simulator", "similarity", "response_model", "images", "scans", "files")

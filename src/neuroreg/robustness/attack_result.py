@@ -10,11 +10,11 @@ import numpy as np
 
 from neuroreg.errors import InputError
 from neuroreg.files.records import dataset, read_record
+from neuroreg.robustness.attacks.registry import NORMS
 from neuroreg.robustness.largest import largest_distances
 
 ModelSeed = tuple[str, int]
 """A trained model: its name and its seed."""
-NORMS = ("l0", "l1", "l2", "linf")
 _PER_SAMPLE = ("sample", "label", "clean", "clean_correct", "passes", "verified", "not_finite")
 # Of settings and repetitions as well, the samples last.
 _PER_TRY = ("passes", "verified", "not_finite", "distance")

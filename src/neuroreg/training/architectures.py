@@ -1,12 +1,12 @@
-"""Which networks there are. A new one is a line here, a name in settings.py, and a module with its class."""
+"""What every network offers, and how one is built by its name (`neuroreg.training.settings.NETWORKS`)."""
 
-from collections.abc import Callable
+from importlib import import_module
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from neuroreg.errors import InputError
-from neuroreg.training.networks import ResNet
+from neuroreg.training.settings import NETWORKS
 
 
 @runtime_checkable
@@ -42,16 +42,13 @@ class Network(Protocol):
         """Return logits (B, classes) of gray images in [0, 1], (B, 1, 32, 32)."""
 
 
-ARCHITECTURES: dict[str, Callable[[str, int, int], Network]] = {"resnet18": ResNet, "resnet34": ResNet}
-
-
 def build_network(architecture: str, width: int, classes: int) -> Network:
     """Return an untrained network, in training mode.
 
     Parameters
     ----------
     architecture
-        A name from `ARCHITECTURES`.
+        A name from `NETWORKS`.
     width
         Channels of its first layer or section.
     classes
@@ -62,6 +59,7 @@ def build_network(architecture: str, width: int, classes: int) -> Network:
     InputError
         If there is no such architecture.
     """
-    if architecture not in ARCHITECTURES:
-        raise InputError(f"architecture: '{architecture}'; expected one of {', '.join(ARCHITECTURES)}.")
-    return ARCHITECTURES[architecture](architecture, width, classes)
+    if architecture not in NETWORKS:
+        raise InputError(f"architecture: '{architecture}'; expected one of {', '.join(NETWORKS)}.")
+    module, kind = NETWORKS[architecture]
+    return getattr(import_module(f"neuroreg.training.{module}"), kind)(architecture, width, classes)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+ARCHITECTURES = {"resnet18": "ResNet", "resnet34": "ResNet"}
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 LAYER_NAMES = {"resnet18": (1, 5, 9, 13, 17), "resnet34": (1, 7, 15, 27, 33)}
 

@@ -1,18 +1,27 @@
 """What decides a training run: the network, the recipe, the similarity it shares."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from neuroreg.declared import declared
 from neuroreg.settings import Count, Entry, Label, NonNegative, Positive, Settings, problem, show
 
+# Module and class of each network by its name: a module of this folder that has some says so by a literal
+# ARCHITECTURES, {name: class}, and is imported where a network is built.
+NETWORKS = {
+    name: (module, kind)
+    for module, table in declared(Path(__file__).parent, "ARCHITECTURES").items()
+    for name, kind in table.items()
+}
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class NetworkSettings(Settings):
     """The classifier."""
 
-    architecture: Literal["resnet18", "resnet34"] = "resnet18"
+    architecture: Literal[tuple(NETWORKS)] = "resnet18"
     """Sections of two blocks each, or of 3, 4, 6 and 3."""
     width: Count = 8
     """Channels of the first section (64 in the paper)."""

@@ -5,6 +5,7 @@ this digest among its params is rerun exactly when a statement that it can reach
 """
 
 import ast
+from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +14,7 @@ PACKAGE = "neuroreg"
 SOURCE = Path(__file__).resolve().parents[1]
 
 
-def code_digest(script: str | Path, *loaded: str) -> str:
+def code_digest(script: str | Path, *loaded: str, by_name: Mapping[str, str] | None = None) -> str:
     """Return a digest of a script and of every module of this package that it imports, however deep.
 
     Parameters
@@ -22,6 +23,8 @@ def code_digest(script: str | Path, *loaded: str) -> str:
         A Python file.
     *loaded
         Modules of this package that the script loads by name, which no import statement shows.
+    by_name
+        What modules that many scripts reach load in this way: module by module that loads it.
 
     Returns
     -------
@@ -29,12 +32,12 @@ def code_digest(script: str | Path, *loaded: str) -> str:
         16 hexadecimal digits.
     """
     statements, imported = _read(Path(script))
-    pending, reached = [*imported, *loaded], {}
+    pending, reached, by_name = [*imported, *loaded], {}, by_name or {}
     while pending:
         module = pending.pop()
         if module not in reached:
             reached[module], imported = _read(_module_path(module))
-            pending.extend(imported)
+            pending.extend([*imported, *filter(None, [by_name.get(module)])])
     parts = [statements, *(f"{name}:{reached[name]}" for name in sorted(reached))]
     return sha256("\n".join(parts).encode()).hexdigest()[:16]
 

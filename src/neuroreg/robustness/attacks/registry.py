@@ -1,7 +1,7 @@
 """The attacks by name, their settings and ranges; free of torch and Foolbox until an attack is loaded.
 
-A family of attacks is a module of this folder with a function ``run`` (see `rows.Rows`) and, below its
-docstring, a literal ``METHODS``, read here without importing the module:
+A family of attacks is a module of this folder with a function ``run`` (see `rows.Rows`) and a literal
+``METHODS``, read here without importing the module; nothing else names it:
 
     METHODS = {
         "attack": {
@@ -10,12 +10,11 @@ docstring, a literal ``METHODS``, read here without importing the module:
             "needs_starting_points": True, # False if left out
             "settings": {"steps": (default, smallest, largest, "its meaning")},
         },
-        # Like an attack listed before it; what is said replaces, settings one by one.
+        # Like another attack, of any family; what is said replaces, settings one by one.
         "another": {"like": "attack", "variant": "adam"},
     }
 """
 
-import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,23 +22,11 @@ from importlib import import_module
 from math import isfinite
 from pathlib import Path
 
+from neuroreg.declared import declared
 from neuroreg.errors import InputError
 
-# In the order in which methods are listed.
-FAMILIES = (
-    "projected_gradient",
-    "carlini_wagner",
-    "ddn",
-    "jsma",
-    "sparsefool",
-    "boundary_attack",
-    "foolbox",
-    "sigma_zero",
-    "pdpgd",
-    "apgd_t",
-    "fab",
-    "warm_start",
-)
+NORMS = ("l0", "l1", "l2", "linf")
+_KEYS = {"like", "norm", "variant", "needs_starting_points", "settings"}
 
 
 @dataclass(frozen=True)
@@ -74,43 +61,72 @@ class AttackMethod:
     needs_starting_points: bool = False
 
     def load(self) -> Callable:
-        """Import the family's module and return its ``run`` for this variant: (model, rows) to a result."""
+        """Import the family's module and return its ``run`` for this variant: (model, rows) to a result.
+
+        Raises
+        ------
+        InputError
+            If it has none.
+        """
         family = import_module(f"neuroreg.robustness.attacks.{self.module}")
+        if not callable(getattr(family, "run", None)):
+            raise InputError(f"{family.__file__}: no function 'run'; expected run(variant, model, rows).")
         return partial(family.run, self.variant)
 
 
-def declared_methods(path: Path) -> dict[str, dict]:
-    """Return the literal ``METHODS`` of a family's file, without importing it.
+def _read_families() -> dict[str, AttackMethod]:
+    """Return all methods, by the names of their families' modules.
 
     Raises
     ------
     InputError
-        If there is none, or it is no literal.
+        As `declared`, or if an entry is not what this module's docstring describes.
     """
-    for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METHODS":
-            try:
-                return ast.literal_eval(node.value)
-            except ValueError:
-                break
-    raise InputError(f"{path}: no METHODS that is a literal; expected what attacks/registry.py describes.")
+    families = declared(Path(__file__).parent, "METHODS")
+    own = {name: (family, entry) for family, table in families.items() for name, entry in table.items()}
+
+    def complete(name: str, *likes: str) -> dict:
+        """Return an entry with what it has of the one that it is like."""
+        family, entry = own[name]
+        if not (isinstance(entry, dict) and isinstance(entry.get("settings", {}), dict)):
+            raise _refused(family, name, f"found {entry!r}")
+        if "like" not in entry:
+            return {"variant": entry.get("norm"), "settings": {}} | entry
+        if entry["like"] not in own or entry["like"] in (name, *likes):
+            raise _refused(family, name, f"like '{entry['like']}', which is no other method")
+        base = complete(entry["like"], name, *likes)
+        variant = entry.get("norm", base.get("norm"))
+        settings = base["settings"] | entry.get("settings", {})
+        return base | {"variant": variant} | entry | {"settings": settings}
+
+    return {name: _method(family, name, complete(name)) for name, (family, _) in own.items()}
 
 
-def _read_families() -> dict[str, AttackMethod]:
-    said, methods = {}, {}
-    for family in FAMILIES:
-        for name, own in declared_methods(Path(__file__).with_name(f"{family}.py")).items():
-            base = said[own["like"]] if "like" in own else {}
-            said[name] = entry = base | {"variant": own.get("norm", base.get("norm"))} | own
-            entry["settings"] = base.get("settings", {}) | own.get("settings", {})
-            methods[name] = AttackMethod(
-                family,
-                entry["variant"],
-                entry["norm"],
-                {key: Setting(*values) for key, values in entry["settings"].items()},
-                entry.get("needs_starting_points", False),
-            )
-    return methods
+def _method(family: str, name: str, entry: Mapping) -> AttackMethod:
+    """Return what an entry of a family's METHODS says, if it says what this module's docstring describes."""
+    starts = entry.get("needs_starting_points", False)
+    if unknown := sorted(set(entry) - _KEYS):
+        raise _refused(family, name, f"unknown key '{unknown[0]}'")
+    if entry.get("norm") not in NORMS:
+        raise _refused(family, name, f"norm {entry.get('norm')!r}, not one of {', '.join(NORMS)}")
+    if not isinstance(starts, bool):
+        raise _refused(family, name, f"needs_starting_points {starts!r}, neither True nor False")
+    for key, values in entry["settings"].items():
+        kinds = [type(value) for value in values] if isinstance(values, tuple) else []
+        if (
+            kinds[3:] != [str]
+            or not set(kinds[:3]) <= {int, float}
+            or not values[1] <= values[0] <= values[2]
+        ):
+            raise _refused(family, name, f"setting '{key}' {values!r}")
+    settings = {key: Setting(*values) for key, values in entry["settings"].items()}
+    return AttackMethod(family, entry["variant"], entry["norm"], settings, starts)
+
+
+def _refused(family: str, name: str, found: str) -> InputError:
+    return InputError(
+        f"attacks: METHODS of {family}.py has '{name}': {found}; expected what attacks/registry.py describes."
+    )
 
 
 ATTACK_METHODS: dict[str, AttackMethod] = _read_families()
