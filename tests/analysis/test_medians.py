@@ -92,6 +92,15 @@ def test_so_few_equal_images_bound_nothing(images, bounds):
     assert median(values, everything(values), 0)[1:3] == bounds
 
 
+@pytest.mark.parametrize(("images", "bounds"), [(5, (0, np.inf)), (6, (2, 2))])
+def test_those_that_do_not_count_tell_nothing_either(images, bounds):
+    values = np.full((2, 3, 40), 2.0)
+    counted = everything(values)
+    counted[0, 1, images:] = False
+    assert median(values, counted, 0)[1:3] == bounds
+    assert median(values, counted, 1)[1:3] == (2, 2)
+
+
 def test_a_seed_in_which_nothing_counts_leaves_no_median_and_other_conditions_alone():
     values = np.random.default_rng(3).gamma(2, 1, (2, 3, 40))
     counted = everything(values)

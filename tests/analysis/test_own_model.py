@@ -76,7 +76,11 @@ def test_models_and_labels_that_do_not_fit_are_refused(plane):
         minimal_distances(model, images, np.array([0, 1, 0, 1, 0, 7]), ["ddn"])
     with pytest.raises(InputError, match="images: none; expected one or more"):
         minimal_distances(model, images[:0], labels[:0], ["ddn"])
-    for other, found in ((lambda x: (model(x), x), "tuple"), (lambda x: model(x).sum(dim=1), r"\(1,\)")):
+    for other, found in (
+        (lambda x: (model(x), x), "tuple"),
+        (lambda x: model(x).sum(dim=1), r"\(1,\) torch.float32"),
+        (lambda x: model(x).double(), r"\(1, 2\) torch.float64"),
+    ):
         module = torch.nn.Module()
         module.forward = other
         with pytest.raises(InputError, match=f"model: returns {found} for one image; expected logits"):
@@ -89,8 +93,9 @@ def test_it_is_the_workflows_table(plane, tmp_path):
     table = minimal_distances(model, images, labels, settings, seed=3)
     for method, tries in settings.items():
         for seed, part in ((1, ""), (2, ""), (2, ".part0")):
+            some = slice(0, 3 if part else None)
             result = search(
-                *(model, images, labels, np.arange(6), images, labels),
+                *(model, images[some], labels[some], np.arange(6)[some], images, labels),
                 method=method,
                 settings=tries,
                 repetitions=1,
@@ -123,14 +128,46 @@ def test_the_papers_attacks_are_the_configs():
     assert attacks == set(PAPERS_ATTACKS) <= set(ATTACK_METHODS)
 
 
+def test_a_mistake_in_the_last_attack_is_named_before_the_first_runs(plane):
+    model, images, labels, _, _ = plane
+    asked = []
+    model = torch.nn.Sequential(model)
+    model.register_forward_hook(lambda *_: asked.append(1))
+    for last in ({"typo": [{}]}, {"pgd": [{"step": 3}]}):
+        with pytest.raises(InputError, match=r"'typo'|'step' of pgd"):
+            minimal_distances(model, images, labels, {"ddn": [{"steps": 20}]} | last)
+    assert not asked
+
+
 def test_bad_input_is_named(plane, tmp_path):
     model, images, labels, _, _ = plane
     with pytest.raises(InputError, match=r"found float64 \(6, 32, 32\)"):
         minimal_distances(model, images / 255, labels)
-    with pytest.raises(InputError, match=r"with labels \(5,\)"):
+    with pytest.raises(InputError, match=r"with labels int64 \(5,\)"):
         minimal_distances(model, images, labels[:5])
+    with pytest.raises(InputError, match=r"with labels float64 .* whole numbers"):
+        minimal_distances(model, images, labels + 0.9)
     with pytest.raises(InputError, match="images without labels"):
         minimal_distances(model, images, labels, pool_images=images)
+    for pool, own, message in (
+        (images / 255, labels, r"pool: found float64 \(6, 32, 32\)"),
+        (images[:, :30], labels, r"pool: .* expected uint8 \(images, 32, 32\)"),
+        (images, labels[:5], r"pool: .* with labels int64 \(5,\)"),
+        (images[:0], labels[:0], "pool: none; expected one or more"),
+        (images, labels + 1, "pool labels: 1 to 2, but the model has 2 logits"),
+    ):
+        with pytest.raises(InputError, match=message):
+            minimal_distances(model, images, labels, pool_images=pool, pool_labels=own)
+    for wrong, message in (
+        ({"repetitions": 1.5}, "repetitions: found 1.5; expected a whole number, at least 1"),
+        ({"batch_size": 0}, "batch_size: found 0; expected"),
+        ({"logit_margin": 0.0}, "logit_margin: found 0.0; expected a number above 0, or None"),
+        ({"logit_margin": np.nan}, "logit_margin: found nan; expected"),
+        ({"attacks": None}, "attacks: found None; expected a list of methods"),
+        ({"attacks": {"ddn": []}}, r"attacks: found \[\] for ddn; expected a list of settings"),
+    ):
+        with pytest.raises(InputError, match=message):
+            minimal_distances(model, images, labels, **wrong)
     with pytest.raises(InputError, match="method 'fgsm'"):
         minimal_distances(model, images, labels, ["fgsm"])
     with pytest.raises(InputError, match="no such file"):

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from neuroreg.files.records import write_record
+from neuroreg.robustness import masking
 from neuroreg.robustness.attack_result import NORMS, closest_adversarials
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.robustness.masking import masking_checks, misleading_gradients, vanishing_gradients
@@ -276,6 +277,22 @@ def test_other_models_adversarials_have_to_be_closer_by_two_thousandths(plain, f
     part = table[table["check"] == "transfer"].set_index("norm")
     assert (part["value"] == share).all()
     assert (part["flag"] == ("flag" if share else "ok")).all()
+
+
+def test_what_another_model_gets_wrong_is_no_adversarial_of_it(plain, found):
+    """Its distance of 0 there is of another kind."""
+    wrong = np.arange(5) == 2
+    theirs = {norm: np.where(wrong, 0.0, found.distance[norm]) for norm in NORMS}
+    own = replace(found, distance={norm: 1.003 * found.distance[norm] for norm in NORMS})
+    closest = {("plain", 1): own, ("plain", 2): replace(found, distance=theirs, correct=~wrong)}
+    table = checks({("plain", 1): plain[0]}, closest)
+    part = table[table["check"] == "transfer"].set_index("norm")
+    assert (part["n"] == 4).all() and (part["value"] == 1).all()
+
+
+def test_a_random_search_under_l0_has_to_change_a_pixel_less():
+    sizes = masking._search_sizes("l0", np.array([1.0, 7.0, 600.0, np.inf]), 1024)
+    assert sizes.tolist() == [0, 6, 598, 512]
 
 
 def test_tries_that_met_nan_are_counted_by_attacked_sample(plain, found):

@@ -396,6 +396,26 @@ def test_a_model_that_cannot_be_fooled_gives_inf():
         assert not result.verified.any()
 
 
+class Tied(nn.Module):
+    """Names class 1 for all images if these are an even number, and for bright ones, too."""
+
+    def forward(self, x):
+        lead = 1e-8 if len(x) % 2 else -1e-8
+        bright = x.flatten(1).amax(dim=1) - 0.5
+        return torch.stack([torch.ones_like(bright), 1.0 - lead + bright.clamp(min=0.0)], dim=1).double()
+
+
+def test_what_is_right_is_decided_once():
+    """A tie that goes the other way in the batch of the verification is no distance of 0."""
+    images, labels = np.full((1, 4, 4), 50, dtype=np.uint8), np.zeros(1, dtype=int)
+    arrays = (images, labels, np.arange(1), images, labels)
+    options = {"settings": [{"steps": 3}], "repetitions": 2, "seed": 1, "batch_size": 8, "device": CPU}
+    result = search(Tied(), *arrays, method="ddn", **options)
+    assert result.clean_correct.all()
+    for norm in NORMS:
+        assert (result.distance[norm] > 0).all()
+
+
 class Brightness(nn.Module):
     """Takes bright images for class 1; class 2 is never the likeliest."""
 

@@ -6,10 +6,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from neuroreg.files.records import write_record
+from neuroreg.files.records import read_record, write_record
 from neuroreg.images.classification import ClassificationData
-from neuroreg.robustness.attack_result import NORMS
+from neuroreg.robustness.attack_result import NORMS, AttackResult
 from neuroreg.robustness.evaluation import predict, to_input
 from neuroreg.robustness.minimal_distance import search
 from neuroreg.robustness.recheck import main, recheck
@@ -173,6 +174,19 @@ def test_a_closer_one_under_another_norm_is_noticed(files, tampered):
         text.startswith("l2, sample 0: its l1 is") and "below the recorded minimum" in text
         for text in complaints
     )
+
+
+def test_an_image_without_finite_logits_is_misclassified_and_the_others_are_checked(files, monkeypatch):
+    """The search takes it for misclassified."""
+    model, clean = load_model(files.model), read_record(files.attack, AttackResult).clean
+
+    class Silent(nn.Module):
+        def forward(self, x):
+            silent = to_input(clean[WRONG])
+            return torch.where((x == silent).all(), torch.nan, model(x))
+
+    monkeypatch.setattr("neuroreg.robustness.recheck.load_model", lambda _: Silent())
+    assert recheck(files.attack, files.model).complaints == ()
 
 
 def test_images_that_are_not_the_data_sets_are_noticed(files, tampered):

@@ -132,7 +132,7 @@ def simultaneous(values: np.ndarray, weights: np.ndarray) -> Interval:
     Parameters
     ----------
     values
-        float (L, C, S, N).
+        float (L, C, S, N), finite.
     weights
         As for `contrast`.
 
@@ -194,7 +194,7 @@ def _all_at_once(
     return _around(estimate, variance, np.full_like(variance, fewest), factor)
 
 
-def share_interval(share: float, n: float) -> Interval:
+def share_interval(share: float, n: float | np.ndarray) -> Interval:
     """Return a share and its Clopper-Pearson interval; for runs that say yes or no, without images.
 
     Runs that all agree show no variance, whatever their number; this interval has a width nevertheless.
@@ -204,7 +204,7 @@ def share_interval(share: float, n: float) -> Interval:
     share
         In [0, 1]; may be an array.
     n
-        Independent observations behind it, above 0; not necessarily whole.
+        Independent observations behind it, above 0; not necessarily whole; may be an array.
     """
     hits, tail = np.asarray(share) * n, (1 - LEVEL) / 2
     with np.errstate(invalid="ignore"):

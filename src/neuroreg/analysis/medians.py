@@ -41,9 +41,9 @@ def median(values: np.ndarray, counted: np.ndarray, condition: int) -> Interval:
     found = contrast(linear_angles(_below_medians(values, counted)), weights)
     reach = np.asarray(found.high - found.estimate)
     known = np.isfinite(reach) & np.isfinite(estimate)
-    # Images that all agree show no variance; so few of them tell nothing of the median.
-    if share_interval(1.0, values.shape[-1]).low <= 0.5:
-        reach = np.where(reach < 1e-9, np.pi, reach)
+    # Images that all agree show no variance; so few of them as may count tell nothing of the median.
+    few = share_interval(1.0, np.maximum(count[..., 0].min(axis=-1), 1)).low <= 0.5
+    reach = np.where(few & (reach < 1e-9), np.pi, reach)
     reach = np.where(known, reach, 0.0)
     together = np.sort(ordered.reshape(*ordered.shape[:-2], 1, -1), axis=-1)
 

@@ -11,6 +11,7 @@ from torch import nn
 from neuroreg.analysis.distances import closest_table
 from neuroreg.errors import InputError
 from neuroreg.robustness.attack_result import closest_of
+from neuroreg.robustness.attacks.registry import complete_setting
 from neuroreg.robustness.evaluation import evaluation, to_input
 from neuroreg.robustness.minimal_distance import search
 from neuroreg.robustness.settings import AdversarialSettings
@@ -59,8 +60,8 @@ def minimal_distances(
     logit_margin
         See `neuroreg.robustness.minimal_distance.search`; 4 by default in the workflow.
     pool_images, pool_labels
-        Where Brendel & Bethge's attacks start: uint8 (P, H, W) and int (P,), with images of other classes;
-        the images themselves if not given.
+        Where Brendel & Bethge's attacks start: uint8 (P, H, W), gray levels 0..255, and int (P,), with images
+        of other classes; the images themselves if not given.
 
     Returns
     -------
@@ -75,19 +76,27 @@ def minimal_distances(
         If the images or labels do not fit, an attack or a setting will not do, or as
         `neuroreg.robustness.minimal_distance.search`.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
-    if images.ndim != 3 or images.dtype != np.uint8 or labels.shape != images.shape[:1]:
-        raise InputError(
-            f"images: found {images.dtype} {images.shape} with labels {labels.shape}; expected uint8 "
-            "(images, height, width), gray levels 0 to 255, and a label for each."
-        )
     if (pool_images is None) != (pool_labels is None):
         raise InputError("pool: found images without labels, or labels without images; expected both.")
+    images, labels = _labelled("images", images, labels)
+    pool = (images, labels)
+    if pool_images is not None and pool_labels is not None:
+        pool = _labelled("pool", pool_images, pool_labels, images.shape[1:])
+    settings = _settings(attacks)
+    for name, count in {"repetitions": repetitions, "batch_size": batch_size}.items():
+        if not isinstance(count, int) or count < 1:
+            raise InputError(f"{name}: found {count!r}; expected a whole number, at least 1.")
+    if logit_margin is not None and not 0 < logit_margin < np.inf:
+        raise InputError(f"logit_margin: found {logit_margin!r}; expected a number above 0, or None.")
     if isinstance(model, str | Path):
         model = load_model(model)  # type: ignore[assignment]
-    pool = (images, labels) if pool_images is None else (np.asarray(pool_images), np.asarray(pool_labels))
-    settings = _settings(attacks)
-    _check_labels(model, images, labels, torch.device(device))  # type: ignore[arg-type]
+    classes = _classes(model, images[:1], torch.device(device))  # type: ignore[arg-type]
+    for name, own in {"labels": labels, "pool labels": pool[1]}.items():
+        if not 0 <= own.min() <= own.max() < classes:
+            raise InputError(
+                f"{name}: {own.min()} to {own.max()}, but the model has {classes} logits; "
+                f"expected labels from 0 to {classes - 1}."
+            )
     results = [
         search(
             model,  # type: ignore[arg-type]
@@ -108,38 +117,59 @@ def minimal_distances(
     return closest_table(closest_of(results, list(settings)))
 
 
-def _settings(attacks: Sequence[str] | Mapping[str, Sequence[Mapping]]) -> Mapping[str, Sequence[Mapping]]:
-    """Return the settings of each method.
+def _labelled(
+    name: str, images: np.ndarray, labels: np.ndarray, size: tuple[int, ...] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return gray images and their labels, as int64.
 
     Raises
     ------
     InputError
-        If there is none, or they have another form.
+        If they are not, if there are none, or if images are not of the given height and width.
     """
-    if isinstance(attacks, str) or not len(attacks):
+    images, labels = np.asarray(images), np.asarray(labels)
+    gray = images.ndim == 3 and images.dtype == np.uint8 and size in (None, images.shape[1:])
+    if not (gray and labels.shape == images.shape[:1] and labels.dtype.kind in "iu"):
+        expected = "height, width" if size is None else f"{size[0]}, {size[1]}"
+        raise InputError(
+            f"{name}: found {images.dtype} {images.shape} with labels {labels.dtype} {labels.shape}; "
+            f"expected uint8 (images, {expected}), gray levels 0 to 255, and a label for each, whole numbers."
+        )
+    if not len(images):
+        raise InputError(f"{name}: none; expected one or more.")
+    return images, labels.astype(np.int64)
+
+
+def _settings(attacks: Sequence[str] | Mapping[str, Sequence[Mapping]]) -> Mapping[str, Sequence[Mapping]]:
+    """Return the settings of each method, complete.
+
+    Raises
+    ------
+    InputError
+        If there is none, they have another form, or a method or a setting will not do.
+    """
+    if isinstance(attacks, str) or not isinstance(attacks, Mapping | Sequence) or not len(attacks):
         raise InputError(f"attacks: found {attacks!r}; expected a list of methods, such as ['ddn'].")
     if not isinstance(attacks, Mapping):
-        return {name: [{}] for name in attacks}
+        attacks = {name: [{}] for name in attacks}
     for name, tries in attacks.items():
-        listed = isinstance(tries, Sequence) and not isinstance(tries, str)
+        listed = isinstance(tries, Sequence) and not isinstance(tries, str) and len(tries)
         if not (listed and all(isinstance(one, Mapping) for one in tries)):
             raise InputError(
                 f"attacks: found {tries!r} for {name}; expected a list of settings, as [{{'steps': 50}}]."
             )
-    return attacks
+    # All of them before the first search, which may take hours.
+    return {name: [complete_setting(name, one) for one in tries] for name, tries in attacks.items()}
 
 
-def _check_labels(model: nn.Module, images: np.ndarray, labels: np.ndarray, device: torch.device) -> None:
-    """Raise InputError if the model does not give each image as many logits as its labels need."""
-    if not len(images):
-        raise InputError("images: none; expected one or more.")
+def _classes(model: nn.Module, image: np.ndarray, device: torch.device) -> int:
+    """Return how many classes a model tells apart; InputError if it does not give an image logits."""
     with evaluation(model, device), torch.no_grad():
-        logits = model(to_input(images[:1]).to(device))
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
-        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise InputError(f"model: returns {found} for one image; expected logits (1, classes).")
-    if not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+        logits = model(to_input(image).to(device))
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or logits.dtype != torch.float32:
+        found = f"{tuple(logits.shape)} {logits.dtype}" if isinstance(logits, torch.Tensor) else None
         raise InputError(
-            f"labels: {labels.min()} to {labels.max()}, but the model has {logits.shape[1]} logits; "
-            f"expected labels from 0 to {logits.shape[1] - 1}."
+            f"model: returns {found or type(logits).__name__} for one image; expected logits (1, classes), "
+            "float32."
         )
+    return logits.shape[1]

@@ -145,7 +145,8 @@ class FixedBatch(nn.Module):
     """Passes inputs on to `model`, `rows` at a time, the last ones filled up with black images.
 
     Sums within a convolution come in an order that depends on the batch's shape, not on what else is in it:
-    under one shape, on the CPU, a row's logits and gradients are the same to the bit wherever it is.
+    under one shape, on the CPU, a row's logits and gradients are the same to the bit wherever it is. So it is
+    for the networks that are trained here; wide fully connected layers may depend on the row's place.
 
     Parameters
     ----------

@@ -241,7 +241,8 @@ def _closer(
     found = np.zeros(len(clean), dtype=bool)
     there = torch.isfinite(candidates).flatten(1).all(dim=1)
     if there.any():
-        outcome = verify(network, clean[there], labels[there], candidates[there], **options)
+        right = torch.ones(int(there.sum()), dtype=torch.bool)  # as the search had it
+        outcome = verify(network, clean[there], labels[there], candidates[there], **options, correct=right)
         found[there.numpy()] = outcome.distance[norm].numpy() < limit[there.numpy()]
     return found
 

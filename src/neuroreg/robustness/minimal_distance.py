@@ -120,8 +120,9 @@ def search(
         verification sees the logits as they are. None: attacks, too.
     pad
         Whether on a CPU all passes are of one size, 16 rows or `batch_size` if that is less, the last ones
-        filled up. A row's result is then the same to the bit whatever the other samples; without, and on a
-        GPU, their number changes it by rounding.
+        filled up. The result of a row of 32x32 pixels on a network that is trained here is then the same to
+        the bit whatever the other samples; without, of other networks and on a GPU, their number may change
+        it by rounding.
     pool_logits
         Returns the model's logits of the pool, float (P, classes), if they are known already; called where
         the method needs starting points.
@@ -204,7 +205,7 @@ def search(
             )
             with naming(method):
                 found, passes, not_finite = run_watched(run, attacked, rows)
-        outcome = verify(model, clean[row], targets[row], found, **forward)
+        outcome = verify(model, clean[row], targets[row], found, **forward, correct=correct[row])
         _keep(state, outcome, passes.cpu(), not_finite, batches[number])
         progress.history.append({"seconds": time.perf_counter() - begun, "batch_size": batch_size})
         ended = _ended(batches, number)

@@ -18,7 +18,7 @@ from neuroreg.files.records import read_mapping, read_record
 from neuroreg.files.storage import open_h5, sha256
 from neuroreg.images.classification import ClassificationData
 from neuroreg.robustness.attack_result import NORMS, AttackResult
-from neuroreg.robustness.evaluation import predict, to_input
+from neuroreg.robustness.evaluation import label_lead, predict, to_input
 from neuroreg.training.checkpoints import load_model
 
 # Distances are stored as float32, which rounds by less than this; a logit's sum depends on the batch's shape.
@@ -76,7 +76,8 @@ def recheck(attack_path: str | Path, model_path: str | Path, data_path: str | Pa
     Raises
     ------
     InputError
-        If a file is missing, of another kind or incomplete, or the model's logits are not finite.
+        If a file is missing, of another kind or incomplete, or the model's logits of an adversarial are not
+        finite.
     """
     result = read_record(attack_path, AttackResult)
     complaints = _provenance(attack_path, model_path)
@@ -84,7 +85,7 @@ def recheck(attack_path: str | Path, model_path: str | Path, data_path: str | Pa
         complaints += _origin(result, data_path)
     model = load_model(model_path)
     clean = to_input(result.clean)
-    clean_right = predict(model, clean, **_ALONE).argmax(dim=1).numpy() == result.label
+    agrees = _agrees(model, clean, result)
     smallest = {norm: result.distance[norm].min(axis=(0, 1)).astype(np.float64) for norm in NORMS}
     rows = []
     for norm in NORMS:
@@ -94,7 +95,7 @@ def recheck(attack_path: str | Path, model_path: str | Path, data_path: str | Pa
         logits = _logits(model, best)
         reasons = []
         for row in range(len(best)):
-            found = _bookkeeping(result, norm, row, clean_right[row])
+            found = _bookkeeping(result, norm, row, agrees[row])
             if not result.clean_correct[row]:
                 found += _misclassified(result, norm, row, measured["l0"][row] > 0)
             elif np.isinf(smallest[norm][row]):
@@ -146,13 +147,25 @@ def _origin(result: AttackResult, data_path: str | Path) -> list[str]:
     return [f"sample {sample}: image or label is not that of {data_path}." for sample in result.sample[~same]]
 
 
-def _bookkeeping(result: AttackResult, norm: str, row: int, clean_right: bool) -> list[str]:
+def _agrees(model: nn.Module, clean: torch.Tensor, result: AttackResult) -> np.ndarray:
+    """Return bool (S,): whether the model takes each clean image as the search says, by itself or in a tie.
+
+    An image whose logits are not finite is misclassified.
+    """
+    logits = predict(model, clean, **_ALONE, finite=False)
+    lead = label_lead(logits, torch.from_numpy(result.label)).numpy()
+    scale, finite = logits.abs().amax(dim=1).numpy(), torch.isfinite(logits).all(dim=1).numpy()
+    tied = finite & (np.abs(lead) <= LOGIT_TOLERANCE * scale)
+    return tied | ((finite & (logits.argmax(dim=1).numpy() == result.label)) == result.clean_correct)
+
+
+def _bookkeeping(result: AttackResult, norm: str, row: int, agrees: bool) -> list[str]:
     """Return what is wrong with a row whatever was found."""
     reasons = []
     distances = np.stack([result.distance[name][..., row] for name in NORMS])
     if np.isnan(distances).any() or (distances < 0).any():
         reasons.append("a recorded distance is NaN or negative")
-    if bool(result.clean_correct[row]) != bool(clean_right):
+    if not agrees:
         said = "right" if result.clean_correct[row] else "wrong"
         reasons.append(f"the clean image is recorded as {said} but is not")
     if not np.array_equal(result.verified[..., row], np.isfinite(result.distance[norm][..., row])):

@@ -61,6 +61,7 @@ def verify(
     *,
     batch_size: int,
     device: torch.device,
+    correct: Tensor | None = None,
 ) -> Verified:
     """Check candidate adversarials in float32 and measure those that hold under all four norms.
 
@@ -86,6 +87,9 @@ def verify(
         each norm takes the closest that held.
     batch_size, device
         Of the forward passes.
+    correct
+        bool (B,), which clean samples count as correctly classified, where that is decided already: asked in
+        another batch, a tie may go the other way. None asks the model.
     """
     clean, labels = clean.cpu(), labels.cpu()
     candidates = candidates.detach().cpu().to(torch.float32)
@@ -105,7 +109,10 @@ def verify(
             distance[norm] = torch.where(closer, values, distance[norm])
             adversarial[norm] = torch.where(_as_rows(closer), tensor, adversarial[norm])
 
-    misclassified = wrong(clean, torch.ones(len(clean), dtype=torch.bool), 0.0)
+    if correct is None:
+        misclassified = wrong(clean, torch.ones(len(clean), dtype=torch.bool), 0.0)
+    else:
+        misclassified = ~correct.cpu()
     for found in candidates.unbind(1) if candidates.ndim > clean.ndim else (candidates,):
         usable = torch.isfinite(found).flatten(1).all(dim=1) & ~misclassified
         point = torch.where(_as_rows(usable), found, clean).clamp(0.0, 1.0)

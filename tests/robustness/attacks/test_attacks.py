@@ -137,6 +137,19 @@ def test_epsilon_is_found_or_cannot_be_found():
     assert attempts.tolist() == [3] * 4  # 0.5, 0.75, 1
 
 
+def test_a_failure_further_out_than_an_adversarial_bounds_nothing():
+    """At .06 the attack finds an adversarial at .02, nearer than .04, where it had found none."""
+    x = torch.zeros(1, 1, 2, 2)
+
+    def attempt(epsilon, rows):
+        there = (epsilon > 0.05) | ((epsilon >= 0.0125) & (epsilon <= 0.02))
+        size = torch.where(epsilon > 0.05, 0.02, epsilon)
+        return torch.where(to_images(there), to_images(size).expand_as(x), torch.nan)
+
+    found, _ = smallest_epsilon(attempt, x, torch.tensor([0.04]), 40)
+    assert 0.0125 <= float(found.max()) <= 0.0125 * (1 + 1.01 * RESOLVED)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
@@ -378,10 +391,13 @@ def test_starting_points_are_what_they_should_be():
 def test_starting_points_run_out():
     logits = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1e-5], [1000.0, 1000.01]])
     pool_labels = np.array([1, 1, 1, 1])
-    chosen = [choose_starting_points(logits, pool_labels, np.array([0, 1]), np.arange(2), k) for k in (0, 1)]
+    chosen = [
+        choose_starting_points(logits, pool_labels, np.array([0, 1]), np.arange(2), k) for k in range(5)
+    ]
     # Of label 0, the second and third are well on the other side, as logits of their size go, the last only
     # just; of label 1 there is nothing else.
-    assert [list(c) for c in chosen] == [[1, -1], [2, -1]]
+    # After the second it begins anew.
+    assert [list(c) for c in chosen] == [[1, -1], [2, -1], [1, -1], [2, -1], [1, -1]]
 
 
 class Deeper:

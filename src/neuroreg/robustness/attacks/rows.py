@@ -11,6 +11,8 @@ from neuroreg.robustness.evaluation import Watched, label_lead
 from neuroreg.robustness.verification import MARGIN
 from neuroreg.seeds import derive_seed
 
+_IMAGES = 4  # axes of a batch
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -104,7 +106,17 @@ def run_watched(run: Callable, model: nn.Module, rows: Rows) -> tuple[Tensor, Te
         return torch.full_like(found, torch.nan), passes, ~failed
     halves = torch.arange(len(rows), device=rows.x.device).chunk(2)
     found, passes, failed = zip(*(run_watched(run, model, rows.take(half)) for half in halves), strict=True)
-    return torch.cat(found), torch.cat(passes), torch.cat(failed)
+    return _together(found), torch.cat(passes), torch.cat(failed)
+
+
+def _together(found: Sequence[Tensor]) -> Tensor:
+    """Return rows in one tensor; of parts with fewer candidates the missing ones are NaN."""
+    if all(part.ndim == found[0].ndim == _IMAGES for part in found):
+        return torch.cat(list(found))
+    parts = [part if part.ndim > _IMAGES else part[:, None] for part in found]
+    most = max(part.shape[1] for part in parts)
+    missing = [part.new_full((len(part), most - part.shape[1], *part.shape[2:]), torch.nan) for part in parts]
+    return torch.cat([torch.cat(pair, dim=1) for pair in zip(parts, missing, strict=True)])
 
 
 def _checked(returned: tuple[Tensor, Tensor], rows: Rows) -> tuple[Tensor, Tensor]:
@@ -124,8 +136,15 @@ def _checked(returned: tuple[Tensor, Tensor], rows: Rows) -> tuple[Tensor, Tenso
     if not (alike and found.ndim <= rows.x.ndim + 1 and passes.shape == (len(rows),)):
         shapes = f"tensors {tuple(found.shape)} and {tuple(passes.shape)}"
         raise InputError(f"what the attack returned: {shapes}; expected {expected}.")
-    if passes.is_floating_point():
-        raise InputError(f"what the attack returned: passes of type {passes.dtype}; expected {expected}.")
+    if not found.numel():
+        raise InputError(f"what the attack returned: no candidates; expected {expected}.")
+    if not found.is_floating_point():
+        raise InputError(
+            f"what the attack returned: adversarials of type {found.dtype}; expected {expected}."
+        )
+    if passes.is_floating_point() or passes.dtype == torch.bool or (passes < 0).any():
+        least = f"{passes.dtype}, {passes.min()} and more"
+        raise InputError(f"what the attack returned: passes of type {least}; expected {expected}.")
     return found, passes
 
 
