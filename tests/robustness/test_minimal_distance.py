@@ -401,8 +401,8 @@ class Tied(nn.Module):
 
     def forward(self, x):
         lead = 1e-8 if len(x) % 2 else -1e-8
-        bright = x.flatten(1).amax(dim=1) - 0.5
-        return torch.stack([torch.ones_like(bright), 1.0 - lead + bright.clamp(min=0.0)], dim=1).double()
+        bright = x.flatten(1).amax(dim=1).double() - 0.5
+        return torch.stack([torch.ones_like(bright), 1.0 - lead + bright.clamp(min=0.0)], dim=1)
 
 
 def test_what_is_right_is_decided_once():

@@ -182,7 +182,7 @@ def test_an_image_without_finite_logits_is_misclassified_and_the_others_are_chec
 
     class Silent(nn.Module):
         def forward(self, x):
-            silent = to_input(clean[WRONG])
+            silent = to_input(clean[WRONG : WRONG + 1])
             return torch.where((x == silent).all(), torch.nan, model(x))
 
     monkeypatch.setattr("neuroreg.robustness.recheck.load_model", lambda _: Silent())
