@@ -76,8 +76,7 @@ def recheck(attack_path: str | Path, model_path: str | Path, data_path: str | Pa
     Raises
     ------
     InputError
-        If a file is missing, of another kind or incomplete, or the model's logits of an adversarial are not
-        finite.
+        If a file is missing, of another kind or incomplete.
     """
     result = read_record(attack_path, AttackResult)
     complaints = _provenance(attack_path, model_path)
@@ -126,7 +125,7 @@ def _logits(model: nn.Module, images: np.ndarray) -> np.ndarray:
     """Return float64 (S, classes), each image (S, H, W) asked by itself; NaN where it is not finite."""
     finite = np.isfinite(images).all(axis=(1, 2))
     inputs = torch.from_numpy(np.where(finite[:, None, None], images, 0))[:, None]
-    logits = predict(model, inputs, **_ALONE).double().numpy()
+    logits = predict(model, inputs, **_ALONE, finite=False).double().numpy()
     return np.where(finite[:, None], logits, np.nan)
 
 
@@ -196,6 +195,8 @@ def _adversarial(
     predicted = result.predicted[norm][row]
     if not np.isfinite(best).all():
         return ["the adversarial has pixels that are NaN or infinite"]
+    if not np.isfinite(logits).all():
+        return ["the model's logits are NaN or infinite: not adversarial"]
     reasons = []
     if best.min() < 0 or best.max() > 1:
         reasons.append(
