@@ -100,7 +100,8 @@ onstart:
 onsuccess:
     if STATUS:
         STATUS.end()
-    print(closing("results"), file=sys.stderr)
+    reached = [str(file) for job in workflow.dag.jobs for file in job.output]
+    print(closing("results", map(str, workflow.dag.derived_targetfiles), reached), file=sys.stderr)
 
 
 onerror:

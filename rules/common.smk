@@ -294,6 +294,15 @@ def search_outputs(path):
     return path if PARTS == 1 else temp(per_part(path))
 
 
+def tightened(wildcards):
+    """The distances of attacks that are set beside the paper's; before anything runs, that there are none."""
+    if not TIGHTENING:
+        raise WorkflowError(
+            "config key 'adversarial.tightening': no attacks; expected entries, of which configs/tightening.yaml has some."
+        )
+    return "results/distances.csv"
+
+
 def attack_module(entry):
     """The module that an attack is loaded from."""
     return f"neuroreg.robustness.attacks.{find_method(entry['method']).module}"

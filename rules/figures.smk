@@ -40,7 +40,7 @@ FIGURES = {
             "figure": "Tightening",
             "shows": "minimal distance of the paper's attacks and of stronger ones",
         },
-        "input": {"distances": "results/distances.csv"},
+        "input": {"distances": tightened},
         "params": {"models": LABELS, "attacks": TIGHTENING, "apart": ELSEWHERE},
     },
     "plot_survival": {

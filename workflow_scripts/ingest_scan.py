@@ -1,6 +1,5 @@
 """Read a scan in its own format, select neurons, write the consolidated file and what is in it."""
 
-import logging
 from pathlib import Path
 
 import neuroreg.workflow.starting  # noqa: F401 (first: see there)
@@ -9,7 +8,7 @@ from neuroreg.files.records import write_record
 from neuroreg.files.storage import write_json
 from neuroreg.scans.readers import find_reader
 from neuroreg.scans.selection import select_neurons
-from neuroreg.scans.summary import summarise_scan, summary_lines
+from neuroreg.scans.summary import log_summary, summarise_scan
 from neuroreg.workflow.job import run_job
 
 
@@ -21,8 +20,7 @@ def main(snakemake):
     scan = reader.read(path, snakemake.params.missing)
     selection = select_neurons(name, scan, **neurons)
     summary = summarise_scan(name, scan, selection)
-    for line in summary_lines(summary):
-        logging.info("%s", line)
+    log_summary(summary)
     config = {"format": reader.name, "neurons": neurons, "missing": snakemake.params.missing}
     write_record(snakemake.output.scan, selection.scan, config=config, inputs=[path])
     write_json(snakemake.output.summary, summary)

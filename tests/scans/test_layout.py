@@ -207,6 +207,7 @@ def test_covariates_of_zeros_are_called_withheld(read, caplog):
 
 
 def test_neurons_without_names_or_places(read, caplog):
+    caplog.set_level("INFO")
     scan = read(without("unit_ids", "area", "layer"))
     assert scan.unit_id.dtype == np.int64 and scan.unit_id.tolist() == [1, 2, 3]
     assert scan.area.tolist() == scan.layer.tolist() == ["unknown"] * 3

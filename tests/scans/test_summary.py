@@ -8,7 +8,13 @@ import pytest
 from neuroreg.errors import InputError
 from neuroreg.scans.scan import Scan, usable_trials
 from neuroreg.scans.selection import select_neurons
-from neuroreg.scans.summary import image_digest, summarise_scan, summary_lines
+from neuroreg.scans.summary import (
+    image_digest,
+    log_summary,
+    summarise_scan,
+    summary_lines,
+    summary_warnings,
+)
 
 
 @pytest.fixture
@@ -86,6 +92,14 @@ def test_negative_responses_are_told_by_their_share(scan):
     assert line.startswith(
         "scan 'mine': negative responses: 3.6% of all; they count as 0 where response models"
     )
+    assert summary_warnings(summary) == []
+    responses[3:5] = -1  # two of 14 trials
+    summary = summarise_scan("mine", negative, select_neurons("mine", negative))
+    assert not [line for line in summary_lines(summary) if "negative" in line]
+    (line,) = summary_warnings(summary)
+    assert line.startswith("scan 'mine': negative responses: 14.3% of all;")
+    responses[3:5] = scan.responses[3:5]
+    responses[3, :2] = -1
     v1 = select_neurons("mine", negative, areas=["V1"])
     assert summarise_scan("mine", negative, v1)["negative_responses"] == 1 / (14 * 3)
 
@@ -97,7 +111,29 @@ def test_one_image_under_several_keys_is_told(scan):
     summary = summarise_scan("mine", replace(scan, images=images), select_neurons("mine", scan))
     assert summary["images"]["count"] == 8
     assert summary["images"]["different"] == 6
-    assert any("8 keys, but only 6 different images" in line for line in summary_lines(summary))
+    assert any("8 keys, but only 6 different images" in line for line in summary_warnings(summary))
+
+
+def test_a_test_tier_that_repeats_nothing_is_warned_of(scan, caplog):
+    caplog.set_level("INFO")
+    _, first = np.unique(scan.image, return_index=True)
+    once = replace(
+        scan,
+        **{
+            name: getattr(scan, name)[first]
+            for name in ("image", "tier", "responses", "behavior", "pupil_center")
+        },
+    )
+    summary = summarise_scan("mine", once, select_neurons("mine", once))
+    assert set(summary["repeats"]) == {"1"}
+    log_summary(summary)
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "each shown once; without repeats w is 1" in warning.getMessage()
+    assert len(caplog.records) == 1 + len(summary_lines(summary))
+    # What was not published is no mistake.
+    silent = np.where(once.tier[:, None] == "test", np.float32(0), once.responses)
+    withheld = replace(once, responses=silent)
+    assert summary_warnings(summarise_scan("mine", withheld, select_neurons("mine", withheld))) == []
 
 
 def test_too_few_trials_of_a_tier_are_told_with_what_there_is(scan):

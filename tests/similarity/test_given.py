@@ -54,3 +54,23 @@ def test_other_files_are_refused(stimuli, tmp_path):
     write_record(tmp_path / "stimuli.h5", stimuli)
     with pytest.raises(InputError, match=r"is of kind 'stimuli'; expected .* kind 'similarity'"):
         given_similarity(tmp_path / "stimuli.h5", stimuli)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "warnings"),
+    [
+        ((0.2, -0.7, 0.998), []),
+        ((0.2, 1.0, -0.9995), ["2 of 3 pairs have a similarity beyond 0.999"]),
+        ((0.3, 0.3, 0.3), ["all 3 pairs are equally similar"]),
+        ((1.0, 1.0, 1.0), ["3 of 3 pairs have a similarity beyond 0.999", "all 3 pairs are equally"]),
+    ],
+)
+def test_pairs_that_nothing_is_learnt_from_are_warned_of(stimuli, tmp_path, caplog, pairs, warnings):
+    matrix = np.eye(3, dtype=np.float32)
+    for (i, j), value in zip(((0, 1), (0, 2), (1, 2)), pairs, strict=True):
+        matrix[i, j] = matrix[j, i] = value
+    write_record(tmp_path / "mine.h5", SimilarityMatrix(matrix, KEY[:3], (), {"kind": "mine"}))
+    given_similarity(tmp_path / "mine.h5", stimuli)
+    assert len(caplog.records) == len(warnings)
+    for record, warning in zip(caplog.records, warnings, strict=True):
+        assert record.levelname == "WARNING" and f"mine.h5: {warning}" in record.getMessage()

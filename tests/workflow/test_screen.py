@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import yaml
 from snakemake.utils import update_config
@@ -33,20 +35,47 @@ def test_the_start_counts_what_the_config_asks_for(config):
     assert "Results appear in results" in text
 
 
-def test_the_end_counts_verdicts_and_names_what_is_there(tmp_path):
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """A folder of results, all of them there."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("results")
+    folder.mkdir()
     rows = ["claim,sentence,verdict", 'a,"one, two",reproduced', "b,three,undecided", "c,four,undecided"]
-    (tmp_path / "claims.csv").write_text("\n".join(rows) + "\n")
-    (tmp_path / "fig1.pdf").touch()
-    (tmp_path / "index.html").touch()
-    assert closing(tmp_path).strip().splitlines() == [
+    (folder / "claims.csv").write_text("\n".join(rows) + "\n")
+    for name in ("fig1.pdf", "fig2.pdf", "fig2.csv", "index.html", "settings.csv"):
+        (folder / name).touch()
+    return folder
+
+
+def test_the_end_counts_verdicts_and_names_the_page(results, tmp_path):
+    reached = ["results/claims.csv", "results/index.html", "results/fig1.pdf", "results/noise.pdf"]
+    assert closing("results", reached, reached).strip().splitlines() == [
         "Claims of the paper: 1 reproduced, 2 undecided.",
-        f"To open first, in {tmp_path}: fig1.pdf.",
-        f"All results on one page: {tmp_path}/index.html",
+        f"To open first, in {tmp_path}/results: fig1.pdf.",
+        f"All results on one page: {tmp_path}/results/index.html",
     ]
-    assert closing(tmp_path / "nothing").strip() == ""
+    assert closing("nothing", reached, reached).strip() == ""
     for damaged in (b"", b"verd", b"claim,verdict\nfig2,repr", b"\xff\xfe\x00"):
-        (tmp_path / "claims.csv").write_bytes(damaged)
-        assert "All results on one page" in closing(tmp_path)
+        (results / "claims.csv").write_bytes(damaged)
+        assert "All results on one page" in closing("results", reached, reached)
+
+
+def test_the_end_names_nothing_that_an_earlier_run_made(results, tmp_path):
+    reached = [
+        "results/attacks/none/seed1/ddn.h5",
+        "results/fig2.csv",
+        "results/fig2.pdf",
+        "results/settings.csv",
+    ]
+    asked = ["results/fig2.pdf", "results/settings.csv"]
+    assert closing("results", asked, reached).strip().splitlines() == [
+        f"To open first, in {tmp_path}/results: fig2.pdf, settings.csv.",
+        f"The page {tmp_path}/results/index.html is of an earlier run; asked for, it is made anew.",
+    ]
+    (results / "index.html").unlink()
+    assert closing("results", asked, reached).strip().count("\n") == 0
+    assert closing("results", ["results/attacks/none/seed1/ddn.h5"], reached).strip() == ""
 
 
 def test_a_failure_ends_with_the_ends_of_the_failed_jobs_logs(tmp_path):
@@ -58,7 +87,7 @@ def test_a_failure_ends_with_the_ends_of_the_failed_jobs_logs(tmp_path):
         f"plot_fig1 failed. The end of its log, {plot}:",
         *(f"    line {n}" for n in range(100 - LAST_LINES, 100)),
         f"train_model failed. The end of its log, {train}:",
-        "    (it wrote none)",
+        "    (it wrote none; see the message above)",
     ]
     assert failing([tmp_path / "none.log"]).strip() == ""
 

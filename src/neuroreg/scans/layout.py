@@ -128,7 +128,7 @@ def read_layout(layout: Layout, path: str | Path, missing: Missing = "refuse") -
     if not neurons:
         raise InputError("no neuron in the responses; expected at least 1.")
     if unit_id is None:
-        logger.warning("%s: no unit ids; neurons are numbered 1 to %d", path, neurons)
+        logger.info("%s: no unit ids; neurons are numbered 1 to %d", path, neurons)
         unit_id = np.arange(1, neurons + 1, dtype=np.int64)
     return scan_without_missing(
         missing,

@@ -1,6 +1,7 @@
 """What is in a scan and what became of it when it was read, in numbers that a person can check."""
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Mapping
 
@@ -8,6 +9,9 @@ import numpy as np
 
 from neuroreg.scans.scan import TIERS, Scan
 from neuroreg.scans.selection import Selection
+
+logger = logging.getLogger(__name__)
+FEW = 0.05  # of the responses: baselines that were subtracted leave some negative ones
 
 
 def summarise_scan(name: str, read: Scan, selection: Selection) -> dict:
@@ -89,8 +93,45 @@ def image_digest(key: np.ndarray, images: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def log_summary(summary: Mapping) -> None:
+    """Tell what matters of a summary: `summary_warnings` and, not to the terminal, `summary_lines`."""
+    for line in summary_lines(summary):
+        logger.info("%s", line)
+    for line in summary_warnings(summary):
+        logger.warning("%s", line)
+
+
+def summary_warnings(summary: Mapping) -> list[str]:
+    """Return what of a summary may be a mistake that costs the similarity most of what it is of, a line each.
+
+    Negative responses of more than 5 %, images that are told apart though they are the same, a test tier that
+    repeats none.
+    """
+    name, images, repeats, lines = summary["scan"], summary["images"], summary["repeats"], []
+    if images["different"] < images["count"]:
+        lines.append(
+            f"images: {images['count']} keys, but only {images['different']} different images; repeats are "
+            "told by keys, so that an image under several keys is not taken for repeated"
+        )
+    if repeats and set(repeats) == {"1"} and "test" not in summary["withheld_tiers"]:
+        lines.append(
+            f"test tier: {repeats['1']} images, each shown once; without repeats w is 1 for every neuron, "
+            "and nothing measures the similarity that is modelled"
+        )
+    if summary["negative_responses"] > FEW:
+        lines.append(_negative(summary))
+    return [f"scan '{name}': {line}" for line in lines]
+
+
+def _negative(summary: Mapping) -> str:
+    return (
+        f"negative responses: {summary['negative_responses']:.1%} of all; they count as 0 where response "
+        "models are fitted, for a Poisson rate has none: expected rates or fluorescence, not z-scores"
+    )
+
+
 def summary_lines(summary: Mapping) -> list[str]:
-    """Return what matters of a summary, a line each."""
+    """Return what else matters of a summary, a line each."""
     neurons, images, name = summary["neurons"], summary["images"], summary["scan"]
     places = ", ".join(
         f"{label} {count['read']}" for kind in ("areas", "layers") for label, count in neurons[kind].items()
@@ -106,16 +147,8 @@ def summary_lines(summary: Mapping) -> list[str]:
         f"test images x showings: {repeats or 'none'}{' (ragged)' if summary['ragged'] else ''}",
         f"covariates, columns with anything but 0: {covariates}",
     ]
-    if images["different"] < images["count"]:
-        lines.append(
-            f"images: {images['count']} keys, but only {images['different']} different images; repeats are "
-            "told by keys, so that an image under several keys is not taken for repeated"
-        )
-    if summary["negative_responses"]:
-        lines.append(
-            f"negative responses: {summary['negative_responses']:.1%} of all; they count as 0 where response "
-            "models are fitted, for a Poisson rate has none: expected rates or fluorescence, not z-scores"
-        )
+    if 0 < summary["negative_responses"] <= FEW:
+        lines.append(_negative(summary))
     missing = summary["missing"]
     if missing["trials"] or missing["neurons"]:
         trials = ", ".join(f"{tier} {count}" for tier, count in missing["trials"].items())

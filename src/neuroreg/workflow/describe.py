@@ -12,6 +12,8 @@ from neuroreg.errors import InputError, naming
 from neuroreg.files.kinds import head, is_hdf5
 from neuroreg.files.storage import open_foreign_h5
 from neuroreg.scans.readers import find_reader
+from neuroreg.scans.selection import select_neurons
+from neuroreg.scans.summary import summarise_scan, summary_warnings
 
 _LONG = 200  # characters of a text that are shown
 
@@ -92,6 +94,8 @@ def _scan(path: Path) -> Iterator[str]:
     yield f"  {trials} trials: {', '.join(f'{count} {tier}' for tier, count in sorted(tiers.items()))}"
     yield f"  images shown repeatedly: {len(scan.repeated_images())}"
     yield f"  columns of behavior: {scan.behavior.shape[1]}, of pupil position: {scan.pupil_center.shape[1]}"
+    for warning in summary_warnings(summarise_scan(path.name, scan, select_neurons(path.name, scan))):
+        yield f"  warning: {warning}"
 
 
 def _short(text: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from neuroreg.workflow.grid import grid_runs
 
 LAST_LINES = 12  # of a failed job's log
+MOST = 5  # files that are named at the end
 _FIRST = ("fig1.pdf", "fig2.pdf", "noise.pdf")  # to open first
 _ERROR = re.compile(r"^ *Error in rule (\w+):\n(?:.*\n)*?^ *log: (.+?) \(check log file", re.MULTILINE)
 
@@ -63,27 +64,41 @@ def opening(config: Mapping, note: str, folder: str | Path) -> str:
     return "\n".join(["", *filter(None, lines), ""])
 
 
-def closing(folder: str | Path) -> str:
+def closing(folder: str | Path, asked: Iterable[str], reached: Iterable[str]) -> str:
     """Return what is said after the last job: the verdicts, what to open first, the page.
 
-    Only what is there is named, since a run may be of a few targets only.
+    Parameters
+    ----------
+    folder
+        Of the results.
+    asked
+        The files that were asked for.
+    reached
+        All files that the run has made, or found to hold: what else lies there, another run made, of
+        another config it may be.
     """
     folder = Path(folder)
+    there = {path.name for path in map(Path, reached) if path.parent == folder and path.is_file()}
     lines = []
-    claims = folder / "claims.csv"
-    if claims.is_file():
+    if "claims.csv" in there:
         verdicts = Counter()
         # Whatever became of the file since: this is said after all is done.
-        with claims.open(encoding="utf-8", errors="replace", newline="") as stream, suppress(csv.Error):
+        with (
+            (folder / "claims.csv").open(encoding="utf-8", errors="replace", newline="") as stream,
+            suppress(csv.Error),
+        ):
             verdicts.update(row.get("verdict") or "unreadable" for row in csv.DictReader(stream))
         listed = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
         lines.append(f"Claims of the paper: {listed}.")
-    first = [name for name in _FIRST if (folder / name).is_file()]
-    if first:
-        lines.append(f"To open first, in {folder.resolve()}: {', '.join(first)}.")
     page = folder / "index.html"
-    if page.is_file():
+    wanted = _FIRST if page.name in there else [path.name for path in map(Path, asked)]
+    first = sorted(there.intersection(wanted), key=lambda name: (not name.endswith(".pdf"), name))
+    if first:
+        lines.append(f"To open first, in {folder.resolve()}: {', '.join(first[:MOST])}.")
+    if page.name in there:
         lines.append(f"All results on one page: {page.resolve()}")
+    elif first and page.is_file():
+        lines.append(f"The page {page.resolve()} is of an earlier run; asked for, it is made anew.")
     return "\n".join(["", *lines, ""])
 
 
@@ -105,5 +120,5 @@ def _end_of(rule: str, path: str) -> Iterable[str]:
     try:
         lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        lines = ["(it wrote none)"]
-    yield from (f"    {line}" for line in lines[-LAST_LINES:])
+        lines = []
+    yield from (f"    {line}" for line in lines[-LAST_LINES:] or ["(it wrote none; see the message above)"])
