@@ -14,6 +14,7 @@ from neuroreg.workflow.grid import (
     Labels,
     by_name,
     condition_models,
+    conditions_note,
     entry_names,
     grid_runs,
     model_file,
@@ -70,6 +71,7 @@ TIGHTENING = entry_names(config["adversarial"]["tightening"])
 SIMULATED = [scan["name"] for scan in config["scans"] if scan["source"] == "simulated"]
 DOWNLOADED = [scan["name"] for scan in config["scans"] if scan["source"] == "download"]
 NOTE = simulation_note(config["scans"])
+CONDITIONS_NOTE = conditions_note(config)
 
 
 wildcard_constraints:

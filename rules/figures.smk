@@ -28,7 +28,12 @@ FIGURES = {
     "plot_noise": {
         "labels": {"figure": "Noise", "shows": "accuracy under noise, per condition"},
         "input": {"noise": run_files("results/noise/{model}/seed{seed}.h5", CONDITIONS)},
-        "params": {"runs": run_table(CONDITIONS), "models": LABELS, "apart": ELSEWHERE},
+        "params": {
+            "runs": run_table(CONDITIONS),
+            "models": LABELS,
+            "apart": ELSEWHERE,
+            "conditions": CONDITIONS_NOTE,
+        },
     },
     "plot_fig2": {
         "labels": {"figure": "Fig. 2", "shows": "minimal adversarial distance"},

@@ -41,6 +41,7 @@ rule write_page:
         ),
         names=sorted(PAGE_NAMES),
         note=NOTE,
+        conditions=CONDITIONS_NOTE,
         code=code("write_page"),
     script:
         "../workflow_scripts/write_page.py"

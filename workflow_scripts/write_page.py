@@ -27,6 +27,7 @@ def main(snakemake):
         sizes=params.sizes,
         elsewhere=params.elsewhere,
         note=params.note,
+        conditions=params.conditions,
         names=params.names,
     )
     write_text(snakemake.output[0], page)

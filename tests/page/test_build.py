@@ -91,7 +91,7 @@ def make(tmp_path_factory, request, config, claims):
             (report / "page.html.j2").read_text(),
             {name: tmp_path / f"{name}.svg" for name in [*figures, "fig2"]},
             {name: tmp_path / f"{name}.csv" for name in names},
-            {name: report / f"{name}.rst" for name in ("fig1", "similarity")},
+            {name: report / f"{name}.rst" for name in ("fig1", "noise", "similarity")},
             dict.fromkeys([*figures, "fig2"], HOSTILE),
             data={name: tmp_path / f"{name}.h5" for name in ("classification", "stimuli")},
             scans=[tmp_path / "simulated1.json"],
@@ -100,6 +100,7 @@ def make(tmp_path_factory, request, config, claims):
             sizes=[{"what": HOSTILE, "ours": "1", "paper": "2", "differs": True, "open": False}],
             elsewhere=elsewhere or {},
             note=note,
+            conditions="``none``: trained alone.",
             names=[],
         )
         write_text(tmp_path / "index.html", page)

@@ -177,12 +177,12 @@ def undisturbed(problem, tmp_path_factory):
     return path.read_bytes(), passes.count
 
 
-@pytest.mark.parametrize("share", [0.3, 0.8])
-def test_an_interrupted_search_goes_on_to_the_same_bytes(problem, undisturbed, tmp_path, share):
+@pytest.mark.parametrize(("share", "save_every"), [(0.3, 0.0), (0.3, 3600.0), (0.8, 3600.0)])
+def test_an_interrupted_search_goes_on_to_the_same_bytes(problem, undisturbed, tmp_path, share, save_every):
     content, needed = undisturbed
     resume = tmp_path / "resume.safetensors"
     with Passes(problem[0], round(share * needed)), pytest.raises(KeyboardInterrupt):
-        run(problem, batch_size=2, resume=ResumeFile(resume), save_every=0.0)
+        run(problem, batch_size=2, resume=ResumeFile(resume), save_every=save_every)
     assert resume.exists()
     with Passes(problem[0]) as passes:
         write_record(tmp_path / "b.h5", run(problem, batch_size=2, resume=ResumeFile(resume)))

@@ -23,7 +23,7 @@ def test_a_job_notes_what_captions_say_of_it_once_it_has_ended_well(tmp_path):
     weighting = {"units": "source"}
     run_job(lambda _: None, job(tmp_path, note="A note.", weighting=weighting, seed=3))
     assert json.loads((tmp_path / "x.json").read_text()) == {"note": "A note.", "weighting": weighting}
-    assert noted(tmp_path / "x.json") == {"note": "A note.", "weighting": weighting}
+    assert noted(tmp_path / "x.json") == {"note": "A note.", "weighting": weighting, "conditions": ""}
 
 
 def test_a_job_that_fails_notes_nothing(tmp_path):

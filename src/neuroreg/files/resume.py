@@ -1,7 +1,8 @@
 """The state of an unfinished fit, training run or search, so that a killed one goes on from there."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -98,6 +99,16 @@ class ResumeFile:
         except (SafetensorError, KeyError, ValueError):
             return Progress()
         return progress
+
+    @contextmanager
+    def saving(self, progress: Progress) -> Iterator[None]:
+        """Save, if an interrupt ends the block, what was reached before it, which the block leaves alone."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if progress.history:
+                self.save(progress)
+            raise
 
     def save(self, progress: Progress) -> None:
         """Write what the run that `load` was asked for has reached, atomically."""

@@ -39,6 +39,7 @@ def make_page(
     sizes: Iterable[Mapping],
     elsewhere: Mapping[str, str],
     note: str,
+    conditions: str,
     names: Iterable[str],
 ) -> str:
     """Return the page of a run as HTML that is complete in itself.
@@ -70,6 +71,8 @@ def make_page(
         Labels of the conditions that the run did not train to where their networks come from.
     note
         What must be said of simulated scans, empty if there are none.
+    conditions
+        What each condition is, for captions.
     names
         What wildcards of jobs can be, see `stage_times`.
 
@@ -94,7 +97,7 @@ def make_page(
         "note": note,
         "figures": {name: inline_svg(path, name, titles[name]) for name, path in drawings.items()},
         "titles": titles,
-        "captions": {name: _caption(path, config) for name, path in captions.items()},
+        "captions": {name: _caption(path, config, conditions) for name, path in captions.items()},
         "claims": {place: _claims(claims[claims["place"] == place]) for place in PLACES},
         "verdicts": _counts(claims["verdict"]),
         "tables": {
@@ -173,10 +176,10 @@ def _counts(verdicts: pd.Series) -> list[dict]:
     ]
 
 
-def _caption(path: str | Path, config: Mapping) -> Markup:
+def _caption(path: str | Path, config: Mapping, conditions: str) -> Markup:
     """Return a caption as HTML, without the sentence on simulated scans: the page has it above all."""
     text = Path(path).read_text(encoding="utf-8")
-    params = SimpleNamespace(note="", weighting=config["reliability"])
+    params = SimpleNamespace(note="", weighting=config["reliability"], conditions=conditions)
     # What a caption asks of its job beyond this is left empty.
     environment = jinja2.Environment(undefined=jinja2.ChainableUndefined, autoescape=False)
     filled = environment.from_string(text).render(snakemake=SimpleNamespace(params=params))

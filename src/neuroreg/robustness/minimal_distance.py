@@ -88,8 +88,8 @@ def search(
     A try, that is a setting, a repetition and a sample, is one row of a batch. Settings with the same whole
     numbers are attacked together. Batch norm is folded for the attacks, not for the verification.
 
-    Killed and called again, it goes on after the last batch whose state was saved, and its result is the
-    same.
+    Killed and called again, it goes on after the last batch whose state was saved, interrupted after the last
+    one that was whole, and its result is the same.
 
     Parameters
     ----------
@@ -194,18 +194,19 @@ def search(
         begun = time.perf_counter()
         setting, repetition, row = batches[number].T
         x = clean[row].to(device)
-        with evaluation(attacked, device):
-            rows = Rows(
-                x=x,
-                labels=targets[row].to(device),
-                setting=setting_of_rows(settings, setting, x),
-                repetition=repetition.to(device),
-                seeds=seeds[row].to(device),
-                starting_points=None if starts is None else starts[repetition, row].to(device),
-            )
-            with naming(method):
-                found, passes, not_finite = run_watched(run, attacked, rows)
-        outcome = verify(model, clean[row], targets[row], found, **forward, correct=correct[row])
+        with resume.saving(progress):
+            with evaluation(attacked, device):
+                rows = Rows(
+                    x=x,
+                    labels=targets[row].to(device),
+                    setting=setting_of_rows(settings, setting, x),
+                    repetition=repetition.to(device),
+                    seeds=seeds[row].to(device),
+                    starting_points=None if starts is None else starts[repetition, row].to(device),
+                )
+                with naming(method):
+                    found, passes, not_finite = run_watched(run, attacked, rows)
+            outcome = verify(model, clean[row], targets[row], found, **forward, correct=correct[row])
         _keep(state, outcome, passes.cpu(), not_finite, batches[number])
         progress.history.append({"seconds": time.perf_counter() - begun, "batch_size": batch_size})
         ended = _ended(batches, number)

@@ -62,8 +62,8 @@ def _look_at(path: str | Path, matrix: np.ndarray) -> None:
     pairs = len(matrix) * (len(matrix) - 1) // 2
     if far:
         logger.warning(
-            "%s: %d of %d pairs have a similarity beyond %g or -%g, whose arctanh, which the loss compares, is "
-            "3.8 to 6.1 and hard to meet; expected smaller ones, as half of these",
+            "%s: %d of %d pairs have a similarity beyond %g or -%g, whose arctanh, which the loss compares, "
+            "is 3.8 to 6.1 and hard to meet; expected smaller ones, as half of these",
             *(path, far, pairs, FAR, FAR),
         )
     if max(row.max() for row in rows) - min(row.min() for row in rows) < SAME:

@@ -17,4 +17,4 @@ def noted(path: str | Path) -> dict:
         found = {}
     found = found if isinstance(found, dict) else {}
     lacking = f"What this was made from is not known: {path} is missing or damaged."
-    return {"note": lacking, "weighting": {"units": "not known"}} | found
+    return {"note": lacking, "weighting": {"units": "not known"}, "conditions": ""} | found

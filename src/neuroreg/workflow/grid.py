@@ -60,6 +60,36 @@ def condition_models(config: Mapping) -> dict[str, str]:
     return found
 
 
+def conditions_note(config: Mapping) -> str:
+    """Return what each of the conditions is, by its model's name, in a sentence of reStructuredText."""
+    return (
+        "; ".join(f"``{name}``: {_condition(config, name)}" for name in config["conditions"]["models"]) + "."
+    )
+
+
+def _condition(config: Mapping, name: str) -> str:
+    entry = by_name(config["models"], name)
+    if trained_elsewhere(entry):
+        return "trained elsewhere"
+    if entry["target"] is None:
+        return "trained without a similarity to share"
+    return f"alpha {entry['alpha']:g}, {_target(by_name(config['targets'], entry['target']), config)}"
+
+
+def _target(entry: Mapping, config: Mapping) -> str:
+    scans = f"{len(entry['scans'])} scan{'s' * (len(entry['scans']) > 1)}" if "scans" in entry else ""
+    match entry["kind"]:
+        case "denoised":
+            return f"the similarity of {scans}, denoised"
+        case "raw":
+            return f"the similarity of {scans} as measured in single trials"
+        case "features":
+            return "the similarity in VGG19"
+        case "given":
+            return "a similarity brought along"
+    return f"{_target(by_name(config['targets'], entry['of']), config)}, of shuffled images"
+
+
 def trained_elsewhere(entry: Mapping) -> bool:
     """Say whether an entry of ``models`` names networks that are not trained here."""
     return entry.get("path") is not None

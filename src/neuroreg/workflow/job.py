@@ -19,7 +19,7 @@ from neuroreg.workflow.starting import BY_SIGNAL, collect_garbage, end_at_once, 
 
 # As in sysexits.h: another try with the same input is in vain, or may do.
 BAD_INPUT, REFUSED = 65, 74
-NOTED = ("note", "weighting")
+NOTED = ("note", "weighting", "conditions")
 # From malloc.h: M_TRIM_THRESHOLD and M_MMAP_THRESHOLD with what they are set to, in bytes. The second is as
 # high as glibc lets it be.
 _MEMORY = ((-1, 1 << 30), (-3, 32 << 20))
