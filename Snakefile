@@ -15,7 +15,7 @@ search_path = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 os.environ.update(PYTHONPATH=os.pathsep.join([str(BASE / "src"), *search_path]))
 
 try:
-    from neuroreg.errors import InputError
+    from neuroreg.errors import InputError, on_terminal
 
     import neuroreg.workflow.config
 except ModuleNotFoundError as error:
@@ -23,6 +23,8 @@ except ModuleNotFoundError as error:
         f"Error: {sys.executable}: no Python package '{error.name}'; expected the environment that make sets up "
         "(source .venv/bin/activate)."
     )
+except InputError as error:  # a module of the user's own declares what it cannot
+    sys.exit(f"Error: {on_terminal(str(error))}")
 
 
 configfile: BASE / "config.yaml"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +128,26 @@ def test_an_environment_without_a_package_is_told(root, tmp_path):
     assert done.returncode != 0
     assert "no Python package 'lazy_loader'; expected the environment that make sets up" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_attack_of_ones_own_that_is_none_is_told(root, tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("src", "rules", "workflow_scripts", "report", "profiles", "config.yaml", "Snakefile"):
+        (shutil.copytree if (root / name).is_dir() else shutil.copy)(root / name, project / name)
+    family = project / "src/neuroreg/robustness/attacks/mine.py"
+    family.write_text('METHODS = {"mine": {"norm": "L2"}}\n')
+    done = snakemake(project, tmp_path, "-n")
+    assert done.returncode != 0
+    assert "Error: attacks: METHODS of mine.py has 'mine': norm 'L2', not one of l0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_stronger_attacks_are_asked_for_before_anything_runs(root, tmp_path):
+    done = snakemake(root, tmp_path, "-n", "results/tightening.pdf")
+    assert done.returncode != 0
+    told = "config key 'adversarial.tightening': no attacks; expected entries"
+    assert told in done.stdout + done.stderr  # of a dry run Snakemake tells it on stdout
 
 
 # Snakemake's own scheduler, as far as its handler of the signal goes, while it holds its lock.
