@@ -1,6 +1,6 @@
 """Attacks side by side on the same images: mean distance, share found, passes and CPU seconds.
 
-    python benchmarks/distances.py MODEL.safetensors CLASSIFICATION.h5 TABLE [--images 32] [--keep FILE.jsonl]
+    python benchmarks/distances.py MODEL.safetensors [...] CLASSIFICATION.h5 TABLE [--images 32] [--keep KEPT]
 
 TABLE is one of those below, `attacks` (each of our attacks), `choices` (a setting or a step of an attack with
 and without) or `adv_lib` (ours beside https://github.com/jeromerony/adversarial-library at as many passes;
@@ -11,10 +11,11 @@ attack's own norm, as `told_mean` has it, the number of images for which an adve
 an image, forward and backward, CPU seconds of this process, and the means in all norms. adv-lib's passes are
 counted at the model.
 
-What is measured is kept in FILE.jsonl, one line each, and is not measured again. `--trim` also says which of
-the settings are kept as the workflow's results/settings.csv has it, `--compare CONFIG ...` what the whole
-grids of other configs cost and find, so far as their settings have been measured, and `--curve FILE.png`
-draws the mean against passes, settings in the order of what they lower it by for each pass.
+What is measured is kept in KEPT, one line of JSON each, and is not measured again. Of several models each has
+its table. `--trim` also says which of the settings are kept as the workflow's results/settings.csv has it,
+for all models together, `--compare CONFIG ...` what the whole grids of other configs cost and find, so far as
+their settings have been measured, and `--curve FILE.png` draws the mean against passes, a row for each model,
+settings in the order of what they lower it by for each pass.
 """
 
 import argparse
@@ -129,7 +130,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", type=Path, nargs="+")
     parser.add_argument("data", type=Path)
     parser.add_argument("table", help=f"{', '.join(TABLES)} or a config")
     parser.add_argument("--images", type=int, default=32)
@@ -235,24 +236,39 @@ def show(method: str, setting: dict, line: dict, largest: dict[str, np.ndarray])
     )
 
 
-def show_trimmed(chosen: list[tuple[str, dict]], lines: list[dict], tolerance: float) -> None:
-    """Print which settings `trim` keeps, the first of each attack always among them."""
-    distance = {norm: distances(lines, norm) for norm in NORMS}
-    distance = {norm: np.where(np.isnan(each), np.inf, each) for norm, each in distance.items()}
+def show_trimmed(chosen: list[tuple[str, dict]], models: list[list[dict]], tolerance: float) -> None:
+    """Print which settings `trim` keeps on all models, the first of each attack always among them."""
+    distance = {norm: np.concatenate([failing(lines, norm) for lines in models], axis=1) for norm in NORMS}
+    group = np.repeat(np.arange(len(models)), distance["l2"].shape[1] // len(models))
     found = np.isfinite(distance["l2"]).any(axis=0)
     methods = [method for method, _ in chosen]
     first = np.array([method not in methods[:index] for index, method in enumerate(methods)])
     kept = trim(
         {norm: each[:, found] for norm, each in distance.items()},
-        dict.fromkeys(NORMS, np.zeros(found.sum(), dtype=np.int64)),
+        dict.fromkeys(NORMS, group[found]),
         first,
-        np.array([line["passes"] for line in lines]),
+        np.mean([[line["passes"] for line in lines] for lines in models], axis=0),
         tolerance,
     )
-    print(f"\nkept at {tolerance:g}: {kept.sum()} of {len(kept)}")
+    passes = [sum(line["passes"] for line in np.array(lines)[kept]) for lines in models]
+    print(f"\nkept at {tolerance:g}: {kept.sum()} of {len(kept)}, {np.mean(passes):,.0f} passes")
+    for norm, each in distance.items():
+        few, all_of_them = (np.where(np.isfinite(each), each, np.nan)[rows] for rows in (kept, kept | True))
+        rises = [
+            np.nanmin(few[:, group == one], axis=0).mean()
+            / np.nanmin(all_of_them[:, group == one], axis=0).mean()
+            for one in range(len(models))
+        ]
+        print(f"  {norm} above that of all settings: {', '.join(f'{rise - 1:.2%}' for rise in rises)}")
     for (method, setting), stays in zip(chosen, kept, strict=True):
         if stays:
             print(f"  {method} {json.dumps(setting)}")
+
+
+def failing(lines: list[dict], norm: str) -> np.ndarray:
+    """Return (T, S) as `distances`, but inf where no adversarial was found."""
+    values = distances(lines, norm)
+    return np.where(np.isnan(values), np.inf, values)
 
 
 def distances(lines: list[dict], norm: str) -> np.ndarray:
@@ -288,25 +304,31 @@ def greedy(distance: np.ndarray, passes: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.cumsum(passes[order]), np.array(means)
 
 
-def draw_curve(path: Path, lines: list[dict], grids: dict[str, list[dict]]) -> None:
-    """Draw the mean against passes under each norm, and where whole grids stand."""
+def draw_curves(
+    path: Path, names: list[str], models: list[list[dict]], grids: list[dict[str, list[dict]]]
+) -> None:
+    """Draw the mean against passes under each norm, a row for each model, and where whole grids stand."""
     with style([]):
-        fig = new_figure(2, 1.9)
-        for ax, (norm, title) in zip(fig.subplots(1, 4), NORM_LABELS.items(), strict=True):
-            distance = distances(lines, norm)
-            distance = np.where(np.isnan(distance), np.inf, distance)
-            passes, means = greedy(distance, np.array([line["passes"] for line in lines]))
-            ax.step(passes, means, where="post", color="0.4")
-            for marker, (name, of_grid) in zip("os^", grids.items(), strict=False):
-                total = sum(line["passes"] for line in of_grid)
-                mean = np.nanmin(distances(of_grid, norm), axis=0).mean()
-                ax.plot(total, mean, marker, markersize=4, label=name)
-            ax.set_xscale("log")
-            ax.set_ylim(0.95 * means[-1], 1.5 * means[-1])
+        fig = new_figure(2, 0.4 + 1.5 * len(models))
+        rows = fig.subplots(len(models), 4, squeeze=False)
+        for axes, lines, of_model in zip(rows, models, grids, strict=True):
+            for ax, norm in zip(axes, NORM_LABELS, strict=True):
+                distance = failing(lines, norm)
+                passes, means = greedy(distance, np.array([line["passes"] for line in lines]))
+                ax.step(passes, means, where="post", color="0.4")
+                for marker, (name, of_grid) in zip("os^", of_model.items(), strict=False):
+                    total = sum(line["passes"] for line in of_grid)
+                    mean = np.nanmin(distances(of_grid, norm), axis=0).mean()
+                    ax.plot(total, mean, marker, markersize=4, label=name)
+                ax.set_xscale("log")
+                ax.set_ylim(0.98 * means[-1], 1.2 * means[-1])
+        for ax, title in zip(rows[0], NORM_LABELS.values(), strict=True):
             ax.set_title(title)
-            ax.set_xlabel("Passes")
+        for ax, name in zip(rows[:, 0], names, strict=True):
+            ax.set_ylabel(name)
+        fig.supxlabel("Passes", fontsize=8)
         fig.supylabel("Mean minimal distance", fontsize=8)
-        if grids:
+        if grids[0]:
             fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     fig.savefig(path, dpi=200)
 
@@ -317,17 +339,31 @@ def main() -> None:
     if arguments.adv_lib:
         sys.path.insert(0, str(arguments.adv_lib))
     data = read_record(arguments.data, ClassificationData)
-    images, labels = data.test_images, data.test_labels
-    model = load_model(arguments.model).eval()
-    logits = predict(model, to_input(images), batch_size=250, device=CPU)
-    right = (logits.argmax(dim=1).numpy() == labels).nonzero()[0]
-    chosen = right[choose_samples(labels[right], arguments.images, seed=SEED)]
-    largest = largest_distances(images[chosen])
-    digest = hashlib.sha256(arguments.model.read_bytes() + chosen.tobytes()).hexdigest()
     kept = {}
     if arguments.keep and arguments.keep.exists():
         lines = map(json.loads, arguments.keep.read_text(encoding="utf-8").splitlines())
         kept = {json.dumps(line["key"]): line for line in lines}
+    measured, grids = zip(*(run(arguments, path, data, kept) for path in arguments.model), strict=True)
+    for tolerance in arguments.trim:
+        show_trimmed(entries(arguments), list(measured), tolerance)
+    if arguments.curve:
+        names = ["/".join(path.parts[-3:-1]) for path in arguments.model]  # of results/models/NAME/SEED/FILE
+        draw_curves(arguments.curve, names, list(measured), list(grids))
+
+
+def run(
+    arguments: argparse.Namespace, path: Path, data: ClassificationData, kept: dict[str, dict]
+) -> tuple[list[dict], dict[str, list[dict]]]:
+    """Measure one model; return its lines and those of the grids to compare. What is new goes into `kept`."""
+    images, labels = data.test_images, data.test_labels
+    model = load_model(path).eval()
+    logits = predict(model, to_input(images), batch_size=250, device=CPU)
+    right = (logits.argmax(dim=1).numpy() == labels).nonzero()[0]
+    chosen = right[choose_samples(labels[right], arguments.images, seed=SEED)]
+    largest = largest_distances(images[chosen])
+    digest = hashlib.sha256(path.read_bytes() + chosen.tobytes()).hexdigest()
+    if len(arguments.model) > 1:
+        print(f"\n{path}\n")
     print("| attack | setting | norm | mean | found | passes | CPU s | L0 | L1 | L2 | Linf |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
 
@@ -337,8 +373,8 @@ def main() -> None:
         seen = [] if foreign or arguments.logit_margin is None else [arguments.logit_margin]
         return [digest, method, told, arguments.repetitions, *seen]
 
-    chosen_entries, lines = entries(arguments), []
-    for method, setting in chosen_entries:
+    lines = []
+    for method, setting in entries(arguments):
         key = name(method, setting)
         line = kept.get(json.dumps(key))
         if line is None:
@@ -349,15 +385,12 @@ def main() -> None:
             kept[json.dumps(key)] = line
         lines.append(line)
         show(method, setting, line, largest)
-    for tolerance in arguments.trim:
-        show_trimmed(chosen_entries, lines, tolerance)
     grids = {}
-    for path in arguments.compare:
-        asked = [json.dumps(name(*each)) for each in grid(path)]
-        grids[path.stem] = [kept[each] for each in asked if each in kept]
-        show_grid(str(path), grids[path.stem], len(asked))
-    if arguments.curve:
-        draw_curve(arguments.curve, lines, grids)
+    for config in arguments.compare:
+        asked = [json.dumps(name(*each)) for each in grid(config)]
+        grids[config.stem] = [kept[each] for each in asked if each in kept]
+        show_grid(str(config), grids[config.stem], len(asked))
+    return lines, grids
 
 
 if __name__ == "__main__":
