@@ -206,11 +206,9 @@ def ours(arguments: argparse.Namespace, attack: str, model, samples: dict, *, fi
     chosen = samples["chosen"][: arguments.batch] if first else samples["chosen"]
     result = search(
         model,
-        samples["images"][chosen],
-        samples["labels"][chosen],
-        chosen,
         samples["images"],
         samples["labels"],
+        chosen,
         method=method or attack,
         settings=[setting(attack, arguments) | ({"steps": 2} if first else {})],
         repetitions=1 if first else arguments.repetitions,

@@ -163,11 +163,9 @@ def ours(model: nn.Module, data: tuple, method: str, setting: dict, **options: A
     chosen, images, labels = data
     result = search(
         model,
-        images[chosen],
-        labels[chosen],
-        chosen,
         images,
         labels,
+        chosen,
         method=method,
         settings=[setting],
         **options,

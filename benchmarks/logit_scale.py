@@ -81,11 +81,9 @@ def main() -> None:
         for factor in arguments.factors:
             result = search(
                 Scaled(model, factor),
-                images[chosen],
-                labels[chosen],
-                chosen,
                 images,
                 labels,
+                chosen,
                 method=name,
                 settings=[setting],
                 repetitions=1,

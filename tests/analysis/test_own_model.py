@@ -95,7 +95,7 @@ def test_it_is_the_workflows_table(plane, tmp_path):
         for seed, part in ((1, ""), (2, ""), (2, ".part0")):
             some = slice(0, 3 if part else None)
             result = search(
-                *(model, images[some], labels[some], np.arange(6)[some], images, labels),
+                *(model, images, labels, np.arange(6)[some]),
                 method=method,
                 settings=tries,
                 repetitions=1,

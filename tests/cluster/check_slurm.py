@@ -208,11 +208,9 @@ def test_a_search_in_parts_finds_what_the_whole_one_finds(runs):
     torch.set_num_threads(1)
     whole = search(
         load_model(run.folder / "results/models/none/seed1/model.safetensors"),
-        data.test_images[sample],
-        data.test_labels[sample],
-        sample,
         data.test_images,
         data.test_labels,
+        sample,
         method=ATTACK["method"],
         settings=ATTACK["settings"],
         repetitions=1,

@@ -44,11 +44,9 @@ def mean_distance(method: str, norm: str, repetitions: int = 1, **setting: float
     model, images, labels, sample = trained_digits()
     result = search(
         model,
-        images[sample],
-        labels[sample],
-        sample,
         images,
         labels,
+        sample,
         method=method,
         settings=[setting],
         repetitions=repetitions,

@@ -106,11 +106,9 @@ def attacked(model, images, labels, folder):
     for name, setting in ATTACKS.items():
         result = search(
             model,
-            images[:5],
-            labels[:5],
-            np.arange(5),
             images,
             labels,
+            np.arange(5),
             method=name,
             settings=[setting],
             repetitions=2,

@@ -43,7 +43,7 @@ def run(problem, rows=slice(0, 5), **changes):
         "device": CPU,
     } | changes
     sample = np.arange(len(images))[rows]
-    return search(model, images[rows], labels[rows], sample, images, labels, **options)
+    return search(model, images, labels, sample, **options)
 
 
 @pytest.fixture(scope="module")
@@ -381,8 +381,6 @@ def test_a_model_that_cannot_be_fooled_gives_inf():
             images,
             labels,
             np.arange(3),
-            images,
-            labels,
             method=method,
             settings=[setting],
             repetitions=2,
@@ -408,9 +406,8 @@ class Tied(nn.Module):
 def test_what_is_right_is_decided_once():
     """A tie that goes the other way in the batch of the verification is no distance of 0."""
     images, labels = np.full((1, 4, 4), 50, dtype=np.uint8), np.zeros(1, dtype=int)
-    arrays = (images, labels, np.arange(1), images, labels)
     options = {"settings": [{"steps": 3}], "repetitions": 2, "seed": 1, "batch_size": 8, "device": CPU}
-    result = search(Tied(), *arrays, method="ddn", **options)
+    result = search(Tied(), images, labels, np.arange(1), method="ddn", **options)
     assert result.clean_correct.all()
     for norm in NORMS:
         assert (result.distance[norm] > 0).all()
@@ -424,16 +421,18 @@ class Brightness(nn.Module):
         return torch.stack([0.5 - brightness, brightness - 0.5, 0.0 * brightness - 9.0], dim=1)
 
 
+def flat(levels):
+    return np.broadcast_to(levels[:, None, None], (len(levels), 8, 8)).copy()
+
+
 def search_from(pool_images, pool_labels, count=4):
-    images, labels = np.repeat(np.uint8([30, 200])[:, None, None], 2, axis=0), np.repeat([0, 1], 2)
-    images = np.broadcast_to(images, (4, 8, 8)).copy()
+    levels, labels = np.repeat(np.uint8([99, 30, 200]), [10, 2, 2]), np.repeat([0, 0, 1], [10, 2, 2])
     return search(
         Brightness(),
-        images[:count],
-        labels[:count],
+        flat(levels),
+        labels,
         np.arange(10, 10 + count),
-        np.broadcast_to(np.uint8(pool_images)[:, None, None], (len(pool_images), 8, 8)).copy(),
-        np.array(pool_labels),
+        pool=(flat(np.uint8(pool_images)), np.array(pool_labels)),
         method="brendel_bethge_l2",
         settings=[{"steps": 2}],
         repetitions=2,

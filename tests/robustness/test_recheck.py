@@ -42,11 +42,9 @@ def files(tmp_path_factory):
     write_record(folder / "classification.h5", data)
     result = search(
         model,
-        images[:6],
-        labels[:6],
-        np.arange(6),
         images,
         labels,
+        np.arange(6),
         method="ddn",
         settings=[{"steps": 10}, {"steps": 20}],
         repetitions=2,

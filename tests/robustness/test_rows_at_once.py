@@ -74,7 +74,7 @@ def test_a_search_whose_memory_has_changed_goes_on(tmp_path, caplog):
 
     def searched(batch_size, device, passes=None, resume=None):
         return search(
-            Ending(network, passes), images[:6], labels.numpy()[:6], np.arange(6), images, labels.numpy(),
+            Ending(network, passes), images, labels.numpy(), np.arange(6),
             method="ddn", settings=[{"steps": 20}], repetitions=2, seed=1, batch_size=batch_size,
             device=device, resume=resume, save_every=0.0,
         )  # fmt: skip

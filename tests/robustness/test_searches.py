@@ -48,11 +48,9 @@ def test_a_jobs_searches_find_what_each_search_finds_by_itself(files, tmp_path):
     for attack, output in zip(ATTACKS, outputs, strict=True):
         alone = search(
             load_model(files[0]),
-            data.test_images[sample],
-            data.test_labels[sample],
-            sample,
             data.test_images,
             data.test_labels,
+            sample,
             method=attack["method"],
             settings=attack["settings"],
             device=torch.device("cpu"),
@@ -121,9 +119,9 @@ def test_an_unfinished_search_is_compared_with_all_that_it_was_given(files):
             return super().load(settings, arrays)
 
     data, told = read_record(files[1], ClassificationData), Told()
-    arrays = (data.test_images[:2], data.test_labels[:2], np.arange(2), data.test_images, data.test_labels)
+    arrays = (data.test_images, data.test_labels, np.arange(2))
     options = OPTIONS | {"method": "ddn", "settings": [{"steps": 2}], "pad": False}
     search(load_model(files[0]), *arrays, device=torch.device("cpu"), resume=told, **options)
     given = set(inspect.signature(search).parameters)
-    as_data = {"images", "labels", "sample", "pool_images", "pool_labels"}
+    as_data = {"images", "labels", "sample", "pool"}
     assert given - as_data - {"pool_logits", "resume", "save_every"} == set(told.settings)

@@ -71,11 +71,9 @@ def test_a_network_learns_and_is_attacked(data):
     for method, setting in (("ddn", {"steps": 60, "gamma": 0.1}), ("pgd", {"steps": 10})):
         result = search(
             trained.model,
-            data.test_images[sample],
-            data.test_labels[sample],
-            sample,
             data.test_images,
             data.test_labels,
+            sample,
             method=method,
             settings=[setting],
             repetitions=1,

@@ -103,7 +103,7 @@ def minimal_distances(
             images,
             labels,
             np.arange(len(images)),
-            *pool,
+            pool=pool,
             method=method,
             settings=tries,
             repetitions=repetitions,

@@ -65,8 +65,6 @@ def search(
     images: np.ndarray,
     labels: np.ndarray,
     sample: np.ndarray,
-    pool_images: np.ndarray,
-    pool_labels: np.ndarray,
     *,
     method: str,
     settings: Sequence[Mapping],
@@ -74,6 +72,7 @@ def search(
     seed: int,
     batch_size: int | Literal["auto"],
     device: torch.device,
+    pool: tuple[np.ndarray, np.ndarray] | None = None,
     logit_margin: float | None = None,
     pad: bool = False,
     pool_logits: Callable[[], np.ndarray] | None = None,
@@ -97,12 +96,10 @@ def search(
         A classifier of inputs (B, 1, H, W) in [0, 1]; its parameters are not changed. It is moved to
         `device`.
     images, labels
-        uint8 (S, H, W) and int (S,), the samples.
+        uint8 (N, H, W) and int (N,), the test set.
     sample
-        int (S,), their indices in the test set; with `seed` and the repetition they decide everything random,
-        so that neither batches nor the other samples matter.
-    pool_images, pool_labels
-        uint8 (P, H, W) and int (P,), images that Brendel-Bethge attacks may start from; the test set.
+        int (S,), which of them to attack; with `seed` and the repetition these indices decide everything
+        random, so that neither batches nor the other samples matter.
     method
         A name from `attack_methods`.
     settings
@@ -115,6 +112,9 @@ def search(
         Rows attacked at once; ``"auto"`` as `rows_at_once`, for all samples and repetitions of one setting.
     device
         Where to compute.
+    pool
+        uint8 (P, H, W) and int (P,), images and their labels that Brendel-Bethge attacks may start from; the
+        test set if None.
     logit_margin
         The mean margin of the logits that attacks see, by one factor (see `logit_factor`, of the pool);
         verification sees the logits as they are. None: attacks, too.
@@ -138,6 +138,8 @@ def search(
         If the method, a setting or the number of repetitions will not do, the model's logits are finite for
         none of the samples, or the pool has no starting point for any sample where the method needs them.
     """
+    pool_images, pool_labels = (images, labels) if pool is None else pool
+    images, labels = np.asarray(images)[sample], np.asarray(labels)[sample]
     attack = find_method(method)
     settings = tuple(complete_setting(method, setting) for setting in settings)
     if not settings or repetitions < 1:
@@ -171,13 +173,13 @@ def search(
     seeds = torch.tensor([derive_seed(seed, "attack", int(index)) for index in sample], dtype=torch.int64)
     starts = None
     if attack.needs_starting_points:
-        pool, pool_labels = to_input(pool_images), np.asarray(pool_labels)
+        begins, pool_labels = to_input(pool_images), np.asarray(pool_labels)
         known = (
-            predict(model, pool, **forward, finite=False).numpy() if pool_logits is None else pool_logits()
+            predict(model, begins, **forward, finite=False).numpy() if pool_logits is None else pool_logits()
         )
         starts = torch.stack(
             [
-                starting_points(pool, known, pool_labels, targets, seeds, repetition)
+                starting_points(begins, known, pool_labels, targets, seeds, repetition)
                 for repetition in range(repetitions)
             ]
         )

@@ -89,11 +89,9 @@ def search_attacks(
                 continue
             result = search(
                 model,
-                data.test_images[sample],
-                data.test_labels[sample],
-                sample,
                 data.test_images,
                 data.test_labels,
+                sample,
                 method=attack["method"],
                 settings=attack["settings"],
                 repetitions=repetitions,

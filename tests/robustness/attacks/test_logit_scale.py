@@ -117,10 +117,9 @@ def test_a_search_at_one_margin_finds_the_same_however_loud_the_model(method):
     setting = short_setting(method.removeprefix("foolbox_"))
 
     def found(factor):
-        arrays = (images[sample], labels[sample], sample, images, labels)
         options = {"repetitions": 1, "seed": 0, "batch_size": 8, "device": CPU, "logit_margin": 4.0}
         network = Scaled(model, factor)
-        result = search(network, *arrays, method=method, settings=[setting], **options)
+        result = search(network, images, labels, sample, method=method, settings=[setting], **options)
         assert result.verified.all()
         return result.distance[ATTACK_METHODS[method].norm]
 
