@@ -208,6 +208,11 @@ def made(wildcards, output):
     return noted(output.made)
 
 
+def without(section, *keys):
+    """A section of the config less what decides no result: where a file lies, of whose content there is a digest."""
+    return {key: value for key, value in section.items() if key not in keys}
+
+
 def content(key):
     """A param: digest of what the config names under `key`, nothing if that is none of the user's.
 

@@ -20,7 +20,8 @@ rule prepare_stimuli:
         mem_mb=more_each_try(600),
         runtime=longer_each_try(60),
     params:
-        settings=config["stimuli"],
+        settings=without(config["stimuli"], "path"),
+        read=lambda wildcards, output: {"path": config["stimuli"]["path"]},
         content=content("stimuli.path"),
         scans=POOL_SCANS,
         seed=config["seed"],
@@ -45,7 +46,8 @@ rule prepare_classification:
         mem_mb=more_each_try(1000),
         runtime=longer_each_try(60),
     params:
-        settings=config["classification"],
+        settings=without(config["classification"], "path", "download"),
+        read=lambda wildcards, output: {key: config["classification"][key] for key in ("path", "download")},
         content=content("classification.path"),
         seed=config["seed"],
         code=code("prepare_classification"),

@@ -9,7 +9,7 @@ from neuroreg.workflow.job import run_job
 
 def main(snakemake):
     params = snakemake.params
-    settings = params.settings | {"seed": params.seed}
+    settings = params.settings | params.read | {"seed": params.seed}
     inputs = known_input(settings["path"], params.content)
     write_record(snakemake.output[0], make_classification(**settings), config=settings, inputs=inputs)
 

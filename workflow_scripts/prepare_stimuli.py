@@ -9,7 +9,7 @@ from neuroreg.workflow.job import run_job
 
 
 def main(snakemake):
-    settings, seed = snakemake.params.settings, snakemake.params.seed
+    settings, seed = snakemake.params.settings | snakemake.params.read, snakemake.params.seed
     source, pool_size = settings["source"], settings["pool_size"]
     if snakemake.params.scans:
         shown = list(map(load_shown_images, snakemake.params.scans, snakemake.input.scans))

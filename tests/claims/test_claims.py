@@ -153,6 +153,18 @@ def test_other_gammas_are_not_reproduced(layers, collapsed, name):
     assert {rows[other] for other in others} == {"reproduced"}
 
 
+@pytest.mark.parametrize(("layers", "untestable"), [(3, ["early"]), (2, ["among_neighbours", "early"])])
+def test_what_few_layers_cannot_but_do_is_no_claim(layers, untestable):
+    frame = histories({2.0: (0, 0, 0, 0, 0)})
+    frame = frame.drop(columns=[name for name in frame if name.startswith("gamma_")][layers:])
+    rows = {row["claim"]: row for row in gamma_claims(frame)}
+    for name in untestable:
+        assert rows[f"gamma_{name}"]["verdict"] == "undecided"
+        assert f"{layers} regularised layers, all of them" in rows[f"gamma_{name}"]["note"]
+    tested = {"gamma_among_neighbours", "gamma_early"} - {f"gamma_{name}" for name in untestable}
+    assert all("regularised layers" not in rows[name]["note"] for name in tested)
+
+
 def test_gamma_intervals_count_runs_and_half_of_them_for_pairs():
     rows = {row["claim"]: row for row in gamma_claims(histories({2.0: (1, 1, 2, 4, 1)}))}
     # Of ten pairs, those of 4 with 1, 1, 1 are far apart; 4 with 2 as well.
@@ -230,6 +242,7 @@ def test_models_that_are_always_wrong_leave_everything_undecided():
     rows = distance_claims(frame, CONDITIONS)
     ratios = [row for row in rows if "median" not in row["claim"]]
     assert {row["verdict"] for row in ratios} == {"undecided"}
+    assert all("no interval: what is compared is 0, or not known" in row["note"] for row in ratios)
 
 
 def test_what_the_config_lacks_is_undecided_with_the_reason():

@@ -16,7 +16,7 @@ def test_captions_render_without_a_complaint(path, note):
     template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
         path.read_text(encoding="utf-8")
     )
-    params = SimpleNamespace(note=note, weighting={"units": "std"})
+    params = SimpleNamespace(note=note, weighting={"units": "std"}, conditions="``none``: alone.")
     text = template.render(snakemake=SimpleNamespace(params=params, config={}))
     complaints = io.StringIO()
     html = docutils.core.publish_string(

@@ -129,3 +129,13 @@ def test_fig2_refuses_a_misspelt_column_and_an_empty_frame():
         fig2(distances().rename(columns={"distance": "dist"}), LABELS)
     with pytest.raises(InputError, match="no rows"):
         fig2(distances().iloc[:0], LABELS)
+
+
+def test_fig2_of_nothing_but_failures_and_misclassified_images_has_the_bounds_scale():
+    frame = distances()
+    frame.loc[frame["correct"], "distance"] = INF
+    frame["attack"] = ""
+    fig, numbers = fig2(frame, LABELS)
+    assert (numbers.loc[numbers["samples"] == "all", "mean"] == 0).all()
+    for ax in fig.axes:
+        assert ax.get_ylim() == (0, pytest.approx(50 * 11 / 12))

@@ -138,3 +138,12 @@ def test_fig1_refuses_two_models_of_one_alpha():
 def test_a_model_without_rows_is_named():
     with pytest.raises(InputError, match="expected also vgg"):
         noise_figure(*conditions(), {**LABELS, "vgg": "VGG"})
+
+
+def test_one_level_of_noise_is_a_point():
+    counts, runs = sweep()
+    few = [replace(one, sigma=one.sigma[:1], correct=one.correct[:1]) for one in counts]
+    fig, _ = fig1(few, runs)
+    assert {line.get_marker() for line in fig.axes[0].lines} == {"o"}
+    fig, _ = fig1(counts, runs)
+    assert {line.get_marker() for line in fig.axes[0].lines} == {"None"}

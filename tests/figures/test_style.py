@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import pytest
 from figure_frames import (
@@ -18,10 +19,12 @@ from figure_frames import (
     distances,
     effective,
     histories,
+    noise,
     similarities,
     sweep,
     tightened,
 )
+from skimage.color import rgb2lab
 
 from neuroreg.errors import InputError
 from neuroreg.figures import style as style_module
@@ -73,8 +76,8 @@ def test_same_numbers_same_pdf_bytes(name, tmp_path):
 def test_the_note_stands_on_the_figure_and_only_if_there_is_one(name):
     with_note, numbers = FIGURES[name](NOTE)
     without, same = FIGURES[name]()
-    assert [text.get_text() for text in with_note.texts] == [NOTE]
-    assert without.texts == []
+    assert [text.get_text() for text in with_note.texts if text.get_gid() == "note"] == [NOTE]
+    assert not [text for text in without.texts if text.get_gid() == "note"]
     pd.testing.assert_frame_equal(numbers, same)
 
 
@@ -83,13 +86,53 @@ def test_nothing_is_cut_off_and_the_note_covers_nothing(name):
     fig, _ = FIGURES[name](NOTE)
     with style():  # of which the ticks' labels are, too
         fig.draw_without_rendering()
-        top_of_note = fig.texts[0].get_window_extent().ymax
+        (note,) = (text for text in fig.texts if text.get_gid() == "note")
+        top_of_note = note.get_window_extent().ymax
         boxes = [ax.get_tightbbox() for ax in fig.axes]
     for box in boxes:
         assert box.x0 >= -1
         assert box.x1 <= fig.bbox.x1 + 1
         assert box.y1 <= fig.bbox.y1 + 1
         assert box.y0 >= top_of_note - 1
+
+
+MANY = {
+    "survival": lambda models: survival_figure(
+        pd.concat([distances().query("model == 'none'").assign(model=name) for name in models]), models
+    ),
+    "noise": lambda models: noise_figure(
+        *noise(dict.fromkeys(models, 2), dict.fromkeys(models, 1.0)), models
+    ),
+    "fig1": lambda models: fig1(
+        *noise(dict.fromkeys(models, 2), {name: float(n) for n, name in enumerate(models)})
+    ),
+    "training": lambda models: training_figure(
+        pd.concat([histories().query("model == 'none'").assign(model=name) for name in models]), models
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("count", [5, 18])
+def test_no_legend_of_many_long_labels_leaves_the_page(name, count):
+    fig, _ = MANY[name]({f"m{n}": f"Neural, alpha {n}, mean of eight scans" for n in range(count)})
+    with style():
+        fig.draw_without_rendering()
+        boxes = [made.get_window_extent() for made in fig.legends]
+    for box in boxes:
+        assert box.x0 >= -1 and box.y0 >= -1
+        assert box.x1 <= fig.bbox.x1 + 1 and box.y1 <= fig.bbox.y1 + 1
+
+
+@pytest.mark.parametrize("height", [2, 19])
+def test_the_note_keeps_to_its_room_however_high_the_figure_is(height):
+    with style():
+        fig = new_figure(2, height)
+        ax = fig.add_subplot()
+        ax.set_xlabel("name")
+        stamp_simulated(fig, NOTE)
+        fig.draw_without_rendering()
+        assert fig.texts[0].get_window_extent().y1 <= ax.get_tightbbox().y0
 
 
 def test_figures_import_no_torch_and_leave_pyplot_alone():
@@ -128,7 +171,9 @@ def test_colours_of_conditions_are_fixed_and_distinct():
     ]
     colors = condition_colors(names)
     assert colors[2] == alone
-    assert len(set(colors)) == len(names)
+    places = rgb2lab(np.array(colors)[None])[0]
+    apart = np.linalg.norm(places[:, None] - places, axis=-1)[np.triu_indices(len(names), 1)]
+    assert apart.min() > 20  # of CIE 1976; 2 can just be told side by side
 
 
 def test_colours_of_alphas_darken_with_alpha():

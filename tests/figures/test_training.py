@@ -53,3 +53,9 @@ def test_histories_that_do_not_fit_are_refused(change, message):
     with pytest.raises(InputError, match=message) as caught:
         training_figure(change(histories()), MODELS)
     assert re.fullmatch(r"[^\n]+\.", str(caught.value))
+
+
+def test_one_epoch_is_a_point():
+    frame = histories()
+    fig, _ = training_figure(frame[frame["epoch"] == 1], MODELS)
+    assert {line.get_marker() for ax in fig.axes for line in ax.lines} == {"o"}

@@ -31,6 +31,8 @@ def test_the_start_counts_what_the_config_asks_for(config):
     text = opening(config, "Simulated.", "results")
     # Three conditions and three alphas, one of which is a condition's, with three seeds each.
     assert "3 scans, 18 networks, 9 of them attacked by 10 attacks on 28 images" in text
+    config["adversarial"]["tightening"] = [{"name": "fab_l1"}]
+    assert "attacked by 11 attacks" in opening(config, "Simulated.", "results")
     assert "Simulated." in text.splitlines()
     assert "Results appear in results" in text
 
@@ -104,3 +106,6 @@ def test_what_is_missing_is_told_with_ways_to_have_it_that_are_valid(root, confi
     validate_config(config)
     check_files(config)
     assert ways("config key 'training.epochs': found -1; expected more.") == ""
+    # Of targets only the weights can be had otherwise.
+    assert "torchvision" in ways("config key 'targets[4].weights': no file 'vgg.pth'; expected weights.")
+    assert ways("config key 'targets[4].path': no file 'mine.h5'; expected a similarity matrix.") == ""

@@ -120,6 +120,8 @@ def judge(claim: Claim, measure: Callable[[], Measured]) -> dict:
     bound = found.bound or Interval(math.nan, math.nan, math.nan)
     if found.seeds == 1 and math.isnan(found.interval.low):
         note = joined("one seed: no interval", note)
+    elif found.seeds and math.isnan(found.interval.low):
+        note = joined("no interval: what is compared is 0, or not known, for a model", note)
     if found.seeds == 2 and not math.isnan(found.interval.freedom):
         few = f"two seeds: the interval rests on {found.interval.freedom:.2g} degrees of freedom"
         note = joined(few, note)

@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 
 from neuroreg.analysis.checks import check_frame, select_models
 from neuroreg.figures.latex import NORM_LABELS
-from neuroreg.figures.lettering import legend
+from neuroreg.figures.lettering import legend_above
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
 
 _AXES = {
@@ -84,7 +84,7 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
         fig.supylabel("Mean minimal distance", fontsize=8)
         for ax, title in zip(grid[0], NORM_LABELS.values(), strict=True):
             ax.set_title(title)
-        legend(fig, curves, models.values(), loc="outside upper center", ncols=min(len(models), 5))
+        legend_above(fig, curves, models.values())
         stamp_simulated(fig, note)
     return fig
 

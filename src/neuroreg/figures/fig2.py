@@ -99,7 +99,8 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
         if lines:
             if tops:
                 highest = max(bar.get_height() for outline in outlines for bar in outline)
-                ax.set_ylim(top=min(1.05 * max(highest, *tops), 1.4 * max(tops)))
+                # If all that counts is 0, the bound alone tells a scale.
+                ax.set_ylim(top=min(1.05 * max(highest, *tops), 1.4 * max(tops) or highest))
             told = "No adversarial found: mean\n" + "\n".join(lines)
             below = max(below, told.count("\n") + 1)
             ax.set_xlabel(told, fontsize=6.5, color="#a02020", **LITERAL)

@@ -23,6 +23,9 @@ LITERAL: dict[str, Any] = {"parse_math": False}
 # Fonts of boxes in place of letters, and of formulas.
 _NOT_FOR_TEXT = ("Last Resort", "LastResort", "STIX", "cm", "DejaVu Sans Display", "DejaVu Serif Display")
 WIDTH = 30  # letters of a user's text on one line
+# Of legends: their letters in points, a letter's width and a line's height in these, a handle's width with
+# the gaps beside it in letters.
+_SIZE, _LETTER, _LINE, _HANDLE = 7, 0.6, 1.7, 8
 _UNSEEN = {"\u200c", "\u200d", "\ufe0e", "\ufe0f"}  # join letters, or choose their form
 
 
@@ -62,6 +65,25 @@ def legend(owner: Figure | Axes, handles: Sequence, labels: Iterable[str], **opt
     for text, label in zip(made.get_texts(), labels, strict=True):
         text.set(text=wrapped(label), **LITERAL)
     return made
+
+
+def legend_above(fig: Figure, handles: Sequence, labels: Iterable[str]) -> Legend:
+    """Add a `legend` above all panels, as many columns as there is room for; rows make the figure higher."""
+    texts = [wrapped(label).split("\n") for label in labels]
+    widest = max(len(line) for lines in texts for line in lines) + _HANDLE
+    columns = max(1, min(len(texts), int(72 * fig.get_figwidth() / (_LETTER * _SIZE) / widest)))
+    rows = [texts[first : first + columns] for first in range(0, len(texts), columns)]
+    lines = sum(max(map(len, row)) for row in rows)
+    fig.set_figheight(fig.get_figheight() + _LINE * _SIZE * (lines - 1) / 72)
+    labels = [" ".join(lines) for lines in texts]
+    return legend(fig, handles, labels, loc="outside upper center", ncols=columns)
+
+
+def legend_beside(fig: Figure, handles: Sequence, labels: Sequence[str], **options: Any) -> Legend:
+    """Add a `legend` to the right of a panel, and make the figure as high as that."""
+    lines = sum(wrapped(label).count("\n") + 1 for label in labels) + ("title" in options) + 1
+    fig.set_figheight(max(fig.get_figheight(), _LINE * _SIZE * lines / 72))
+    return legend(fig, handles, labels, loc="outside right upper", **options)
 
 
 def _lacking(text: str) -> frozenset[str]:

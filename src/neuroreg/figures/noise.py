@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from neuroreg.analysis.checks import select_models
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS
 from neuroreg.analysis.noise import NOISE, noise_curves
 from neuroreg.errors import InputError
-from neuroreg.figures.lettering import drawn, legend
+from neuroreg.figures.lettering import drawn, legend_beside
 from neuroreg.figures.style import alpha_colors, condition_colors, new_figure, stamp_simulated, style
 from neuroreg.robustness.noise_counts import NoiseCounts
 
@@ -26,8 +27,7 @@ def fig1(
     counts
         One per run.
     runs
-        For each, model, alpha (>= 0) and seed. One model per alpha: the caller leaves out other conditions
-        such as Shuffle.
+        For each, model, alpha (>= 0) and seed. One model per alpha, whatever similarity each shares.
     note
         Stamped on the figure if not empty, see `stamp_simulated`.
 
@@ -55,16 +55,21 @@ def fig1(
     with style():
         fig = new_figure(1.3, 2.8)
         ax = fig.add_subplot()
+        points: dict[str, Any] = {
+            "marker": "o" if curves["sigma"].nunique() == 1 else None,
+            "markersize": 2.5,
+        }
         for alpha, color in alpha_colors(curves["alpha"]).items():
             curve = curves[curves["alpha"] == alpha]
             for _, run in curve[curve["level"] == ONE_SEED].groupby("seed"):
-                ax.plot(run["sigma"], run["accuracy"], color=color, linewidth=0.5, alpha=0.6)
+                ax.plot(run["sigma"], run["accuracy"], color=color, linewidth=0.5, alpha=0.6, **points)
             mean = curve[curve["level"] == OVER_SEEDS]
             seeds = int(mean["seeds"].iloc[0])
             text = f"{alpha:g} ({seeds} seed{'s' if seeds > 1 else ''})"
-            ax.plot(mean["sigma"], mean["accuracy"], color=color, label=text)
+            ax.plot(mean["sigma"], mean["accuracy"], color=color, label=text, **points)
         _label_axes(ax)
-        fig.legend(loc="outside right upper", title="α", alignment="left")
+        handles, texts = ax.get_legend_handles_labels()
+        legend_beside(fig, handles, texts, title="α", alignment="left")
         stamp_simulated(fig, note)
     return fig, curves
 
@@ -123,7 +128,7 @@ def noise_figure(
             if seeds > 1:
                 ax.fill_between(mean["sigma"], mean["low"], mean["high"], color=color, alpha=0.2, linewidth=0)
         _label_axes(ax)
-        legend(fig, lines, texts, loc="outside right upper")
+        legend_beside(fig, lines, texts)
         stamp_simulated(fig, note)
     return fig, curves
 

@@ -9,7 +9,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 
 from neuroreg.analysis.checks import check_frame
 from neuroreg.errors import InputError
-from neuroreg.figures.lettering import LITERAL, drawn
+from neuroreg.figures.lettering import LITERAL, wrapped
 from neuroreg.figures.style import new_figure, stamp_simulated, style
 from neuroreg.similarity.matrix import upper_triangle
 from neuroreg.similarity.oracle import MODEL, SINGLE_TRIAL
@@ -182,7 +182,7 @@ def _draw_matrices(fig: Figure, cells, shown: Mapping[str, np.ndarray], scan: st
         ax.set(title=title, xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
         axes.append(ax)
-    axes[0].set_ylabel(f"{len(order)} oracle images\nof scan {drawn(scan)}", **LITERAL)
+    axes[0].set_ylabel(f"{len(order)} oracle images\nof scan {wrapped(scan, 20)}", **LITERAL)
     fig.colorbar(image, ax=axes, label="Similarity", extend="both", shrink=0.85, aspect=15)
 
 

@@ -93,11 +93,27 @@ def condition_colors(names: Sequence[str]) -> list[tuple[float, float, float]]:
     """
     words = [re.split(r"[\W_]+", name.strip().lower())[0] for name in names]
     first = {word: index for index, word in reversed(list(enumerate(words))) if word in _CONDITIONS}
-    spare = iter([*_OTHERS, *sns.husl_palette(len(words), s=0.7, l=0.5)])
+    spare = iter([*_OTHERS, *_farther(max(len(words) - len(_OTHERS), 0))])
     colors = [
         _CONDITIONS[word] if first.get(word) == index else next(spare) for index, word in enumerate(words)
     ]
     return [tuple(rgb) for rgb in sns.color_palette(colors)]
+
+
+def _farther(count: int) -> list[tuple[float, float, float]]:
+    """Return so many more colours, each the farthest from all before it."""
+    candidates = [rgb for light in (0.35, 0.55, 0.75) for rgb in sns.husl_palette(36, s=0.8, l=light)]
+    taken = list(sns.color_palette([*_CONDITIONS.values(), *_OTHERS]))
+    for _ in range(count):
+        taken.append(max(candidates, key=lambda one: min(_apart(one, other) for other in taken)))
+    return taken[len(taken) - count :]
+
+
+def _apart(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return about how different two colours look, from their red, green and blue (Riemersma's formula)."""
+    red, green, blue = (a - b for a, b in zip(one, other, strict=True))
+    mean = (one[0] + other[0]) / 2
+    return (2 + mean) * red**2 + 4 * green**2 + (3 - mean) * blue**2
 
 
 def slant_labels(ax: Axes) -> None:
@@ -114,7 +130,9 @@ def slant_labels(ax: Axes) -> None:
 def not_found_line(label: str, not_found: int, tried: int, bound: float) -> str:
     """Return what a figure says of samples without an adversarial: their share, what the mean is at most."""
     percent = 100 * not_found / tried
-    return f"{wrapped(label, 24)} {percent:.{1 if percent < 10 else 0}f} %: ≤ {bound:.3g}"
+    who, most = f"{wrapped(label, 20)} {percent:.{1 if percent < 10 else 0}f} %:", f"≤ {bound:.3g}"
+    # A panel is some 24 letters wide.
+    return f"{who}{' ' if len(who.splitlines()[-1]) + len(most) < 20 else chr(10)}{most}"
 
 
 def stamp_simulated(fig: Figure, note: str) -> None:
@@ -132,7 +150,7 @@ def stamp_simulated(fig: Figure, note: str) -> None:
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))  # type: ignore[call-arg, union-attr]
     fig.text(
         0.01,
-        0.01,
+        1.5 / 72 / height,  # whose room is in points, too
         "\n".join(lines),
         fontsize=_STAMP_SIZE,
         style="italic",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from neuroreg.analysis.checks import check_distances
 from neuroreg.analysis.distances import ONE_SEED, OVER_SEEDS, distance_matrix
 from neuroreg.figures.latex import NORM_LABELS
-from neuroreg.figures.lettering import drawn, legend
+from neuroreg.figures.lettering import drawn, legend_above
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
 
 POINTS = 201
@@ -104,5 +104,5 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str]) -> Figure:
         ax.set_xlim(left=0)
         ax.locator_params(axis="x", nbins=4)
     axes[0].set_ylabel("Accuracy")
-    legend(fig, lines, texts, loc="outside upper center", ncols=min(len(models), 5))
+    legend_above(fig, lines, texts)
     return fig

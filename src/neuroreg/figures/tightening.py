@@ -190,11 +190,12 @@ def _draw(numbers: pd.DataFrame, models: Mapping[str, str], attacks: Sequence[st
             most_lines = max(most_lines, text.count("\n") + 1)
         above.margins(y=0.12)
         above.set_ylim(bottom=0)
-        below.set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="Share of samples closer")
+        below.set(xlim=(0, 1), xticks=(0, 0.5, 1))
         below.set_yticks(places, attacks, **LITERAL)
         below.tick_params(labelleft=below is axes[1, 0])
         below.invert_yaxis()
     axes[0, 0].set_ylabel("Mean minimal distance")
+    fig.supxlabel("Share of samples closer", fontsize=8)
     fig.set_figheight(2.4 + bars + 0.1 * most_lines)
     light, full = (Patch(color="black", alpha=alpha) for alpha in (0.35, 0.9))
     names = ["The paper's attacks", "with stronger ones (number: ratio)"]

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from neuroreg.analysis.checks import check_frame, check_unique, gamma_columns, select_models
-from neuroreg.figures.lettering import LITERAL, drawn, legend
+from neuroreg.figures.lettering import LITERAL, legend_above, wrapped
 from neuroreg.figures.style import condition_colors, new_figure, stamp_simulated, style
 
 _MEASURES = {
@@ -21,6 +21,7 @@ _MEASURES = {
     "validation_accuracy": "Validation accuracy",
 }
 _PER_ROW = 4
+TITLE = 22  # letters over one of them
 
 
 def training_figure(
@@ -60,7 +61,8 @@ def training_figure(
     numbers = numbers[["model", "label", "seed", "epoch", *_MEASURES, *gammas]].reset_index(drop=True)
     rows = math.ceil(len(models) / _PER_ROW)
     with style(models.values()):
-        fig = new_figure(2, 1.35 * rows + 1.75)
+        lines = max(wrapped(label, TITLE).count("\n") for label in models.values())
+        fig = new_figure(2, (1.35 + 0.14 * lines) * rows + 1.75)
         gamma_part, measure_part = fig.add_gridspec(2, 1, height_ratios=(rows, 1.2))
         _draw_gammas(fig, gamma_part.subgridspec(rows, _PER_ROW), numbers, models, gammas)
         colors = condition_colors(list(models.values()))
@@ -77,9 +79,14 @@ def training_figure(
                 ax.set_yscale("log")  # from hundreds in the first epoch to hundredths
                 ax.yaxis.set_major_formatter(LogFormatter())
                 ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
-        legend(fig, lines, models.values(), loc="outside upper center", ncols=min(len(models), 6))
+        legend_above(fig, lines, models.values())
         stamp_simulated(fig, note)
     return fig, numbers
+
+
+def _point(run: pd.DataFrame) -> str | None:
+    """Return the marker of a run: a line of one epoch shows nothing."""
+    return "o" if len(run) == 1 else None
 
 
 def _draw_runs(ax: Axes, part: pd.DataFrame, column: str, color) -> Line2D:
@@ -88,7 +95,9 @@ def _draw_runs(ax: Axes, part: pd.DataFrame, column: str, color) -> Line2D:
     lines = [
         line
         for _, run in part.groupby("seed")
-        for line in ax.plot(run["epoch"], run[column], color=color, linewidth=0.8)
+        for line in ax.plot(
+            run["epoch"], run[column], color=color, linewidth=0.8, markersize=2.5, marker=_point(run)
+        )
     ]
     return lines[0]
 
@@ -101,7 +110,7 @@ def _draw_gammas(
         ax = fig.add_subplot(cells[index // _PER_ROW, index % _PER_ROW])
         part = numbers[numbers["model"] == model]
         lines = [_draw_runs(ax, part, name, color) for name, color in zip(gammas, colors, strict=True)]
-        ax.set_title(drawn(label), **LITERAL)
+        ax.set_title(wrapped(label, TITLE), **LITERAL)
         ax.set_ylim(-0.03, 1.03)
         if index % _PER_ROW == 0:
             ax.set_ylabel("Weight γ")

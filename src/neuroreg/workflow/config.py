@@ -21,7 +21,7 @@ from neuroreg.scans.settings import (
     ScanEntry,
     SimulatedScan,
 )
-from neuroreg.settings import Count, Distinct, Name, Settings, Whole, dotted, validate
+from neuroreg.settings import Count, Distinct, Name, Seed, Settings, Whole, dotted, validate
 from neuroreg.similarity.settings import DenoisedTarget, ReliabilitySettings, ShuffledTarget, TargetEntry
 from neuroreg.simulator.settings import FEWEST_OF_TIER, FEWEST_POOL, SimulatorSettings
 from neuroreg.training.settings import SEED, ModelEntry, NetworkSettings, RecipeSettings
@@ -34,7 +34,7 @@ class RunsSettings(Settings):
 
     models: Distinct[Name]
     """Names from models, in the order in which they are drawn."""
-    seeds: Distinct[Whole]
+    seeds: Distinct[Seed]
     """Each model is trained once for each seed. One gives no interval, two decide large effects only
     (docs/intervals.md)."""
 
@@ -76,7 +76,7 @@ class Config(Settings):
     Every key of config.yaml, what it means and its default. Keys that are not listed here are refused.
     """
 
-    seed: Whole = 1911
+    seed: Seed = 1911
     """Decides everything random but the training: stimuli, simulated scans, response models, noise, attacked
     samples and attacks. Training has seeds of its own (sweep.seeds, conditions.seeds)."""
     device: Literal["cpu", "cuda"] = "cpu"

@@ -14,29 +14,30 @@ MOST = 5  # files that are named at the end
 _FIRST = ("fig1.pdf", "fig2.pdf", "noise.pdf")  # to open first
 _ERROR = re.compile(r"^ *Error in rule (\w+):\n(?:.*\n)*?^ *log: (.+?) \(check log file", re.MULTILINE)
 
-_MISSING = re.compile(r"config key '(\w+)(?:\[\d+\])?\.\w+': no (?:file|folder|file or folder) '")
+_MISSING = re.compile(r"config key '(\w+)(?:\[\d+\])?\.(\w+)': no (?:file|folder|file or folder) '")
 _WAYS = {
-    "stimuli": (
+    "stimuli.path": (
         "put photographs there, or name another folder in an overlay; without photographs, "
         "configs/public_scans.yaml laid over the config takes the images of public scans, and "
         "'stimuli: {source: photographs, path: null, pool_size: 500}' takes crops of those in the wheels"
     ),
-    "classification": (
+    "classification.path": (
         "put train/<class>/ and test/<class>/ there, or name another folder in an overlay; "
         "'classification: {source: cifar10, path: data/cifar10, download: true}' downloads CIFAR-10"
     ),
-    "scans": (
+    "scans.path": (
         "put the scan there, or name another file or folder in an overlay; '{name: ..., source: simulated, "
         "n_neurons: 150}' simulates one, configs/public_scans.yaml downloads eight (docs/scans.md)"
     ),
-    "targets": "put the weights there, or leave the key out: then torchvision downloads its own",
+    "targets.weights": "put the weights there, or leave the key out: then torchvision downloads its own",
 }
 
 
 def ways(sentence: str) -> str:
     """Return how what a config names can be had, if `sentence` says that it is missing; else nothing."""
     found = _MISSING.match(sentence)
-    return f" To have it: {_WAYS[found[1]]}." if found and found[1] in _WAYS else ""
+    way = _WAYS.get(".".join(found.groups())) if found else None
+    return f" To have it: {way}." if way else ""
 
 
 def opening(config: Mapping, note: str, folder: str | Path) -> str:
@@ -54,9 +55,10 @@ def opening(config: Mapping, note: str, folder: str | Path) -> str:
     attacked = grid_runs(config["conditions"])
     runs = {*grid_runs(config["sweep"]), *attacked}
     search = config["adversarial"]
+    attacks = len(search["attacks"]) + len(search["tightening"])
     lines = [
         f"neuroreg, the whole config: {len(config['scans'])} scans, {len(runs)} networks, {len(attacked)} "
-        f"of them attacked by {len(search['attacks'])} attacks on {search['samples']} images.",
+        f"of them attacked by {attacks} attacks on {search['samples']} images.",
         note,
         f"Results appear in {folder}, logs of jobs in {folder}/logs. What still holds is not made again.",
         "Below: each job as it starts, and how many are done. Ctrl-C stops; the same command goes on.",
