@@ -432,6 +432,25 @@ def test_editing_the_noise_evaluation_reruns_it_and_its_figures(finished):
         path.write_text(original)
 
 
+def test_an_attack_and_a_network_of_ones_own_rerun_nothing_before_they_are_asked_for(finished):
+    library = finished.code / "src" / "neuroreg"
+    attack, network = library / "robustness" / "attacks" / "mine.py", library / "training" / "mine.py"
+    attack.write_text('METHODS = {"mine": {"norm": "l2", "settings": {"steps": (3, 1, 9, "steps")}}}\n')
+    network.write_text('ARCHITECTURES = {"mine": "Mine"}\n\n\nclass Mine:\n    """Not asked for."""\n')
+    try:
+        assert finished.planned() == {}
+        finished.overlay("mine", {"network": {"architecture": "mine"}})
+        assert finished.planned(configs=("smoke", "mine"))["train_model"] == 5
+    finally:
+        attack.unlink()
+        network.unlink()
+
+
+def test_what_may_be_downloaded_is_no_cause_to_rerun(finished):
+    finished.overlay("downloading", {"classification": {"download": True}})
+    assert finished.planned(configs=("smoke", "downloading")) == {"write_page": 1}  # it shows the config
+
+
 def test_changing_a_setting_reruns_what_it_decides(finished):
     finished.overlay("more_noise", {"noise": {"draws": 2}})
     planned = finished.planned(configs=("smoke", "more_noise"))
