@@ -593,6 +593,22 @@ def test_names_of_files(url, name, expected):
     [
         ("ftp://gin.g-node.org/scan.zip", None, "found 'ftp://gin.g-node.org/scan.zip'; expected an address"),
         ("https://[x/scan.zip", None, "expected a web address"),
+        (
+            "https://h/Mäuse/a.zip",
+            None,
+            "blanks and letters beyond ASCII, which stand in one as in '/M%C3%A4use/a",
+        ),
+        (
+            "https://h/my data/a.zip",
+            None,
+            "without blanks and letters beyond ASCII, which stand in one as in '/my%2",
+        ),
+        (
+            "https://me:pw@h/a.zip",
+            None,
+            "found an address with a user's name in it; expected one that everybody",
+        ),
+        (f"https://{'a' * 70}.org/a.zip", None, "expected the name of a server in it"),
         ("http://h:99999/scan.zip", None, "expected a web address"),
         ("file:///data/scan.zip", None, "expected an address that starts with http:// or https://"),
         ("data/scan.zip", None, "expected an address"),

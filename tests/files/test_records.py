@@ -97,3 +97,10 @@ def test_an_incomplete_file_of_responses_is_refused(tmp_path):
         InputError, match=r"a\.h5: no dataset 'predicted'; expected key, predicted, oracle/key"
     ):
         read_record(tmp_path / "a.h5", PredictedResponses)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_texts_that_hdf5_cannot_hold_are_refused_by_name(tmp_path, text):
+    with pytest.raises(InputError, match=r"^sample: name .*; expected text that UTF-8 can hold"):
+        write_record(tmp_path / "a.h5", sample(name=np.array(["x", text, "z"])))
+    assert not (tmp_path / "a.h5").exists()

@@ -340,3 +340,16 @@ def test_units_offset_and_order_of_trials_change_nothing(seed, scale, offset):
     after = feve((predicted * scale + offset)[order], (observed * scale + offset)[order], image[order])
     close = np.abs(variances(observed, image)[1] / observed.var(0) - 0.85) < 1e-6
     np.testing.assert_allclose(after[~close], before[~close], rtol=1e-5, atol=1e-5)
+
+
+def test_the_bias_of_w_is_corrected_if_that_is_asked_for():
+    rng = np.random.default_rng(4)
+    scan = make_scan(rng)
+    trials = scan.trials_of("test")
+    found = {}
+    for corrected in (False, True):
+        quality = measure_neurons(scan, lambda trials: scan.responses[trials], bias_correction=corrected)
+        w = signal_to_noise_weight(scan.responses[trials], scan.image[trials], bias_correction=corrected)
+        np.testing.assert_array_equal(quality.w, w)
+        found[corrected] = w
+    assert (found[True] < found[False]).all()

@@ -24,7 +24,7 @@ from neuroreg.response_model.model import (
     shift_map,
 )
 from neuroreg.response_model.predict import predict_pool, predict_trials
-from neuroreg.response_model.reliability import measure_neurons
+from neuroreg.response_model.reliability import fraction_of_oracle, measure_neurons
 from neuroreg.response_model.settings import FitSettings
 from neuroreg.scans.reliability import single_trial_correlation
 from neuroreg.scans.scan import Scan
@@ -443,6 +443,8 @@ def test_same_seed_same_bytes_and_files_give_back_the_model(tmp_path, small_scan
     assert content["w"] == quality.w.tolist()
     assert content["summary"]["mean_v"] == pytest.approx(quality.v.mean())
     assert content["summary"]["neurons"] == 4
+    told = fraction_of_oracle(quality.single_trial_correlation, quality.oracle)
+    assert content["summary"]["fraction_of_oracle"] == pytest.approx(told)
     assert len(content["history"]) == 2
 
 
@@ -531,6 +533,37 @@ def test_a_fit_killed_after_each_epoch_goes_on_to_the_same_bytes(tmp_path, small
     # Another fit does not go on from there.
     other = fit_response_model(small_scan, TINY, seed=3, resume=ResumeFile(resume), log=lines.append)
     assert len(other.history) == TINY.max_epochs
+
+
+def test_a_fit_goes_on_with_no_other_ones_state(tmp_path, small_scan):
+    resume = tmp_path / "resume.safetensors"
+    changed = small_scan.responses.copy()
+    changed[0, 0] += 1
+    others = [
+        {"seed": 4},
+        {"scan": replace(small_scan, responses=changed)},
+        # The same bytes under other shapes.
+        {"scan": replace(small_scan, behavior=np.zeros((len(small_scan.tier), 0), np.float32))},
+    ]
+
+    def kill(line):
+        if line.startswith("epoch 2:"):
+            raise Killed
+
+    def fit(log, scan=small_scan, seed=3):
+        return fit_response_model(scan, TINY, seed=seed, resume=ResumeFile(resume), log=log)
+
+    with pytest.raises(Killed):
+        fit(kill)
+    left = resume.read_bytes()
+    for other in others:
+        lines = []
+        resume.write_bytes(left)
+        fit(lines.append, **other)
+        assert not [line for line in lines if "going on" in line]
+    resume.write_bytes(left)
+    fit(lines.append)
+    assert [line for line in lines if "going on" in line]
 
 
 def test_divergence_and_unusable_scans_are_refused(small_scan):

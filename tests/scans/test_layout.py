@@ -347,3 +347,16 @@ def test_images_of_many_blocks_of_trials(tmp_path):
     np.testing.assert_array_equal(scan.images[scan.image], pixels[number[tiers != "live"], 0])
     assert_same_scan(scan, read_as("zip", tmp_path, recording))
     assert isinstance(scan, Scan)
+
+
+def test_a_zero_byte_within_a_text_is_refused(tmp_path):
+    area = np.array([b"V1", b"L\0M", b"V1"])
+    with pytest.raises(InputError, match=r"holds 'L.x00M', with a zero byte in it; expected plain text"):
+        read_as("static_hdf5", tmp_path, parts(area=area))
+
+
+def test_a_level_that_rounds_to_256_is_white(read):
+    images = parts()["images"].astype(np.float32)
+    images[TIERS.index("train"), ..., :2, :2] = 255.5
+    changed = read(parts(images=images[np.arange(len(images))]))
+    assert changed.images.max() == 255

@@ -10,6 +10,7 @@ from lab_files import FORMS, assert_same_scan, read_as
 
 from neuroreg.errors import InputError
 from neuroreg.files.records import read_record, write_record
+from neuroreg.scans.missing import scan_without_missing
 from neuroreg.scans.scan import Scan
 
 TIERS = np.array(["train", "test", "validation", "test", "final_test", "test", "train", "train"])
@@ -139,3 +140,19 @@ def test_what_was_dropped_stays_in_the_scans_file(tmp_path):
     assert loaded.missing_unit.tolist() == [30]
     # The other showing of the image is still there.
     assert loaded.key.tolist() == ["c/1", "c/3", "c/5", "c/7", "c/8"]
+
+
+def test_an_image_that_no_trial_has_shown_stays():
+    fields = {
+        "images": np.arange(4, dtype=np.uint8)[:, None, None] * np.ones((1, 36, 64), np.uint8),
+        "key": np.array(["c/0", "c/1", "c/2", "c/3"]),
+        "image": np.array([0, 1, 1, 3]),  # 2 has not been shown
+        "tier": np.array(["train", "train", "validation", "test"]),
+        "responses": np.array([[1, 2], [np.nan, 1], [1, 1], [np.nan, 3]], np.float32),
+        "behavior": np.zeros((4, 0), np.float32),
+        "pupil_center": np.zeros((4, 2), np.float32),
+        "unit_id": np.arange(2),
+    }
+    scan = scan_without_missing("drop_trials", **fields)
+    assert scan.key.tolist() == ["c/0", "c/1", "c/2"]  # 3 was shown in a trial that is gone
+    assert scan.image.tolist() == [0, 1]

@@ -134,8 +134,21 @@ def test_the_documented_format_works(tmp_path, monkeypatch):
         reader.read(tmp_path / "short.npz")
     del content["tier"]
     np.savez(tmp_path / "less.npz", **content)
-    with pytest.raises(InputError, match=r"less\.npz: no array 'tier'"):
+    with pytest.raises(
+        InputError, match=r"less\.npz: .*tier.*; expected the arrays images, shown, tier, responses"
+    ):
         reader.read(tmp_path / "less.npz")
+    content["tier"] = np.array(["test", "train", "validation", "test"])
+    for name, values, message in (
+        ("images", content["images"] / 255, "images float64 up to 1.0; expected gray levels 0 to 255"),
+        ("images", content["images"] // 200, "images uint8 up to 1; expected gray levels 0 to 255"),
+        ("shown", content["shown"] + 0.5, "expected whole numbers in shown"),
+        ("responses", content["responses"][:, 0], "a row for each trial in responses"),
+        ("tier", content["tier"].astype(object), "expected arrays of numbers and text, undamaged"),
+    ):
+        np.savez(tmp_path / "wrong.npz", **content | {name: values})
+        with pytest.raises(InputError, match=rf"wrong\.npz: .*{message}"):
+            reader.read(tmp_path / "wrong.npz")
     with zipfile.ZipFile(tmp_path / "scan.zip", "w") as archive:
         archive.writestr("data/images/0.npy", b"")
     assert find_reader(tmp_path / "scan.zip").name == "filetree"

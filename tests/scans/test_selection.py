@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,20 @@ def test_without_usable_repeats_the_oracle_selects_nothing(scan, reason, caplog)
 def test_no_neuron_left(settings, message):
     with pytest.raises(InputError, match=message):
         select_neurons("a", make_scan(), **settings)
+
+
+def test_neurons_that_are_silent_where_others_respond_are_no_withheld_tier():
+    scan = make_scan()
+    responses = scan.responses.copy()
+    responses[np.ix_(scan.tier == "test", scan.layer == "L2/3")] = 0
+    sparse = replace(scan, responses=responses)
+    assert sparse.withheld_tiers() == ()
+    message = (
+        r"scan 'a': the 3 selected neurons never respond in tier 'test', others of its 6 do; expected other"
+    )
+    with pytest.raises(InputError, match=message):
+        select_neurons("a", sparse, layers=["L2/3"])
+    assert len(select_neurons("a", sparse, layers=["L4"]).scan.unit_id) == 3
+    # What nobody responds in was not published.
+    withheld = make_scan(withheld=True)
+    assert select_neurons("a", withheld, layers=["L2/3"]).scan.withheld_tiers() == ("test",)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from neuroreg.download.transfer import TIMEOUT, WAITS, transfer
 from neuroreg.errors import InputError
@@ -40,6 +40,17 @@ def file_name(url: str, name: str | None = None) -> str:
         raise InputError(f"found '{url}'; expected a web address ({error}).") from error
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise InputError(f"found '{url}'; expected an address that starts with http:// or https://.")
+    if not (url.isascii() and url.isprintable() and " " not in url):
+        raise InputError(
+            f"found '{url}'; expected an address without blanks and letters beyond ASCII, which stand in one "
+            f"as in '{quote(parts.path, safe='/%')}'."
+        )
+    if parts.username is not None:
+        raise InputError("found an address with a user's name in it; expected one that everybody can read.")
+    try:
+        (parts.hostname or "").encode("idna")
+    except UnicodeError as error:
+        raise InputError(f"found '{url}'; expected the name of a server in it ({error}).") from error
     found = unquote(parts.path.rpartition("/")[2]) if name is None else name
     if not _NAME.fullmatch(found) or found.endswith((".part", ".sha256")):
         raise InputError(

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, InvalidURL
 from pathlib import Path
 from typing import NamedTuple, TextIO
 from urllib import request
@@ -258,6 +258,8 @@ def _attempt(url: str, part: _Part, timeout: float) -> None:
         if error.code in _TRANSIENT:
             raise _Broken(f"HTTP {error.code} {error.reason}") from error
         raise InputError(f"{url}: the server says {error.code} {error.reason}; expected the file.") from error
+    except (InvalidURL, UnicodeError) as error:  # where the server sends one on
+        raise InputError(f"{url}: leads to no web address ({error}); expected the file.") from error
     except (OSError, HTTPException) as error:
         cause = error.reason if isinstance(error, URLError) else error
         if isinstance(cause, ssl.SSLCertVerificationError):

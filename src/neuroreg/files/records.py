@@ -242,6 +242,18 @@ def _check(kind: str, arrays: list[_Found]) -> None:
             found = f"{_type_name(array.dtype.type)} {array.shape}"
             wanted = f"{_type_name(described.dtype)} {_shape_text(expected)}"
             raise InputError(f"{kind}: {name} {found}; expected {wanted}.")
+        if array.dtype.kind == "U":
+            unstorable = next((text for text in array.ravel().tolist() if not _is_storable(text)), None)
+            if unstorable is not None:
+                name = place.replace("/", " ")
+                raise InputError(
+                    f"{kind}: {name} {unstorable!r}; expected text that UTF-8 can hold, no zero."
+                )
+
+
+def _is_storable(text: str) -> bool:
+    """Say whether HDF5 can hold a text: no zero byte, no half of a pair of surrogates."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _type_name(dtype: type[np.generic]) -> str:

@@ -354,7 +354,8 @@ def write_csv(path: str | Path, table: "pd.DataFrame | Mapping[str, Iterable] | 
     """Write a table, columns by name or rows with the same keys atomically: no index, missing values empty.
 
     Columns and rows, of Python's or NumPy's numbers, yes or no, and texts, become the bytes that pandas makes
-    of them, without its import, which is slow. Missing are None and NaN.
+    of them, without its import, which is slow; of float32 that is so in arrays alone, not beside others in a
+    list. Missing are None and NaN.
 
     Raises
     ------

@@ -80,7 +80,11 @@ class Layout(ABC):
             except UnicodeDecodeError as error:
                 raise InputError(f"{what} is not UTF-8; expected text.") from error
         # Some programs fill texts up with blanks or zero bytes.
-        return np.char.strip(np.asarray(values).astype(np.str_), " \t\r\n\0")
+        texts = np.char.strip(np.asarray(values).astype(np.str_), " \t\r\n\0")
+        within = next((text for text in texts.tolist() if "\0" in text), None)
+        if within is not None:
+            raise InputError(f"{what} holds {within!r}, with a zero byte in it; expected plain text.")
+        return texts
 
     def trial_column(self, aliases: Sequence[str]) -> np.ndarray:
         """Return the first column over trials, str (T,), that has one of these names."""

@@ -62,7 +62,7 @@ def select_neurons(
     Raises
     ------
     InputError
-        If no neuron is left.
+        If no neuron is left, or those left are silent in a tier in which others respond.
     """
     kept = np.ones(len(scan.unit_id), np.bool_)
     dropped = {}
@@ -93,7 +93,15 @@ def select_neurons(
         return Selection(scan, dropped, unused)
     fields = ("unit_id", "area", "layer")
     chosen = {field: getattr(scan, field)[kept] for field in fields}
-    return Selection(replace(scan, responses=scan.responses[:, kept], **chosen), dropped, unused)
+    selected = replace(scan, responses=scan.responses[:, kept], **chosen)
+    # Of a scan that does respond there, zeros are no sign of responses that were not published.
+    silent = [tier for tier in selected.withheld_tiers() if tier not in scan.withheld_tiers()]
+    if silent:
+        raise InputError(
+            f"scan '{name}': the {kept.sum()} selected neurons never respond in tier '{silent[0]}', others "
+            f"of its {len(kept)} do; expected other neurons (config section neurons)."
+        )
+    return Selection(selected, dropped, unused)
 
 
 def _asked(areas: Collection[str] | None, layers: Collection[str] | None) -> str:

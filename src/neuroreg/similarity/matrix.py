@@ -24,7 +24,7 @@ class SimilarityMatrix:
     key
         str (Q,), "class/id" of each image, without duplicates.
     scans
-        Names of the scans it was made from; empty for one that is not neural.
+        Names of the scans it was made from; empty for one that is not neural or of a scan without a name.
     provenance
         What else made it, in types of JSON: ``kind`` and what that kind depends on, see docs/similarity.md.
     permutation
