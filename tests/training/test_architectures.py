@@ -19,6 +19,12 @@ def test_each_keeps_the_contract(name):
     assert model(torch.rand(2, 1, 32, 32)).shape == (2, 7)
 
 
+def test_a_module_without_the_class_that_it_names_is_told(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "mine", ("networks", "Mine"))
+    with pytest.raises(InputError, match=r"networks\.py has no class 'Mine', which its ARCHITECTURES names"):
+        build_network("mine", 4, 10)
+
+
 def test_another_name_is_refused():
     with pytest.raises(InputError, match="'vgg'; expected one of resnet18, resnet34"):
         build_network("vgg", 4, 10)

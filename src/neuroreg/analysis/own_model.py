@@ -1,6 +1,7 @@
 """Minimal adversarial distances of any model in one call, as a table."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def minimal_distances(
         pool = _labelled("pool", pool_images, pool_labels, images.shape[1:])
     settings = _settings(attacks)
     for name, count in {"repetitions": repetitions, "batch_size": batch_size}.items():
-        if not isinstance(count, int) or count < 1:
+        if not isinstance(count, Integral) or count < 1:
             raise InputError(f"{name}: found {count!r}; expected a whole number, at least 1.")
     if logit_margin is not None and not 0 < logit_margin < np.inf:
         raise InputError(f"logit_margin: found {logit_margin!r}; expected a number above 0, or None.")

@@ -57,9 +57,12 @@ def build_network(architecture: str, width: int, classes: int) -> Network:
     Raises
     ------
     InputError
-        If there is no such architecture.
+        If there is no such architecture, or its module lacks the class that it names.
     """
     if architecture not in NETWORKS:
         raise InputError(f"architecture: '{architecture}'; expected one of {', '.join(NETWORKS)}.")
     module, kind = NETWORKS[architecture]
-    return getattr(import_module(f"neuroreg.training.{module}"), kind)(architecture, width, classes)
+    build = getattr(import_module(f"neuroreg.training.{module}"), str(kind), None)
+    if not callable(build):
+        raise InputError(f"architecture: {module}.py has no class '{kind}', which its ARCHITECTURES names.")
+    return build(architecture, width, classes)
