@@ -150,6 +150,12 @@ def test_settings_cannot_be_changed():
             "config key 'sweep.models': 2 models have alpha 20; "
             "expected one for each alpha of Fig. 1 and Table 1.",
         ),
+        (
+            "sweep.models",
+            ["none", "one_scan_a8", "neural"],
+            "config key 'sweep.models': they share 'neural' and 'neural_one_scan'; expected one target, "
+            "of which Fig. 1 and Table 1 compare alphas.",
+        ),
         *(
             ("models.0", {"name": "none", "path": "a.pt2"} | entry, f"config key 'models[0]{sentence}")
             for entry, sentence in (

@@ -79,7 +79,7 @@ def convergence_figure(table: pd.DataFrame, models: Mapping[str, str], note: str
                 gain = rows.groupby("model")["gain"].last().max()
                 if axis != "budget" and not np.isnan(gain):
                     text = f"the last: −{max(100 * gain, 0):.2g} %"
-                    # Above, where falling curves leave room.
+                    ax.set_ylim(0, 1.18 * ax.get_ylim()[1])  # room above all curves
                     ax.text(0.98, 0.97, text, transform=ax.transAxes, ha="right", va="top", fontsize=6.5)
         fig.supylabel("Mean minimal distance", fontsize=8)
         for ax, title in zip(grid[0], NORM_LABELS.values(), strict=True):

@@ -256,6 +256,13 @@ def _models(config: Config) -> Problems:
                 "sweep.models",
                 f"{count} models have alpha {alpha:g}; expected one for each alpha of Fig. 1 and Table 1.",
             )
+    shared = {model.target for model in config.models if model.name in config.sweep.models} - {None}
+    if len(shared) > 1:
+        names = " and ".join(f"'{name}'" for name in sorted(map(str, shared)))
+        yield (
+            "sweep.models",
+            f"they share {names}; expected one target, of which Fig. 1 and Table 1 compare alphas.",
+        )
 
 
 def _labels(config: Config) -> Problems:
