@@ -70,7 +70,7 @@ Label = Annotated[str, Field(max_length=100), AfterValidator(_label)]
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**53)]  # whole as a float, too, which tables may take it for
+Seed = Annotated[int, Field(ge=0, lt=10**15)]  # whole as a float, too, which tables may take it for
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
