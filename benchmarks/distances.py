@@ -248,16 +248,15 @@ def show_trimmed(chosen: list[tuple[str, dict]], models: list[list[dict]], toler
         np.mean([[line["passes"] for line in lines] for lines in models], axis=0),
         tolerance,
     )
-    passes = [sum(line["passes"] for line in np.array(lines)[kept]) for lines in models]
-    print(f"\nkept at {tolerance:g}: {kept.sum()} of {len(kept)}, {np.mean(passes):,.0f} passes")
-    for norm, each in distance.items():
-        few, all_of_them = (np.where(np.isfinite(each), each, np.nan)[rows] for rows in (kept, kept | True))
+    few = [[line for line, stays in zip(lines, kept, strict=True) if stays] for lines in models]
+    print(
+        f"\nkept at {tolerance:g}: {kept.sum()} of {len(kept)}, {np.mean(list(map(spent, few))):,.0f} passes"
+    )
+    for norm in NORMS:
         rises = [
-            np.nanmin(few[:, group == one], axis=0).mean()
-            / np.nanmin(all_of_them[:, group == one], axis=0).mean()
-            for one in range(len(models))
+            closest(some, norm) / closest(lines, norm) - 1 for some, lines in zip(few, models, strict=True)
         ]
-        print(f"  {norm} above that of all settings: {', '.join(f'{rise - 1:.2%}' for rise in rises)}")
+        print(f"  {norm} above that of all settings: {', '.join(f'{rise:.2%}' for rise in rises)}")
     for (method, setting), stays in zip(chosen, kept, strict=True):
         if stays:
             print(f"  {method} {json.dumps(setting)}")
@@ -274,11 +273,21 @@ def distances(lines: list[dict], norm: str) -> np.ndarray:
     return np.array([line["distance"][norm] for line in lines], dtype=float)
 
 
+def closest(lines: list[dict], norm: str) -> float:
+    """Return the mean over images of the smallest distance that any setting found."""
+    return float(np.nanmin(distances(lines, norm), axis=0).mean())
+
+
+def spent(lines: list[dict]) -> float:
+    """Return the passes of all settings together, for an image."""
+    return sum(line["passes"] for line in lines)
+
+
 def show_grid(name: str, lines: list[dict], asked: int) -> None:
     """Print what a grid costs and finds."""
-    means = {norm: np.nanmin(distances(lines, norm), axis=0).mean() for norm in NORMS}
+    means = {norm: closest(lines, norm) for norm in NORMS}
     print(
-        f"{name}: {len(lines)} of {asked} settings measured, {sum(line['passes'] for line in lines):,.0f} "
+        f"{name}: {len(lines)} of {asked} settings measured, {spent(lines):,.0f} "
         f"passes, {sum(line['cpu'] for line in lines):.0f} CPU s, "
         + ", ".join(f"{norm} {mean:.5f}" for norm, mean in means.items())
     )
@@ -315,9 +324,7 @@ def draw_curves(
                 passes, means = greedy(distance, np.array([line["passes"] for line in lines]))
                 ax.step(passes, means, where="post", color="0.4")
                 for marker, (name, of_grid) in zip("os^", of_model.items(), strict=False):
-                    total = sum(line["passes"] for line in of_grid)
-                    mean = np.nanmin(distances(of_grid, norm), axis=0).mean()
-                    ax.plot(total, mean, marker, markersize=4, label=name)
+                    ax.plot(spent(of_grid), closest(of_grid, norm), marker, markersize=4, label=name)
                 ax.set_xscale("log")
                 ax.set_ylim(0.98 * means[-1], 1.2 * means[-1])
         for ax, title in zip(rows[0], NORM_LABELS.values(), strict=True):

@@ -69,13 +69,13 @@ def legend(owner: Figure | Axes, handles: Sequence, labels: Iterable[str], **opt
 
 def legend_above(fig: Figure, handles: Sequence, labels: Iterable[str]) -> Legend:
     """Add a `legend` above all panels, as many columns as there is room for; rows make the figure higher."""
+    labels = list(labels)
     texts = [wrapped(label).split("\n") for label in labels]
     widest = max(len(line) for lines in texts for line in lines) + _HANDLE
     columns = max(1, min(len(texts), int(72 * fig.get_figwidth() / (_LETTER * _SIZE) / widest)))
     rows = [texts[first : first + columns] for first in range(0, len(texts), columns)]
     lines = sum(max(map(len, row)) for row in rows)
     fig.set_figheight(fig.get_figheight() + _LINE * _SIZE * (lines - 1) / 72)
-    labels = [" ".join(lines) for lines in texts]
     return legend(fig, handles, labels, loc="outside upper center", ncols=columns)
 
 
