@@ -12,8 +12,9 @@ an image, forward and backward, CPU seconds of this process, and the means in al
 counted at the model.
 
 What is measured is kept in KEPT, one line of JSON each, and is not measured again. Of several models each has
-its table. `--trim` also says which of the settings are kept as the workflow's results/settings.csv has it,
-for all models together, `--compare CONFIG ...` what the whole grids of other configs cost and find, so far as
+its table. `--trim TOLERANCE ...` and `--choose PASSES ...` also say which settings make a smaller list, for
+all models together, as adversarial.trim_tolerance and adversarial.trim_passes do in the workflow (but of all
+repetitions together), `--compare CONFIG ...` what the whole grids of other configs cost and find, so far as
 their settings have been measured, and `--curve FILE.png` draws the mean against passes, a row for each model,
 settings in the order of what they lower it by for each pass.
 """
@@ -35,7 +36,7 @@ import yaml
 from means import told_mean
 from torch import Tensor, nn
 
-from neuroreg.analysis.setting_ranks import trim
+from neuroreg.analysis.smaller_lists import choose, trim
 from neuroreg.figures.latex import NORM_LABELS
 from neuroreg.figures.style import new_figure, style
 from neuroreg.files.records import read_record
@@ -140,6 +141,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="results, one line of JSON each; what is there is not run")
     parser.add_argument("--adv-lib", type=Path, help="a checkout of adversarial-library, unless installed")
     parser.add_argument("--trim", nargs="+", type=float, default=[], help="tolerances, such as 0.01")
+    parser.add_argument(
+        "--choose", nargs="+", type=float, default=[], help="passes of an image, all repetitions"
+    )
     parser.add_argument("--curve", type=Path, help="where to draw the mean against passes")
     parser.add_argument("--compare", nargs="+", type=Path, default=[], help="configs")
     return parser.parse_args()
@@ -234,24 +238,35 @@ def show(method: str, setting: dict, line: dict, largest: dict[str, np.ndarray])
     )
 
 
-def show_trimmed(chosen: list[tuple[str, dict]], models: list[list[dict]], tolerance: float) -> None:
-    """Print which settings `trim` keeps on all models, the first of each attack always among them."""
+def show_smaller(
+    chosen: list[tuple[str, dict]],
+    models: list[list[dict]],
+    largest: list[dict],
+    arguments: argparse.Namespace,
+) -> None:
+    """Print which settings `trim` keeps on all models, the first of each attack among them, and `choose`."""
     distance = {norm: np.concatenate([failing(lines, norm) for lines in models], axis=1) for norm in NORMS}
     group = np.repeat(np.arange(len(models)), distance["l2"].shape[1] // len(models))
     found = np.isfinite(distance["l2"]).any(axis=0)
+    distance = {norm: each[:, found] for norm, each in distance.items()}
+    groups = dict.fromkeys(NORMS, group[found])
+    passes = np.mean([[line["passes"] for line in lines] for lines in models], axis=0)
     methods = [method for method, _ in chosen]
     first = np.array([method not in methods[:index] for index, method in enumerate(methods)])
-    kept = trim(
-        {norm: each[:, found] for norm, each in distance.items()},
-        dict.fromkeys(NORMS, group[found]),
-        first,
-        np.mean([[line["passes"] for line in lines] for lines in models], axis=0),
-        tolerance,
-    )
+    for tolerance in arguments.trim:
+        show_kept(f"kept at {tolerance:g}", chosen, models, trim(distance, groups, first, passes, tolerance))
+    farthest = {norm: np.concatenate([each[norm] for each in largest])[found] for norm in NORMS}
+    filled = {norm: np.where(np.isfinite(each), each, farthest[norm]) for norm, each in distance.items()}
+    norms = {method: find_method(method).norm for method in methods}
+    for most in arguments.choose:
+        kept = choose(filled, groups, methods, norms, passes, most)
+        show_kept(f"chosen for {most:,.0f} passes", chosen, models, kept)
+
+
+def show_kept(title: str, chosen: list[tuple[str, dict]], models: list[list[dict]], kept: np.ndarray) -> None:
+    """Print a list of settings: what it costs, and by how much its means are above those of all."""
     few = [[line for line, stays in zip(lines, kept, strict=True) if stays] for lines in models]
-    print(
-        f"\nkept at {tolerance:g}: {kept.sum()} of {len(kept)}, {np.mean(list(map(spent, few))):,.0f} passes"
-    )
+    print(f"\n{title}: {kept.sum()} of {len(kept)}, {np.mean(list(map(spent, few))):,.0f} passes")
     for norm in NORMS:
         rises = [
             closest(some, norm) / closest(lines, norm) - 1 for some, lines in zip(few, models, strict=True)
@@ -348,9 +363,11 @@ def main() -> None:
     if arguments.keep and arguments.keep.exists():
         lines = map(json.loads, arguments.keep.read_text(encoding="utf-8").splitlines())
         kept = {json.dumps(line["key"]): line for line in lines}
-    measured, grids = zip(*(run(arguments, path, data, kept) for path in arguments.model), strict=True)
-    for tolerance in arguments.trim:
-        show_trimmed(entries(arguments), list(measured), tolerance)
+    measured, grids, largest = zip(
+        *(run(arguments, path, data, kept) for path in arguments.model), strict=True
+    )
+    if arguments.trim or arguments.choose:
+        show_smaller(entries(arguments), list(measured), list(largest), arguments)
     if arguments.curve:
         names = ["/".join(path.parts[-3:-1]) for path in arguments.model]  # of results/models/NAME/SEED/FILE
         draw_curves(arguments.curve, names, list(measured), list(grids))
@@ -358,8 +375,11 @@ def main() -> None:
 
 def run(
     arguments: argparse.Namespace, path: Path, data: ClassificationData, kept: dict[str, dict]
-) -> tuple[list[dict], dict[str, list[dict]]]:
-    """Measure one model; return its lines and those of the grids to compare. What is new goes into `kept`."""
+) -> tuple[list[dict], dict[str, list[dict]], dict[str, np.ndarray]]:
+    """Measure one model; return its lines, those of the grids to compare, and `largest_distances`.
+
+    What is new goes into `kept`.
+    """
     images, labels = data.test_images, data.test_labels
     model = load_model(path).eval()
     logits = predict(model, to_input(images), batch_size=250, device=CPU)
@@ -395,7 +415,7 @@ def run(
         asked = [json.dumps(name(*each)) for each in grid(config)]
         grids[config.stem] = [kept[each] for each in asked if each in kept]
         show_grid(str(config), grids[config.stem], len(asked))
-    return lines, grids
+    return lines, grids, largest
 
 
 if __name__ == "__main__":

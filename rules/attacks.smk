@@ -163,6 +163,8 @@ rule rank_settings:
         runs=[(run.model, run.seed) for run in CONDITIONS],
         attacks=ATTACKS,
         tolerance=config["adversarial"]["trim_tolerance"],
+        most=config["adversarial"]["trim_passes"],
+        norms={entry["name"]: find_method(entry["method"]).norm for entry in config["adversarial"]["attacks"]},
         note=NOTE,
         made=made,
         code=code("rank_settings"),

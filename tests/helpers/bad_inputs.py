@@ -255,6 +255,7 @@ VALUES = [
     ("adversarial.samples", 5000),
     ("adversarial.parts", 11),
     ("adversarial.trim_tolerance", -1),
+    ("adversarial.trim_passes", 0),
     ("adversarial.attacks", []),
     ("adversarial.attacks", [{"name": "a", "method": "guess", "settings": [{}]}]),
     ("adversarial.attacks", [{"name": "a", "method": "pgd", "settings": []}]),

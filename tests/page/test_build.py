@@ -126,7 +126,7 @@ def test_numbers_stand_beside_the_papers(make, claims):
         "simulated1 model vs averaged 0.8 0.73",
         "black box 1 of 2 0 to 0.25 0",
         "ratio 1 of 1 1.5 to 1.5 0.8 to 1.25",
-        "Of 2 settings, 1 would give",
+        "keeps 1 of 2 settings",
         "L0 all well",
         "simulated1 simulated 7 of 9 read 5 2 test, 3 train 4",
         "Stimuli: 5 images, 2 of them shown repeatedly",

@@ -95,6 +95,6 @@ def test_each_key_of_the_config_is_shown_where_it_differs_or_left_out_on_purpose
     assert silent == {
         "classification.path", "classification.download", "stimuli.path", "stimuli.scan", "downloads.folder",
         "training.compile", "adversarial.batch_size", "adversarial.parts", "adversarial.together",
-        "adversarial.trim_tolerance", "adversarial.tightening", "cluster.max_minutes",
-        "cluster.max_megabytes",
+        "adversarial.trim_tolerance", "adversarial.trim_passes", "adversarial.tightening",
+        "cluster.max_minutes", "cluster.max_megabytes",
     }  # fmt: skip

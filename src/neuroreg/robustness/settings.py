@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from neuroreg.errors import InputError
 from neuroreg.robustness.attacks.registry import ATTACK_METHODS, complete_setting
-from neuroreg.settings import Count, Distinct, Entry, NonNegative, Settings, problem, show
+from neuroreg.settings import Count, Distinct, Entry, NonNegative, Positive, Settings, problem, show
 
 _SIGMAS = [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2]
 
@@ -78,7 +78,7 @@ class AttackEntry(Entry):
     settings: Annotated[list[dict[str, Any]], Field(min_length=1)]
     """Hyperparameter settings, each tried in every repetition. Keys that a setting leaves out have the
     method's default; docs/attacks.md lists them. The first is always among those that results/settings.csv
-    keeps."""
+    keeps by trim_tolerance."""
 
     @model_validator(mode="after")
     def _settings_of_the_method(self) -> "AttackEntry":
@@ -136,7 +136,12 @@ class AdversarialSettings(Settings):
     for each attack, which can run at the same time. With parts above 1 each attack has jobs of its own."""
     trim_tolerance: NonNegative = 0.01
     """For results/settings.csv, which marks a smaller list of settings: by how much it may raise any model's
-    mean minimal distance under any norm, relative to all settings."""
+    mean minimal distance under any norm, relative to all settings. The first setting of each attack is always
+    on it."""
+    trim_passes: Positive | None = None
+    """The passes, forward and backward, that this list may take for an image and repetition, instead: of all
+    such lists with two settings of each attack the one whose mean minimal distances are nearest those of all
+    settings, as far as exchanging one setting at a time leads. null: as trim_tolerance says."""
     attacks: Annotated[list[AttackEntry], Field(min_length=1)] = _ATTACKS
     """The attacks; a sample's distance is the smallest over all of them."""
     tightening: list[AttackEntry] = Field(default_factory=list)

@@ -145,6 +145,7 @@ _LEFT_OUT = frozenset(
         "adversarial.parts",
         "adversarial.together",
         "adversarial.trim_tolerance",
+        "adversarial.trim_passes",
         "adversarial.attacks",
         "adversarial.tightening",
     }

@@ -1,0 +1,206 @@
+"""Lists of attack settings that are nearly as good as all of them; free of torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from neuroreg.errors import InputError
+
+# How much an attack's own mean counts in `choose`, beside the means over all attacks. What decides nothing on
+# some models may on others.
+OWN = 0.1
+
+
+def relative_rises(distance: np.ndarray, group: np.ndarray, kept: np.ndarray | None = None) -> np.ndarray:
+    """Return by how much mean minimal distances rise if one more setting is dropped, relative to that of all.
+
+    Parameters
+    ----------
+    distance
+        float64 (T, N), above 0 or inf; each sample has a finite one.
+    group
+        int (N,), from 0: means are taken over the samples of a group.
+    kept
+        bool (T,), the settings that are there, at least one; all if None.
+
+    Returns
+    -------
+    ndarray
+        float64 (T, groups): the mean without this setting over the mean with all T settings, less 1; inf if a
+        sample is left without an adversarial, 0 for a group without samples. Rows of settings that are not
+        there tell the rise as it is.
+    """
+    there = np.arange(len(distance)) if kept is None else np.flatnonzero(kept)
+    groups = group.max(initial=-1) + 1
+    full = np.bincount(group, distance.min(axis=0), groups).astype(np.float64)
+    full[full == 0] = np.nan
+    # One more row, so that there is a second smallest where a single setting is left.
+    left = np.vstack([distance[there], np.full((1, len(group)), np.inf)])
+    smallest, second = np.partition(left, 1, axis=0)[:2]
+    lost = np.full((len(distance), groups), 0.0)
+    with np.errstate(invalid="ignore"):  # inf - inf: lost already
+        np.add.at(
+            lost, (there[left[:-1].argmin(axis=0)], group), np.nan_to_num(second - smallest, posinf=np.inf)
+        )
+    rises = (np.bincount(group, smallest, groups) / full - 1) + lost / full
+    return np.nan_to_num(rises, posinf=np.inf)
+
+
+def trim(
+    distance: Mapping[str, np.ndarray],
+    group: Mapping[str, np.ndarray],
+    reference: np.ndarray,
+    costs: np.ndarray,
+    tolerance: float,
+) -> np.ndarray:
+    """Return a small list of settings whose mean minimal distances are nearly those of all.
+
+    Greedy, from all settings downwards: the setting is dropped whose going raises the means least, as long as
+    no model's mean under any norm is more than `tolerance` above that of all settings and no sample loses its
+    last adversarial. "Least" is the mean over models and norms; of equals the dearest goes, then the last. No
+    single setting of the result could go as well; a smaller list that swaps settings may exist.
+
+    Parameters
+    ----------
+    distance
+        Norm to float64 (T, N): each setting's distance, above 0 or inf; each sample has a finite one.
+    group
+        Norm to int (N,), the sample's model.
+    reference
+        bool (T,), settings that stay whatever they find.
+    costs
+        float (T,).
+    tolerance
+        At least 0; relative.
+
+    Returns
+    -------
+    ndarray
+        bool (T,), the settings kept.
+    """
+    kept = np.ones(len(reference), dtype=bool)
+    while True:
+        rises = np.concatenate(
+            [relative_rises(distance[norm], group[norm], kept) for norm in distance], axis=1
+        )
+        may_go = kept & ~reference & (rises <= tolerance).all(axis=1)
+        if not may_go.any():
+            return kept
+        candidates = np.flatnonzero(may_go)
+        mean = rises[candidates].mean(axis=1) if rises.shape[1] else np.zeros(len(candidates))
+        # lexsort's last key counts most.
+        kept[candidates[np.lexsort((-candidates, -costs[candidates], mean))[0]]] = False
+
+
+def choose(
+    distance: Mapping[str, np.ndarray],
+    group: Mapping[str, np.ndarray],
+    attack: Sequence[str],
+    norms: Mapping[str, str],
+    costs: np.ndarray,
+    most: float,
+) -> np.ndarray:
+    """Return a list of settings of limited cost whose mean minimal distances are nearest those of all.
+
+    By exchange, from the two cheapest settings of each attack upwards: a setting is added, dropped or put in
+    another one's place, whichever lowers the excess most for each pass, until nothing lowers it. Two settings
+    of each attack stay, or the one that it has. The excess is the share by which the mean minimal distance is
+    above that of all settings, averaged over norms and models, plus `OWN` times that of each attack by
+    itself, under the norm that it minimises. A better list that differs by more than one exchange may exist.
+
+    Parameters
+    ----------
+    distance
+        Norm to float64 (T, N): each setting's distance, above 0 and finite; where a setting found nothing,
+        the largest that there is.
+    group
+        Norm to int (N,), the sample's model.
+    attack
+        T names; `norms` has the norm of each.
+    costs
+        float (T,), passes of each setting.
+    most
+        Passes of all settings of the list together.
+
+    Returns
+    -------
+    ndarray
+        bool (T,), the settings chosen.
+
+    Raises
+    ------
+    InputError
+        If two settings of each attack already cost more.
+    """
+    names = np.asarray(attack)
+    same = names[:, None] == names
+    kept = np.zeros(len(costs), dtype=bool)
+    for own in same[[attack.index(name) for name in dict.fromkeys(attack)]]:
+        kept[np.flatnonzero(own)[np.argsort(costs[own], kind="stable")[:2]]] = True
+    least = costs[kept].sum()
+    if least > most:
+        raise InputError(
+            f"adversarial.trim_passes: {most:g}; expected at least {np.ceil(least):.0f}, what the two "
+            "cheapest settings of each attack take."
+        )
+    terms = list(_terms(distance, group, names, norms))
+    # Rows are the setting that goes, columns the one that comes; the last of each is none.
+    more = np.append(costs, 0.0) - np.append(costs, 0.0)[:, None]
+    while True:
+        excess = np.sum([_excesses(*term, kept) for term in terms], axis=0).round(12)
+        gain = excess[-1, -1] - excess
+        few = np.append(np.count_nonzero(same & kept, axis=1) <= 2, False)[:, None] & ~np.pad(same, (0, 1))
+        allowed = np.append(kept, True)[:, None] & np.append(~kept, True) & ~few
+        allowed &= costs[kept].sum() + more <= most
+        for worth, better in (
+            (gain, (gain > 0) & (more <= 0)),
+            (gain / np.where(more > 0, more, 1), gain > 0),
+            (-more, (gain == 0) & (more < 0)),
+        ):
+            if (allowed & better).any():
+                goes, comes = divmod(int(np.argmax(np.where(allowed & better, worth, -np.inf))), len(more))
+                kept[goes : goes + 1], kept[comes : comes + 1] = False, True  # none: an empty slice
+                break
+        else:
+            return kept
+
+
+def _terms(
+    distance: Mapping[str, np.ndarray], group: Mapping[str, np.ndarray], attack: np.ndarray, norms: Mapping
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield what `choose` adds up: distances (T, N), weights (N,), and bool (T,), the settings it is about.
+
+    The weights of a term make its sum over samples 1 with all settings, times what it counts.
+    """
+    names = list(dict.fromkeys(attack))
+    for norm, values in distance.items():
+        yield values, _weights(values, group[norm]) / len(distance), np.ones(len(attack), dtype=bool)
+    for name in names:
+        own, norm = attack == name, norms[name]
+        yield distance[norm], OWN * _weights(distance[norm][own], group[norm]) / len(names), own
+
+
+def _weights(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return (N,) such that weighted smallest distances sum to 1, models counting alike."""
+    full = np.bincount(group, values.min(axis=0)) if len(group) else np.zeros(0)
+    return 1 / (full[group] * np.count_nonzero(full))
+
+
+def _excesses(values: np.ndarray, weights: np.ndarray, own: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return (T + 1, T + 1), a term's sum once one setting has gone (none: the last row) and one has come.
+
+    Of settings that are not kept and go, or are not of the term and come, it is the sum as it is.
+    """
+    there = np.flatnonzero(kept & own)
+    smallest, second = np.partition(np.vstack([values[there], values.max(axis=0)]), 1, axis=0)[:2]
+    holder = there[values[there].argmin(axis=0)]
+
+    def sums(left: np.ndarray) -> np.ndarray:
+        row = np.full(len(values) + 1, left @ weights)
+        row[:-1][own] = np.minimum(left, values[own]) @ weights
+        return row
+
+    table = np.tile(sums(smallest), (len(values) + 1, 1))
+    for goes in there:
+        table[goes] = sums(np.where(holder == goes, second, smallest))
+    return table
