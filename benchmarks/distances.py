@@ -339,9 +339,18 @@ def draw_curves(
                 passes, means = greedy(distance, np.array([line["passes"] for line in lines]))
                 ax.step(passes, means, where="post", color="0.4")
                 for marker, (name, of_grid) in zip("os^", of_model.items(), strict=False):
-                    ax.plot(spent(of_grid), closest(of_grid, norm), marker, markersize=4, label=name)
+                    ax.plot(
+                        spent(of_grid),
+                        closest(of_grid, norm),
+                        marker,
+                        label=name,
+                        markersize=5,
+                        fillstyle="none",
+                    )
+                top = 1.1 * means[-1]
                 ax.set_xscale("log")
-                ax.set_ylim(0.98 * means[-1], 1.2 * means[-1])
+                ax.set_xlim(0.7 * passes[means <= top][0], 1.4 * passes[-1])
+                ax.set_ylim(0.99 * means[-1], top)
         for ax, title in zip(rows[0], NORM_LABELS.values(), strict=True):
             ax.set_title(title)
         for ax, name in zip(rows[:, 0], names, strict=True):
