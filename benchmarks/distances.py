@@ -253,28 +253,23 @@ def show_smaller(
     passes = np.mean([[line["passes"] for line in lines] for lines in models], axis=0)
     methods = [method for method, _ in chosen]
     first = np.array([method not in methods[:index] for index, method in enumerate(methods)])
-    for tolerance in arguments.trim:
-        show_kept(f"kept at {tolerance:g}", chosen, models, trim(distance, groups, first, passes, tolerance))
     farthest = {norm: np.concatenate([each[norm] for each in largest])[found] for norm in NORMS}
     filled = {norm: np.where(np.isfinite(each), each, farthest[norm]) for norm, each in distance.items()}
-    norms = {method: find_method(method).norm for method in methods}
-    for most in arguments.choose:
-        kept = choose(filled, groups, methods, norms, passes, most)
-        show_kept(f"chosen for {most:,.0f} passes", chosen, models, kept)
-
-
-def show_kept(title: str, chosen: list[tuple[str, dict]], models: list[list[dict]], kept: np.ndarray) -> None:
-    """Print a list of settings: what it costs, and by how much its means are above those of all."""
-    few = [[line for line, stays in zip(lines, kept, strict=True) if stays] for lines in models]
-    print(f"\n{title}: {kept.sum()} of {len(kept)}, {np.mean(list(map(spent, few))):,.0f} passes")
-    for norm in NORMS:
-        rises = [
-            closest(some, norm) / closest(lines, norm) - 1 for some, lines in zip(few, models, strict=True)
-        ]
-        print(f"  {norm} above that of all settings: {', '.join(f'{rise:.2%}' for rise in rises)}")
-    for (method, setting), stays in zip(chosen, kept, strict=True):
-        if stays:
-            print(f"  {method} {json.dumps(setting)}")
+    norms = {method: line["norm"] for method, line in zip(methods, models[0], strict=True)}
+    lists = {f"kept at {each:g}": trim(distance, groups, first, passes, each) for each in arguments.trim}
+    lists |= {
+        f"chosen for {most:,.0f} passes": choose(filled, groups, methods, norms, passes, most)
+        for most in arguments.choose
+    }
+    for title, kept in lists.items():
+        print(f"\n{title}: {kept.sum()} of {len(kept)}, {passes[kept].sum():,.0f} passes")
+        for norm, each in filled.items():
+            own = [each[:, group[found] == model] for model in range(len(models))]
+            rises = [some[kept].min(axis=0).mean() / some.min(axis=0).mean() - 1 for some in own]
+            print(f"  {norm} above that of all settings: {', '.join(f'{rise:.2%}' for rise in rises)}")
+        for (method, setting), stays in zip(chosen, kept, strict=True):
+            if stays:
+                print(f"  {method} {json.dumps(setting)}")
 
 
 def failing(lines: list[dict], norm: str) -> np.ndarray:

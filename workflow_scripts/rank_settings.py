@@ -10,7 +10,9 @@ from neuroreg.workflow.job import run_job
 def main(snakemake):
     params = snakemake.params
     tries = join_runs(snakemake.input, params.runs, params.attacks)
-    write_csv(snakemake.output[0], rank_settings(tries, params.tolerance, params.most, params.norms))
+    write_csv(
+        snakemake.output[0], rank_settings(tries, params.tolerance, most=params.most, norms=params.norms)
+    )
 
 
 run_job(main, snakemake)

@@ -42,33 +42,53 @@ def test_a_setting_that_alone_finds_an_adversarial_is_kept():
 
 
 def test_a_number_of_passes_decides_what_is_kept_instead():
-    runs = {(model, 1): tries_of((6, 2, 9), seed=place) for place, model in enumerate("ab")}
-    for tries in runs.values():
-        tries.distance["l1"][4, :, 0] = np.inf
+    # Of b distances are larger; sample 0 is misclassified, 1 unreached, setting 4 misses 2.
+    correct = np.arange(9) > 0
+    runs = {(model, 1): tries_of((6, 2, 9), correct=correct, seed=place) for place, model in enumerate("ab")}
+    for scale, tries in zip((1, 30), runs.values(), strict=True):
+        for norm, values in tries.distance.items():
+            values *= scale
+            values[:, :, 1] = np.inf
+            values[4, :, 2] = np.inf
+            tries.largest[norm][:] = scale * np.arange(2.0, 11)
     norms = {"one": "l1", "two": "linf"}
-    table = rank_settings(runs, 0.01, 15, norms)
-    kept = (table["kept"] == "yes").to_numpy().reshape(6, 4)
-    assert (kept == kept[:, :1]).all()
-    distance = {
-        norm: np.concatenate(
-            [
-                np.where(np.isinf(closest), tries.largest[norm], closest)
-                for tries in runs.values()
-                for closest in [tries.distance[norm].min(axis=1).astype(float)]
-            ],
-            axis=1,
-        )
-        for norm in NORMS
-    }
-    groups = dict.fromkeys(NORMS, np.repeat([0, 1], 9))
-    attack = runs["a", 1].attack
-    assert (kept[:, 0] == choose(distance, groups, attack, norms, np.arange(1.0, 7), 15)).all()
-    assert np.arange(1, 7)[kept[:, 0]].sum() <= 15
+    distance = {norm: [] for norm in NORMS}
+    for tries in runs.values():
+        for norm in NORMS:
+            closest = tries.distance[norm][:, :, 2:].min(axis=1).astype(float)
+            distance[norm].append(np.where(np.isinf(closest), tries.largest[norm][2:], closest))
+    distance = {norm: np.concatenate(parts, axis=1) for norm, parts in distance.items()}
+    groups = dict.fromkeys(NORMS, np.repeat([0, 1], 7))
+    seen = set()
+    for most in range(12, 22):
+        table = rank_settings(runs, 0.01, most=most, norms=norms)
+        kept = (table["kept"] == "yes").to_numpy().reshape(6, 4)
+        assert (kept == kept[:, :1]).all()
+        expected = choose(distance, groups, runs["a", 1].attack, norms, np.arange(1.0, 7), most)
+        assert (kept[:, 0] == expected).all()
+        seen.add(tuple(expected))
+    assert len(seen) > 3
     with pytest.raises(InputError, match=r"adversarial.trim_passes: 11; expected at least 12, "):
-        rank_settings(runs, 0.01, 11, norms)
+        rank_settings(runs, 0.01, most=11, norms=norms)
+    assert rank_settings(runs, 0.01, norms=norms).equals(rank_settings(runs, 0.01))
     # Nobody's: the two cheapest, whatever they cost.
-    nobody = rank_settings({("none", 1): tries_of((6, 1, 3), correct=[False] * 3)}, 0.0, 1, norms)
+    nobody = rank_settings({("none", 1): tries_of((6, 1, 3), correct=[False] * 3)}, 0.0, most=1, norms=norms)
     assert (nobody["kept"] == "yes").sum() == 16
+
+
+@pytest.mark.parametrize(("farthest", "kept"), [(0.6, [3, 4]), (60.0, [3, 5])])
+def test_what_a_list_misses_counts_as_the_farthest_image(farthest, kept):
+    # Sample 2 is missed by 3 and 4, each near to others; 0 is misclassified, 1 unreached.
+    distance = np.full((6, 1, 9), 0.1)
+    distance[3:] = 1
+    distance[3, :, 3:6] = distance[4, :, 6:] = 0.2
+    distance[3:5, :, 2], distance[:, :, 1] = np.inf, np.inf
+    tries = tries_of(distance, correct=np.arange(9) > 0)
+    for norm in NORMS:
+        tries.largest[norm][:] = [500, 500, farthest, 500, 500, 500, 500, 500, 500]
+    table = rank_settings({("none", 1): tries}, 0.0, most=13, norms={"one": "l1", "two": "l2"})
+    rows = table[table["norm"] == "l0"].reset_index(drop=True)
+    assert np.flatnonzero(rows["kept"][3:] == "yes").tolist() == [one - 3 for one in kept]
 
 
 def test_repetitions_count_together_and_models_apart():

@@ -1,6 +1,7 @@
 """Which settings of the attacks the smallest distances rest on, and which can go; free of torch."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,9 @@ from neuroreg.robustness.attack_result import NORMS, ModelSeed, Tries, setting_c
 def rank_settings(
     runs: Mapping[ModelSeed, Tries],
     tolerance: float,
+    *,
     most: float | None = None,
-    norms: Mapping[str, str] | None = None,
+    norms: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """Count what each setting is good for, and mark a smaller grid that is nearly as good.
 
@@ -27,7 +29,7 @@ def rank_settings(
     tolerance
         As in `trim`.
     most, norms
-        As in `choose`, passes of one repetition, which decides instead of `trim` if they are given.
+        As in `choose`, passes of one repetition; unless `most` is None, `choose` decides instead of `trim`.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def rank_settings(
         found = np.isfinite(joined).any(axis=0)
         distance[norm], group[norm] = joined[:, found], np.array(models, dtype=np.int64)[found]
         largest[norm] = farthest[found]
-    if most is None or norms is None:
+    if most is None:
         reference = [attack not in first.attack[:index] for index, attack in enumerate(first.attack)]
         kept = trim(distance, group, np.array(reference), costs, tolerance)
     else:

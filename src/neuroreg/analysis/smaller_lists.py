@@ -103,16 +103,18 @@ def choose(
     """Return a list of settings of limited cost whose mean minimal distances are nearest those of all.
 
     By exchange, from the two cheapest settings of each attack upwards: a setting is added, dropped or put in
-    another one's place, whichever lowers the excess most for each pass, until nothing lowers it. Two settings
-    of each attack stay, or the one that it has. The excess is the share by which the mean minimal distance is
-    above that of all settings, averaged over norms and models, plus `OWN` times that of each attack by
-    itself, under the norm that it minimises. A better list that differs by more than one exchange may exist.
+    another one's place, whichever lowers the excess most for each further pass (at least one), until nothing
+    lowers it. Two settings of each attack stay, or the one that it has. The excess is the share by which
+    the mean minimal distance is above that of all settings, averaged over norms and models, plus `OWN` times
+    that of each attack by itself, under the norm that it minimises. A better list that differs by more than
+    one exchange may exist, and one with more passes may be farther under a single norm. A sample may lose its
+    only adversarial, unlike in `trim`, but counts as its farthest image then.
 
     Parameters
     ----------
     distance
         Norm to float64 (T, N): each setting's distance, above 0 and finite; where a setting found nothing,
-        the largest that there is.
+        that of the farthest image.
     group
         Norm to int (N,), the sample's model.
     attack
@@ -140,29 +142,28 @@ def choose(
     least = costs[kept].sum()
     if least > most:
         raise InputError(
-            f"adversarial.trim_passes: {most:g}; expected at least {np.ceil(least):.0f}, what the two "
+            f"adversarial.trim_passes: {most:.10g}; expected at least {np.ceil(least):.0f}, what the two "
             "cheapest settings of each attack take."
         )
     terms = list(_terms(distance, group, names, norms))
     # Rows are the setting that goes, columns the one that comes; the last of each is none.
     more = np.append(costs, 0.0) - np.append(costs, 0.0)[:, None]
+    now = None
     while True:
         excess = np.sum([_excesses(*term, kept) for term in terms], axis=0).round(12)
-        gain = excess[-1, -1] - excess
+        # That of the exchange made last, not summed anew, which may round otherwise: so it only falls.
+        now = excess[-1, -1] if now is None else now
+        gain = now - excess
         few = np.append(np.count_nonzero(same & kept, axis=1) <= 2, False)[:, None] & ~np.pad(same, (0, 1))
         allowed = np.append(kept, True)[:, None] & np.append(~kept, True) & ~few
         allowed &= costs[kept].sum() + more <= most
-        for worth, better in (
-            (gain, (gain > 0) & (more <= 0)),
-            (gain / np.where(more > 0, more, 1), gain > 0),
-            (-more, (gain == 0) & (more < 0)),
-        ):
-            if (allowed & better).any():
-                goes, comes = divmod(int(np.argmax(np.where(allowed & better, worth, -np.inf))), len(more))
-                kept[goes : goes + 1], kept[comes : comes + 1] = False, True  # none: an empty slice
-                break
-        else:
+        allowed &= gain > 0
+        if not allowed.any():
             return kept
+        worth = np.where(allowed, gain / np.maximum(more, 1), -np.inf)
+        goes, comes = divmod(int(np.argmax(worth)), len(more))
+        kept[goes : goes + 1], kept[comes : comes + 1] = False, True  # none: an empty slice
+        now = excess[goes, comes]
 
 
 def _terms(
@@ -182,7 +183,7 @@ def _terms(
 
 def _weights(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Return (N,) such that weighted smallest distances sum to 1, models counting alike."""
-    full = np.bincount(group, values.min(axis=0)) if len(group) else np.zeros(0)
+    full = np.bincount(group, values.min(axis=0))
     return 1 / (full[group] * np.count_nonzero(full))
 
 

@@ -140,8 +140,10 @@ class AdversarialSettings(Settings):
     on it."""
     trim_passes: Positive | None = None
     """The passes, forward and backward, that this list may take for an image and repetition, instead: of all
-    such lists with two settings of each attack the one whose mean minimal distances are nearest those of all
-    settings, as far as exchanging one setting at a time leads. null: as trim_tolerance says."""
+    such lists with two settings of each attack or more the one whose mean minimal distances are nearest those
+    of all settings, as far as exchanging one setting at a time leads (docs/attacks.md). Whether it is enough
+    for two settings of each shows when all searches have ended; another value then repeats none of them.
+    null: as trim_tolerance says."""
     attacks: Annotated[list[AttackEntry], Field(min_length=1)] = _ATTACKS
     """The attacks; a sample's distance is the smallest over all of them."""
     tightening: list[AttackEntry] = Field(default_factory=list)
