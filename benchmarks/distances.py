@@ -36,7 +36,7 @@ import yaml
 from means import told_mean
 from torch import Tensor, nn
 
-from neuroreg.analysis.smaller_lists import choose, trim
+from neuroreg.analysis.smaller_lists import choose, first_of_each, trim
 from neuroreg.figures.latex import NORM_LABELS
 from neuroreg.figures.style import new_figure, style
 from neuroreg.files.records import read_record
@@ -252,7 +252,7 @@ def show_smaller(
     groups = dict.fromkeys(NORMS, group[found])
     passes = np.mean([[line["passes"] for line in lines] for lines in models], axis=0)
     methods = [method for method, _ in chosen]
-    first = np.array([method not in methods[:index] for index, method in enumerate(methods)])
+    first = first_of_each(methods)
     farthest = {norm: np.concatenate([each[norm] for each in largest])[found] for norm in NORMS}
     filled = {norm: np.where(np.isfinite(each), each, farthest[norm]) for norm, each in distance.items()}
     norms = {method: line["norm"] for method, line in zip(methods, models[0], strict=True)}

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from neuroreg.analysis.smaller_lists import choose, relative_rises, trim
+from neuroreg.analysis.smaller_lists import choose, first_of_each, relative_rises, trim
 from neuroreg.robustness.attack_result import NORMS, ModelSeed, Tries, setting_costs
 
 
@@ -59,8 +59,7 @@ def rank_settings(
         distance[norm], group[norm] = joined[:, found], np.array(models, dtype=np.int64)[found]
         largest[norm] = farthest[found]
     if most is None:
-        reference = [attack not in first.attack[:index] for index, attack in enumerate(first.attack)]
-        kept = trim(distance, group, np.array(reference), costs, tolerance)
+        kept = trim(distance, group, first_of_each(first.attack), costs, tolerance)
     else:
         reached = {norm: np.where(np.isfinite(d), d, largest[norm]) for norm, d in distance.items()}
         kept = choose(reached, group, first.attack, norms, costs, most)

@@ -34,16 +34,27 @@ def relative_rises(distance: np.ndarray, group: np.ndarray, kept: np.ndarray | N
     groups = group.max(initial=-1) + 1
     full = np.bincount(group, distance.min(axis=0), groups).astype(np.float64)
     full[full == 0] = np.nan
-    # One more row, so that there is a second smallest where a single setting is left.
-    left = np.vstack([distance[there], np.full((1, len(group)), np.inf)])
-    smallest, second = np.partition(left, 1, axis=0)[:2]
+    smallest, second, holder = _two_smallest(distance, there)
     lost = np.full((len(distance), groups), 0.0)
     with np.errstate(invalid="ignore"):  # inf - inf: lost already
-        np.add.at(
-            lost, (there[left[:-1].argmin(axis=0)], group), np.nan_to_num(second - smallest, posinf=np.inf)
-        )
+        np.add.at(lost, (holder, group), np.nan_to_num(second - smallest, posinf=np.inf))
     rises = (np.bincount(group, smallest, groups) / full - 1) + lost / full
     return np.nan_to_num(rises, posinf=np.inf)
+
+
+def _two_smallest(distance: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each sample's smallest and second smallest distance to the settings `there`, and who holds it.
+
+    Of a single setting the second smallest is inf.
+    """
+    left = np.vstack([distance[there], np.full((1, distance.shape[1]), np.inf)])
+    smallest, second = np.partition(left, 1, axis=0)[:2]
+    return smallest, second, there[left[:-1].argmin(axis=0)]
+
+
+def first_of_each(attack: Sequence[str]) -> np.ndarray:
+    """Return bool (T,), which of T settings are the first of their attacks."""
+    return np.array([name not in attack[:index] for index, name in enumerate(attack)])
 
 
 def trim(
@@ -137,8 +148,9 @@ def choose(
     names = np.asarray(attack)
     same = names[:, None] == names
     kept = np.zeros(len(costs), dtype=bool)
-    for own in same[[attack.index(name) for name in dict.fromkeys(attack)]]:
-        kept[np.flatnonzero(own)[np.argsort(costs[own], kind="stable")[:2]]] = True
+    for name in dict.fromkeys(attack):
+        own = np.flatnonzero(names == name)
+        kept[own[np.argsort(costs[own], kind="stable")[:2]]] = True
     least = costs[kept].sum()
     if least > most:
         raise InputError(
@@ -147,12 +159,13 @@ def choose(
         )
     terms = list(_terms(distance, group, names, norms))
     # Rows are the setting that goes, columns the one that comes; the last of each is none.
-    more = np.append(costs, 0.0) - np.append(costs, 0.0)[:, None]
-    now = None
+    passes = np.append(costs, 0.0)
+    more = passes - passes[:, None]
+    now = np.inf
     while True:
         excess = np.sum([_excesses(*term, kept) for term in terms], axis=0).round(12)
-        # That of the exchange made last, not summed anew, which may round otherwise: so it only falls.
-        now = excess[-1, -1] if now is None else now
+        # Summed anew it may round to more than that of the exchange made last: so it only falls.
+        now = min(now, excess[-1, -1])
         gain = now - excess
         few = np.append(np.count_nonzero(same & kept, axis=1) <= 2, False)[:, None] & ~np.pad(same, (0, 1))
         allowed = np.append(kept, True)[:, None] & np.append(~kept, True) & ~few
@@ -193,8 +206,7 @@ def _excesses(values: np.ndarray, weights: np.ndarray, own: np.ndarray, kept: np
     Of settings that are not kept and go, or are not of the term and come, it is the sum as it is.
     """
     there = np.flatnonzero(kept & own)
-    smallest, second = np.partition(np.vstack([values[there], values.max(axis=0)]), 1, axis=0)[:2]
-    holder = there[values[there].argmin(axis=0)]
+    smallest, second, holder = _two_smallest(values, there)
 
     def sums(left: np.ndarray) -> np.ndarray:
         row = np.full(len(values) + 1, left @ weights)
